@@ -1,0 +1,60 @@
+# run · test · bench · lint · ui: each sets up what it needs
+CONFIG ?= config/config.yaml
+PYTHON ?= python3.11
+CORES ?= all
+
+RUN = $(shell sed -n 's/^run: *//p' $(CONFIG))
+BIN = .venv/bin
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --configfile $(CONFIG)
+REPORT = results/$(RUN)/report.html
+# The packages that torch's CUDA build brings are pinned by torch itself; in the lock they would be fetched without a GPU too.
+CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+.PHONY: run test bench lint format ui docs lock clean
+
+run: .venv/complete
+	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+	@test $(REPORT) -nt results/$(RUN)/summary.txt || $(SNAKEMAKE) --report $(REPORT) --quiet all
+	@echo; cat results/$(RUN)/summary.txt; echo
+	@echo "Next:  make ui                     compare runs in the MLflow UI"
+	@echo "       xdg-open $(REPORT)   the report of this run"
+
+test: .venv/complete
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/complete
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts $(BIN)/python -m cyclotrain.bench results/benchmarks.json
+
+lint: .venv/complete
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --lint
+
+format: .venv/complete
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+ui: .venv/complete
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db
+
+# the files that are made from the config model: comments of the YAML, schema, config/README.md
+docs: .venv/complete
+	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.config_docs
+
+# `pip install uv` first; the lock holds for Linux and macOS, Python 3.11 and later
+lock:
+	uv pip compile --universal --upgrade --python-version 3.11 --no-annotate --no-header \
+		$(addprefix --no-emit-package ,$(CUDA_PACKAGES)) envs/requirements.in --output-file envs/requirements.txt
+
+.venv/complete: envs/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement envs/requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv results .snakemake

@@ -1,0 +1,30 @@
+"""From ROOT ntuples to a verified ONNX model. Run: snakemake --cores 8 [--configfile my.yaml]"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A config of the user's replaces the demo's as a whole; merged, it would train on the demo's samples too.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    run=f"results/{settings.run}",
+
+
+include: "workflow/rules/samples.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/validation.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    input:
+        get_final_output(),
+    default_target: True

@@ -1,0 +1,14 @@
+"""Rule `assemble`: all shards to the dataset's totals and the contract."""
+
+from cyclotrain.assemble import assemble
+from cyclotrain.logs import rule
+from cyclotrain.recipe import DatasetRecipe
+
+with rule(snakemake.log[0]):
+    assemble(
+        DatasetRecipe(**snakemake.params.recipe),
+        snakemake.input.receipts,
+        snakemake.input.shards,
+        snakemake.output.contract,
+        snakemake.output.dataset,
+    )

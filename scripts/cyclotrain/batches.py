@@ -1,0 +1,71 @@
+"""Ragged examples to padded batches, gathered by whole batches on the device that trains.
+
+The examples stay on the device as flat tensors; a batch is one index_select a set. No per-example Python, no workers.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cyclotrain.contract import Layout
+from cyclotrain.dataset import Examples
+
+
+class Batch(NamedTuple):
+    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32."""
+
+    branches: dict[str, Tensor]
+    label: Tensor
+    weight: Tensor
+
+
+class Batches:
+    """Iterable over the batches of one epoch, in a new order each epoch if `shuffle_seed` is given."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        layout: Layout,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        shuffle_seed: int | None = None,
+    ) -> None:
+        self.batch_size, self.shuffle_seed, self.epoch = batch_size, shuffle_seed, 0
+        self.n, self._layout = len(examples), layout
+        self._scalars = torch.from_numpy(examples.scalars).to(device)
+        self._label = torch.from_numpy(examples.label).to(device)
+        self._weight = torch.from_numpy(examples.weight).to(device)
+        self._sets = {}
+        for name, (content, offsets) in examples.sets.items():
+            # one row of zeros at the end, to which padding points
+            padded = torch.zeros(len(content) + 1, content.shape[1], device=device)
+            padded[:-1] = torch.from_numpy(content)
+            self._sets[name] = padded, torch.from_numpy(offsets).to(device)
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        device = self._label.device
+        if self.shuffle_seed is None:
+            order = torch.arange(self.n, device=device)
+        else:
+            generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.n, generator=generator).to(device)
+        for rows in order.split(self.batch_size):
+            yield self.gather(rows)
+
+    def gather(self, rows: Tensor) -> Batch:
+        """The batch of the examples `rows` [B]; a set is padded to its longest example, and to 1 if all are empty."""
+        scalars = self._scalars.index_select(0, rows)
+        branches = {name: scalars[:, i : i + 1] for i, name in enumerate(self._layout.scalars)}
+        for name, (content, offsets) in self._sets.items():
+            first = offsets[rows]
+            counts = offsets[rows + 1] - first
+            position = torch.arange(max(int(counts.max()), 1), device=rows.device)
+            source = torch.where(position < counts[:, None], first[:, None] + position, len(content) - 1)
+            padded = content.index_select(0, source.flatten()).view(*source.shape, -1)
+            branches |= dict(zip(self._layout.sets[name].branches, padded.unbind(-1), strict=True))
+        return Batch(branches, self._label[rows], self._weight[rows])

@@ -1,0 +1,24 @@
+"""What can be known to be wrong before any job starts: trees, branches and their types, in the first file of each sample."""
+
+from collections.abc import Mapping, Sequence
+
+from cyclotrain.config import Config
+from cyclotrain.demo.branches import JAGGED_BY_BRANCH, JETS_TREE
+from cyclotrain.errors import InputError
+from cyclotrain.ntuples import jaggedness, open_tree
+from cyclotrain.recipe import Recipe, check_branches, require_branches
+
+
+def check_inputs(config: Config, files: Mapping[str, Sequence[str]]) -> None:
+    """Check each sample against its first file, or against what the demo will write; raises InputError."""
+    for name, sample in config.samples.items():
+        recipe = Recipe.of(config, name)
+        if sample.simulate:
+            if sample.tree != JETS_TREE:
+                raise InputError(f"samples.{name}.tree: a simulated sample has the tree '{JETS_TREE}', not '{sample.tree}'")
+            require_branches(recipe.branches(), JAGGED_BY_BRANCH, f"samples.{name}: a simulated sample")
+            check_branches(recipe, JAGGED_BY_BRANCH, f"samples.{name}")
+        else:
+            path = files[name][0]
+            with open_tree(path, recipe.tree) as tree:
+                check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)

@@ -1,0 +1,93 @@
+"""The contract: what the model takes, what it gives, and what it was made from. The hinge between ingest and all else."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cyclotrain.expressions import Expression
+from cyclotrain.provenance import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of features of the model, with the numbers that standardise them.
+
+    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`.
+    `mean` and `std` [n_features] are of the finite values of the training split.
+    """
+
+    features: tuple[str, ...]
+    branches: tuple[str, ...]  # jagged, in the order of the shard's columns
+    max_length: int | None
+    valid: str | None
+    clip: float
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def is_jagged(self) -> bool:
+        """True for constituents."""
+        return self.max_length is not None
+
+    def expressions(self) -> list[Expression]:
+        """The features, and `valid` where there is one."""
+        return [Expression(text) for text in (*self.features, *([self.valid] if self.valid else []))]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which branches a shard holds: `scalars` one value an example, the jagged ones by set."""
+
+    scalars: tuple[str, ...]
+    sets: dict[str, Set]
+    observers: tuple[str, ...]  # expressions of the baseline, evaluated at ingest
+
+    @property
+    def inputs(self) -> dict[str, str | None]:
+        """The inputs of the graph in order: branch to the name of its set, None for a scalar."""
+        jagged = {branch: name for name, features in self.sets.items() for branch in features.branches}
+        return {**dict.fromkeys(self.scalars), **jagged}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything that is downstream of `assemble` reads, and that travels inside the ONNX file."""
+
+    run: str
+    seed: int
+    classes: tuple[str, ...]
+    signal: str
+    layout: Layout
+    class_weights: tuple[float, ...]  # factor on the physics weight in training, by class
+    split: dict[str, float]
+    event_id: tuple[str, ...]
+    samples: dict[str, Any]  # selection, weight, label and number of events of each
+    dataset_sha256: str  # of the skimmed content
+
+    def write(self, path: str | Path) -> None:
+        """Write as JSON."""
+        write_json(path, self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types, with the graph's inputs and their shapes spelt out for a reader."""
+        inputs = [
+            {"branch": branch, "shape": ["batch", name or 1], "dtype": "float32"} for branch, name in self.layout.inputs.items()
+        ]
+        return {"format": 1, "inputs": inputs, "output": {"name": "probabilities", "classes": self.classes}, **asdict(self)}
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Contract":
+        """Read a contract.json."""
+        return cls.from_dict(read_json(path))
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Contract":
+        """The contract of `to_dict`."""
+        fields = {name: content[name] for name in cls.__dataclass_fields__}
+        layout = fields["layout"]
+        sets = {
+            name: Set(**{key: tuple(value) if isinstance(value, list) else value for key, value in features.items()})
+            for name, features in layout["sets"].items()
+        }
+        fields["layout"] = Layout(tuple(layout["scalars"]), sets, tuple(layout["observers"]))
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})

@@ -1,0 +1,91 @@
+"""Shards as arrays: one split of them in memory, or batch by batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cyclotrain.contract import Layout
+from cyclotrain.splits import SPLITS
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples as flat arrays, in the order of the shards.
+
+    scalars [n, n_scalars] and observers [n, n_observers] float32; sets: content [n_constituents, n_branches] float32 and
+    offsets [n + 1] int64 by name; label [n] int64; weight [n] float32; event_hash [n] uint64.
+    """
+
+    scalars: npt.NDArray[np.float32]
+    sets: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
+    observers: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32]
+    event_hash: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def read_split(shards: Sequence[str | Path], layout: Layout, split: str) -> Examples:
+    """All examples of a split ("train", "validation" or "test"), in memory."""
+    return _concatenate([_select(batch, layout, split) for batch in _record_batches(shards)], layout)
+
+
+def iterate_split(shards: Sequence[str | Path], layout: Layout, split: str) -> Iterator[Examples]:
+    """The examples of a split, a record batch at a time, in bounded memory."""
+    for batch in _record_batches(shards):
+        yield _select(batch, layout, split)
+
+
+def _record_batches(shards: Sequence[str | Path]) -> Iterator[pa.RecordBatch]:
+    for shard in shards:
+        with pa.memory_map(str(shard)) as file:
+            reader = pa.ipc.open_file(file)
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+
+
+def _select(batch: pa.RecordBatch, layout: Layout, split: str) -> Examples:
+    rows = batch["split"].to_numpy() == SPLITS.index(split)
+    return Examples(
+        scalars=_matrix(batch["scalars"], len(layout.scalars))[rows],
+        sets={name: _constituents(batch[f"set:{name}"], len(s.branches), rows) for name, s in layout.sets.items() if s.is_jagged},
+        observers=_matrix(batch["observers"], len(layout.observers))[rows],
+        label=batch["label"].to_numpy()[rows].astype(np.int64),
+        weight=batch["weight"].to_numpy()[rows],
+        event_hash=batch["event_hash"].to_numpy()[rows],
+    )
+
+
+def _matrix(column: pa.FixedSizeListArray, width: int) -> npt.NDArray[np.float32]:
+    matrix: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(len(column), width)
+    return matrix
+
+
+def _constituents(
+    column: pa.ListArray, width: int, rows: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    counts = np.diff(column.offsets.to_numpy())
+    content = _matrix(column.values, width)[np.repeat(rows, counts)]
+    return content, _offsets(counts[rows])
+
+
+def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
+    sets = {}
+    for name in (name for name, features in layout.sets.items() if features.is_jagged):
+        counts = np.concatenate([np.diff(part.sets[name][1]) for part in parts])
+        sets[name] = np.concatenate([part.sets[name][0] for part in parts]), _offsets(counts)
+    flat = {
+        field: np.concatenate([getattr(part, field) for part in parts])
+        for field in ("scalars", "observers", "label", "weight", "event_hash")
+    }
+    return Examples(sets=sets, **flat)

@@ -1,0 +1,15 @@
+"""The branches of a simulated file, known before it is made, so that a config is checked before any job starts."""
+
+JETS_TREE, RUNS_TREE = "Jets", "Runs"
+MAX_CONSTITUENTS = 100
+
+_EVENT = ("run", "luminosityBlock", "event", "genWeight")
+_JET = ("index", "isTop", "nConstituents", "pt", "eta", "phi", "mass", "msoftdrop", "tau1", "tau2", "tau3", "tau4")
+_CONSTITUENT = ("pt", "eta", "phi", "energy", "charge", "pdgId", "d0", "d0Err", "dz", "dzErr")
+
+JAGGED_BY_BRANCH = {
+    **dict.fromkeys(_EVENT, False),
+    **dict.fromkeys((f"jet_{name}" for name in _JET), False),
+    "npf": False,
+    **dict.fromkeys((f"pf_{name}" for name in _CONSTITUENT), True),
+}

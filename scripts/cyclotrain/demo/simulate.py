@@ -1,0 +1,78 @@
+"""Write a ROOT file of simulated jets, one entry a jet, in NanoAOD's style of names."""
+
+import logging
+import time
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from cyclotrain.demo.branches import JETS_TREE, MAX_CONSTITUENTS, RUNS_TREE
+from cyclotrain.demo.detector import candidates
+from cyclotrain.demo.generator import Generator, hadronic_tops
+from cyclotrain.demo.jets import is_top_jet, leading_jets, with_substructure
+from cyclotrain.provenance import atomic
+
+_EVENTS_PER_BATCH = 500  # part of the recipe: the detector's random numbers are drawn batch by batch
+_log = logging.getLogger(__name__)
+
+
+def simulate(process: str, n_jets: int, run: int, part: int, seed: int, path: str | Path) -> None:
+    """Write at least `n_jets` jets of `process` to `path`; (`run`, `part`, `seed`) fix the content.
+
+    The tree `Jets` has one entry a jet (branches: `branches.JETS_TREE`), `Runs` one entry: genEventCount,
+    genEventSumw (of all generated events) and crossSection in pb.
+    """
+    pythia_seed = int(np.random.SeedSequence([seed, run, part]).generate_state(1)[0]) % 900_000_000 + 1
+    generator, random = Generator(process, pythia_seed), np.random.default_rng([seed, run, part])
+    made = generated = 0
+    sum_of_weights = 0.0
+    start = time.monotonic()
+    with atomic(path) as temporary:
+        with uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
+            tree = None
+            while made < n_jets:
+                batch = generator.batch(_EVENTS_PER_BATCH)
+                weights = ak.to_numpy(batch["info", "weights"][:, 0]).astype(np.float64)
+                pf, offsets = candidates(generator.visible_particles(batch), len(batch), random)
+                jets = leading_jets(pf, offsets)
+                if process == "ttbar":
+                    jets = jets[is_top_jet(jets, hadronic_tops(batch))]
+                if len(jets):
+                    entries = _entries(with_substructure(jets, pf), process, run, part, generated, weights)
+                    tree = tree or file.mktree(JETS_TREE, {name: array.type for name, array in entries.items()})
+                    tree.extend(entries)
+                made, generated, sum_of_weights = made + len(jets), generated + len(batch), sum_of_weights + weights.sum()
+            runs = {
+                "run": np.array([run], np.uint32),
+                "genEventCount": np.array([generated], np.int64),
+                "genEventSumw": np.array([sum_of_weights]),
+                "crossSection": np.array([generator.cross_section_pb()]),
+            }
+            # mktree, as assignment would write an RNTuple
+            file.mktree(RUNS_TREE, {name: array.dtype for name, array in runs.items()}).extend(runs)
+    seconds = time.monotonic() - start
+    _log.info("%s: %d jets of %d events in %.0f s (%.0f jets/s)", process, made, generated, seconds, made / seconds)
+
+
+def _entries(
+    jets: ak.Array, process: str, run: int, part: int, first_event: int, weights: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> dict[str, ak.Array]:
+    event = ak.to_numpy(jets["event"])
+    n = len(jets)
+    flat = {
+        "run": np.full(n, run, np.uint32),
+        "luminosityBlock": np.full(n, part, np.uint32),
+        "event": (event + first_event).astype(np.uint64),
+        "genWeight": weights[event].astype(np.float32),
+        "jet_index": ak.to_numpy(jets["index"]).astype(np.int32),
+        "jet_isTop": np.full(n, process == "ttbar", np.int32),
+        "jet_nConstituents": ak.to_numpy(jets["nConstituents"]),
+    }
+    scalars = ("pt", "eta", "phi", "mass", "msoftdrop", "tau1", "tau2", "tau3", "tau4")
+    flat |= {f"jet_{name}": ak.to_numpy(jets[name]).astype(np.float32) for name in scalars}
+    constituents = jets["pf"][:, :MAX_CONSTITUENTS]
+    pf = ak.zip({name: constituents[name] for name in constituents.fields})
+    return {**{name: ak.Array(column) for name, column in flat.items()}, "pf": pf}
+

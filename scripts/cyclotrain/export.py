@@ -1,0 +1,74 @@
+"""The trained model to ONNX: raw branches in, probabilities out, for the runtimes of the targets."""
+
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+
+from cyclotrain import __version__, config
+from cyclotrain.contract import Contract
+from cyclotrain.models import Probabilities
+from cyclotrain.provenance import atomic, commit, file_sha256, software
+from cyclotrain.targets import settings_for
+from cyclotrain.train import load_model
+
+METADATA_PREFIX = "cyclotrain."
+OUTPUT = "probabilities"
+_log = logging.getLogger(__name__)
+
+
+def export(contract: Contract, model: config.Model, weights: str | Path, targets: Sequence[str], path: str | Path) -> None:
+    """Write model.onnx: one float32 input a branch, scalars [batch, 1] and jagged ones [batch, <set>], both axes dynamic.
+
+    The contract and the provenance stand in `metadata_props`; nothing in the file depends on time or place, so that the
+    same commit, data and CPU give the same bytes.
+    """
+    ir_version, opset = settings_for(targets)
+    network = Probabilities(load_model(contract, model, weights)).eval()
+    batch = torch.export.Dim("batch")
+    lengths = {name: torch.export.Dim(name) for name, s in contract.layout.sets.items() if s.is_jagged}
+    inputs, shapes = {}, {}
+    for branch, name in contract.layout.inputs.items():
+        # Longer than max_length, so that the cut is part of the graph; different sizes, so that no two axes are tied.
+        length = 1 if name is None else (contract.layout.sets[name].max_length or 1) + 3
+        inputs[branch] = torch.rand(5, length, generator=torch.Generator().manual_seed(0)) + 0.5
+        shapes[branch] = {0: batch} if name is None else {0: batch, 1: lengths[name]}
+    with warnings.catch_warnings():
+        # The exporter warns of its own deprecations, and of every axis that shares a name, as ours do on purpose.
+        warnings.simplefilter("ignore")
+        # The empty dictionary is for the keyword arguments, which a last dictionary would be taken for.
+        program = torch.onnx.export(
+            network, (inputs, {}), input_names=list(inputs), output_names=[OUTPUT],
+            dynamic_shapes=(shapes,), opset_version=opset, dynamo=True, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto = program.model_proto
+    proto.ir_version = ir_version
+    _strip(proto)
+    metadata = {
+        "contract": contract.to_dict(),
+        "model": model.model_dump(),
+        "weights_sha256": file_sha256(weights),
+        "targets": list(targets),
+        "version": __version__,
+        "commit": commit(),
+        "software": software(),
+    }
+    onnx.helper.set_model_props(
+        proto, {METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    )
+    onnx.checker.check_model(proto, full_check=True)
+    with atomic(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString(deterministic=True))
+    _log.info("opset %d, IR version %d, for %s; %d bytes", opset, ir_version, ", ".join(targets), Path(path).stat().st_size)
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Take out the exporter's notes, which hold stack traces with the paths of this machine."""
+    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer, *proto.graph.input, *proto.graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")

@@ -1,0 +1,121 @@
+"""The model's first layer: from raw branches to standardised features, the same module in training and in the ONNX graph."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cyclotrain.contract import Layout, Set
+from cyclotrain.expressions import Backend
+
+
+def _number(x: float | Tensor) -> float | Tensor:
+    is_boolean = isinstance(x, Tensor) and x.dtype == torch.bool
+    return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
+
+
+TORCH = Backend(where=torch.where, number=_number, elementary=torch)
+
+
+class FeatureLayer(nn.Module):
+    """Branches to features: expressions, non-finite values to the mean, standardisation, clipping, zeros where masked.
+
+    forward: branches, scalars [B, 1] and jagged ones [B, L], float32 and zero-padded, to
+    features by set, [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.sets = nn.ModuleDict({name: _SetLayer(features) for name, features in layout.sets.items()})
+        self._cut = {b: s.max_length for s in layout.sets.values() for b in s.branches}
+
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See the class."""
+        cut = {name: value[:, : self._cut[name]] if name in self._cut else value for name, value in branches.items()}
+        features, masks = {}, {}
+        for name, layer in self.sets.items():
+            mask = layer.mask(cut)
+            features[name] = layer(cut, mask)
+            if mask is not None:
+                masks[name] = mask
+        return features, masks
+
+    def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
+        """The features of one set before standardisation, and its mask; what `assemble` fits on."""
+        layer = self.sets[name]
+        assert isinstance(layer, _SetLayer)
+        mask = layer.mask(branches)
+        return layer.raw(branches, mask), mask
+
+
+class _SetLayer(nn.Module):
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, features: Set) -> None:
+        super().__init__()
+        expressions = features.expressions()
+        self._valid = expressions.pop() if features.valid else None
+        self._features = expressions
+        self._clip = features.clip
+        n = len(self._features)
+        self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
+        self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
+        if self._valid:
+            zeros = dict.fromkeys(self._valid.branches, torch.zeros(1, 1))
+            if bool(self._valid(zeros, TORCH).any()):
+                raise ValueError(f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0")
+
+    def mask(self, branches: Mapping[str, Tensor]) -> Tensor | None:
+        mask: Tensor | None = self._valid(branches, TORCH) if self._valid else None
+        return mask
+
+    def raw(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
+        shape = next(iter(branches.values())).shape[:1] + (1,) if mask is None else mask.shape
+        columns = []
+        for expression in self._features:
+            value = expression(branches, TORCH)
+            value = value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)
+            columns.append(value.to(self.mean.dtype).expand(shape))
+        return torch.stack(columns, dim=-1) if mask is not None else torch.cat(columns, dim=-1)
+
+    def forward(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
+        x = self.raw(branches, mask)
+        x = torch.where(torch.isfinite(x), x, self.mean)
+        x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
+        return x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)
+
+
+class Moments:
+    """Mean and standard deviation of features over finite values, batch by batch, in float64 (Chan, Golub, LeVeque 1979)."""
+
+    def __init__(self, n_features: int) -> None:
+        self.count = torch.zeros(n_features, dtype=torch.float64)
+        self.mean = torch.zeros(n_features, dtype=torch.float64)
+        self.squares = torch.zeros(n_features, dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        """Add values [n, n_features]."""
+        x = x.double()
+        finite = torch.isfinite(x)
+        count = finite.sum(0)
+        mean = torch.where(finite, x, 0.0).sum(0) / count.clamp(min=1)
+        squares = torch.where(finite, (x - mean) ** 2, 0.0).sum(0)
+        total = (self.count + count).clamp(min=1)
+        delta = mean - self.mean
+        self.squares += squares + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count += count
+
+    def fitted(self, features: Set) -> Set:
+        """The set with its mean and std; a feature without spread gets std 1.
+
+        Raises ValueError for a feature that is never finite.
+        """
+        if (never := torch.nonzero(self.count == 0).flatten()).numel():
+            raise ValueError(f"the feature '{features.features[int(never[0])]}' is NaN or infinite for every training example")
+        std = torch.sqrt(self.squares / self.count)
+        constant = std <= 1e-7 * self.mean.abs()
+        std = torch.where(constant, 1.0, std)
+        return dataclasses.replace(features, mean=tuple(self.mean.float().tolist()), std=tuple(std.float().tolist()))

@@ -1,0 +1,35 @@
+"""The log of a rule: people's lines in the terminal and in the rule's log file, tracebacks in the file."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHATTY = ("lightning", "torch.onnx", "onnxscript", "onnx_ir", "mlflow", "alembic", "matplotlib", "fsspec", "sqlalchemy")
+
+
+@contextmanager
+def rule(log: str | Path) -> Iterator[None]:
+    """Run a rule's work: log to `log` and to the terminal; end with the error's own words if it fails."""
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    file, terminal = logging.FileHandler(log, mode="w"), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    name = Path(log).relative_to(Path(log).parents[1]) if len(Path(log).parents) > 1 else Path(log)
+    terminal.setFormatter(logging.Formatter(f"[{name.with_suffix('')}] %(message)s"))
+    terminal.addFilter(lambda record: record.name.startswith("cyclotrain") or record.levelno >= logging.ERROR)
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    # torch and Lightning use each other's deprecated names; nothing that a user can act on
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        yield
+    except Exception as error:
+        terminal.setLevel(logging.CRITICAL)
+        logging.getLogger("cyclotrain").exception("failed")
+        terminal.setLevel(logging.NOTSET)
+        print(f"\n{type(error).__name__}: {error}\n(traceback: {log})", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,219 @@
+"""ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
+
+A shard is an Arrow IPC file, one row an example: `scalars` (fixed-size list of float32), a list column for each set of
+constituents whose elements are rows of its branches (constituent-major, no padding), `observers`, `label`, `weight`,
+`split` (index into splits.SPLITS) and `event_hash`. Its receipt tells what was read and kept.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cyclotrain.contract import Layout, Set
+from cyclotrain.expressions import Expression, ExpressionError
+from cyclotrain.errors import InputError
+from cyclotrain.ntuples import AWKWARD, jaggedness, open_tree, read_batches
+from cyclotrain.provenance import atomic, commit, file_sha256, software, write_json
+from cyclotrain.recipe import Recipe, check_branches
+from cyclotrain.splits import SPLITS, event_hash, split_index
+
+_STEP = "50 MB"  # of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
+
+
+def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str | Path) -> None:
+    """Skim the files of `paths` into one shard and its receipt, both whole or not there.
+
+    Raises InputError for files that cannot be used, for NaN in labels or weights, and for labels outside the classes.
+    """
+    files, totals = [], _Totals(recipe.classes)
+    with atomic(shard) as temporary:
+        writer = None
+        found: Layout | None = None
+        try:
+            for path in paths:
+                with open_tree(path, recipe.tree) as tree:
+                    of_file = check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
+                    if found is not None and of_file != found:
+                        raise InputError(f"{path}: other branches are jagged than in {paths[0]}")
+                    found = of_file
+                    writer = writer or pa.ipc.new_file(str(temporary), _schema(found))
+                    kept_before = totals.kept
+                    for batch in _batches(recipe, found, tree, path):
+                        totals.add(batch)
+                        writer.write_batch(_to_arrow(batch, found))
+                    files.append(
+                        {"path": path, "sha256": file_sha256(path), "events": tree.num_entries, "kept": totals.kept - kept_before}
+                    )
+        finally:
+            if writer:
+                writer.close()
+    assert found is not None
+    write_json(
+        receipt,
+        {
+            "sample": recipe.sample,
+            "files": files,
+            "events_read": sum(file["events"] for file in files),
+            "events_kept": totals.kept,
+            "by_class": totals.by_class,
+            "branches": recipe.branches(),
+            "layout": asdict(found),
+            "recipe": recipe.to_dict(),
+            "shard_sha256": file_sha256(shard),
+            "commit": commit(),
+            "software": software(),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Selected examples as flat arrays; a set is (content [n_constituents, n_branches], offsets [n + 1])."""
+
+    scalars: npt.NDArray[np.float32]
+    sets: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]
+    observers: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32]
+    split: npt.NDArray[np.uint8]
+    event_hash: npt.NDArray[np.uint64]
+
+
+class _Totals:
+    """Number of examples and sums of weights, by class and split."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.kept = 0
+        self.by_class = {
+            name: {split: {"events": 0, "sum_of_weights": 0.0} for split in SPLITS} for name in classes
+        }
+
+    def add(self, batch: _Batch) -> None:
+        self.kept += len(batch.label)
+        for index, splits in enumerate(self.by_class.values()):
+            for number, total in enumerate(splits.values()):
+                rows = (batch.label == index) & (batch.split == number)
+                total["events"] += int(rows.sum())
+                total["sum_of_weights"] += float(batch.weight[rows].sum(dtype=np.float64))
+
+
+def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_Batch]:
+    branches = recipe.branches()
+    for columns, where in read_batches(tree, path, branches, _STEP):
+        values = {name: columns[name] for name in branches}
+        for name, text in recipe.define.items():
+            values[name] = _evaluate(f"define.{name}", Expression(text), values, where)
+        yield _select(recipe, found, values, len(columns), where)
+
+
+def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:
+    results = {key: _evaluate(key, expression, values, where) for key, expression in recipe.ingest().items()}
+    keep = np.ones(n, np.bool_)
+    for i in range(len(recipe.selection)):
+        keep &= _column(results[f"selection {i + 1}"], n).astype(np.bool_)
+    if recipe.label in recipe.classes:
+        label = np.full(n, recipe.classes.index(recipe.label), np.int32)[keep]
+    else:
+        label = _labels(_column(results["label"], n)[keep], recipe, where)
+    weight = _column(results["weight"], n)[keep] if recipe.weight else np.ones(keep.sum(), np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(weight))):
+        raise InputError(f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'")
+    hashes = event_hash([ak.to_numpy(values[branch])[keep] for branch in recipe.event_id], recipe.seed)
+    observers = [_column(results[f"baseline feature '{text}'"], n)[keep] for text in found.observers]
+    return _Batch(
+        scalars=_rows([ak.to_numpy(values[branch])[keep] for branch in found.scalars], int(keep.sum())),
+        sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
+        observers=_rows(observers, int(keep.sum())),
+        label=label,
+        weight=weight.astype(np.float32),
+        split=split_index(hashes, recipe.split),
+        event_hash=hashes,
+    )
+
+
+def _evaluate(key: str, expression: Expression, values: Mapping[str, Any], where: str) -> Any:
+    try:
+        with np.errstate(all="ignore"):  # log(0) and 0/0 are what the user asked for; NaN is dealt with where it matters
+            return expression(values, AWKWARD)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExpressionError(f"{where}: {key}: '{expression.text}' cannot be computed: {reason}") from error
+
+
+def _column(value: Any, n: int) -> npt.NDArray[Any]:
+    return np.full(n, value) if isinstance(value, float) else ak.to_numpy(value)
+
+
+def _rows(columns: Sequence[npt.NDArray[Any]], n: int) -> npt.NDArray[np.float32]:
+    rows = np.empty((n, len(columns)), np.float32)
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in the graph
+        for index, column in enumerate(columns):
+            rows[:, index] = column
+    return rows
+
+
+def _labels(values: npt.NDArray[Any], recipe: Recipe, where: str) -> npt.NDArray[np.int32]:
+    wrong = ~np.isin(values, np.arange(len(recipe.classes)))  # NaN is in none of them
+    if wrong.any():
+        examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
+        known = ", ".join(f"{index} = {name}" for index, name in enumerate(recipe.classes))
+        raise InputError(
+            f"{where}: the label '{recipe.label}' is {examples} for {int(wrong.sum())} selected events, and the classes are {known}; "
+            "cut these events away in 'selection', or change 'label'"
+        )
+    return values.astype(np.int32)
+
+
+def _constituents(
+    features: Set, values: Mapping[str, Any], keep: npt.NDArray[np.bool_], where: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    contents, counts = [], None
+    for branch in features.branches:
+        array = ak.to_packed(values[branch]).layout
+        offsets = np.asarray(array.to_ListOffsetArray64(True).offsets)
+        of_branch = np.diff(offsets)
+        counts = of_branch if counts is None else counts
+        if (different := np.flatnonzero(of_branch != counts)).size:
+            event = int(different[0])
+            raise InputError(
+                f"{where}: branches of one set have different lengths: '{features.branches[0]}' has {counts[event]} and "
+                f"'{branch}' {of_branch[event]} elements in entry {event} of these; they cannot be of the same constituents"
+            )
+        contents.append(ak.to_numpy(array.content))
+    assert counts is not None and features.max_length is not None
+    lengths = np.minimum(counts, features.max_length)[keep]
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    position = np.arange(counts.sum()) - np.repeat(first, counts)
+    inside = np.repeat(keep, counts) & (position < features.max_length)
+    rows = _rows([content[inside] for content in contents] if not inside.all() else contents, int(inside.sum()))
+    return rows, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+
+
+def _schema(found: Layout) -> pa.Schema:
+    jagged = {name: features for name, features in found.sets.items() if features.is_jagged}
+    fields = [("scalars", pa.list_(pa.float32(), len(found.scalars)))]
+    fields += [(f"set:{name}", pa.list_(pa.list_(pa.float32(), len(features.branches)))) for name, features in jagged.items()]
+    fields += [("observers", pa.list_(pa.float32(), len(found.observers)))]
+    fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
+    return pa.schema(fields, metadata={"layout": json.dumps(asdict(found))})
+
+
+def _to_arrow(batch: _Batch, found: Layout) -> pa.RecordBatch:
+    def rows(values: npt.NDArray[np.float32]) -> pa.Array:
+        # pyarrow cannot tell the number of rows of an array with no columns
+        type_ = pa.list_(pa.float32(), values.shape[1])
+        if values.shape[1] == 0:
+            return pa.array([[]] * len(values), type_)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=type_)
+
+    columns = [rows(batch.scalars)]
+    columns += [pa.ListArray.from_arrays(pa.array(offsets), rows(content)) for content, offsets in batch.sets.values()]
+    columns += [rows(batch.observers), *map(pa.array, (batch.label, batch.weight, batch.split, batch.event_hash))]
+    return pa.RecordBatch.from_arrays(columns, schema=_schema(found))

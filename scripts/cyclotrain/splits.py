@@ -1,0 +1,41 @@
+"""Which events train, validate and test: a hash of the event's identity decides, not its place in a file."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "validation", "test")
+
+
+def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDArray[np.uint64]:
+    """A hash of each event's identity, uniform over 64 bits.
+
+    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event; floats count by
+    their bits. The mixing function is splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
+    """
+    state = np.full(len(columns[0]), seed, np.uint64)
+    for column in columns:
+        state = _splitmix64(state ^ _bits(column))
+    return state
+
+
+def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) -> npt.NDArray[np.uint8]:
+    """The split of each event as an index into SPLITS; `fractions` gives the share of each and sums to 1."""
+    uniform = hashes.astype(np.float64) / 2.0**64
+    edges = np.cumsum([fractions[name] for name in SPLITS])[:-1]
+    return np.searchsorted(edges, uniform, side="right").astype(np.uint8)
+
+
+def _bits(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
+    if column.dtype.kind == "f":
+        # + 0.0 turns -0.0, equal to 0.0, into 0.0
+        return (column.astype(np.float64) + 0.0).view(np.uint64)
+    return column.astype(np.int64).view(np.uint64) if column.dtype.kind == "i" else column.astype(np.uint64)
+
+
+def _splitmix64(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

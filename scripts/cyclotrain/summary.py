@@ -1,0 +1,49 @@
+"""What a run made, in a few lines for a terminal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclotrain.provenance import read_json
+
+
+def summary(run: str, files: Mapping[str, str]) -> str:
+    """The figures of a run and where its files lie."""
+    verification, evaluation, benchmark, dataset = (
+        read_json(files[name]) for name in ("verification", "evaluation", "benchmark", "dataset")
+    )
+    events = ", ".join(f"{n:,} {name}" for name, n in ((c, sum(s["events"] for s in of.values())) for c, of in dataset["by_class"].items()))
+    lines = [f"Run '{run}': {events}; {evaluation['test_examples']:,} in the test split", ""]
+    lines += [f"{'':32}{'exported model':>20}{'boosted trees':>20}"]
+    for background, of in evaluation["backgrounds"].items():
+        models = [of.get("model"), of.get("boosted_trees")]
+        lines.append(_row(f"AUC, {evaluation['signal']} vs {background}", [m and m["auc"] for m in models], ".4f"))
+        for i, point in enumerate(models[0]["rejection"]):
+            name = f"  1/ε({background}) at ε({evaluation['signal']}) = {point['signal_efficiency']:.0%}"
+            lines.append(_row(name, [m and m["rejection"][i] for m in models], ".0f"))
+    passed = [c for c in verification["cases"] if c["case"] not in verification["failed"]]
+    latency = benchmark["batch_1_latency_ms"]
+    lines += [
+        "",
+        f"Parity      {verification['max_abs']:.1e} at most, over {verification['test_examples']:,} test examples in batches of 1, 7 and 1024",
+        f"            {len(passed)} of {len(verification['cases'])} cases within {verification['tolerance']:g} (lengths, empty sets, NaN, ±inf, ...)",
+        f"Latency     {latency['p50']:.2f} ms for one example on one thread (99 %: {latency['p99']:.2f} ms); "
+        f"{benchmark['batch_1024_examples_per_second']:,.0f} examples/s in batches of 1024",
+        "",
+        f"Model       {files['model']}   (raw branches in, probabilities out)",
+        f"Contract    {files['contract']}",
+        f"Physics     {files['evaluation']}, plots in {Path(files['evaluation']).parent / 'plots'}",
+        f"Parity      {files['verification']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, figures: list[Mapping[str, Any] | None], form: str) -> str:
+    cells = []
+    for figure in figures:
+        if not figure or figure["value"] is None:
+            cells.append("-" if not figure else "no background left")
+        else:
+            uncertainty = "?" if figure["uncertainty"] is None else format(figure["uncertainty"], form)
+            cells.append(f"{figure['value']:{form}} ± {uncertainty}")
+    return f"{name:32}" + "".join(f"{cell:>20}" for cell in cells)

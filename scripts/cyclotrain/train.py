@@ -1,0 +1,205 @@
+"""Training with Lightning: weighted loss, the best epoch kept, resumed where it was killed, the same for the same seed."""
+
+import json
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
+from torch.nn import functional as F
+
+from cyclotrain import config
+from cyclotrain.batches import Batch, Batches
+from cyclotrain.contract import Contract
+from cyclotrain.dataset import read_split
+from cyclotrain.models import Model
+from cyclotrain.provenance import atomic, content_sha256
+from cyclotrain.roc import Roc
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    contract: Contract,
+    shards: Sequence[str],
+    model: config.Model,
+    training: config.Training,
+    threads: int,
+    weights: str | Path,
+    history: str | Path,
+    checkpoints: str | Path,
+) -> None:
+    """Train on the training split and write the weights of the epoch with the lowest validation loss.
+
+    An interrupted training goes on from its last epoch, found under `checkpoints` by the fingerprint of contract and
+    settings; the result is the same as without the interruption. `history` gets a JSON line an epoch, as it happens.
+    Raises RuntimeError for `accelerator: gpu` where there is none, and ValueError if the loss is not finite.
+    """
+    torch.set_num_threads(threads)
+    device = _device(training.accelerator)
+    L.seed_everything(contract.seed, verbose=False)
+    network = Model(contract, model.name, model.options)
+    examples = {split: read_split(shards, contract.layout, split) for split in ("train", "validation")}
+    batches = Batches(examples["train"], contract.layout, training.batch_size, device, shuffle_seed=contract.seed)
+    validation = Batches(examples["validation"], contract.layout, 4 * training.batch_size, device)
+    _log.info(
+        "training %s with %d parameters on %s: %d examples, %d for validation",
+        model.name, sum(p.numel() for p in network.parameters()), device, len(examples["train"]), len(examples["validation"]),
+    )  # fmt: skip
+    fingerprint = content_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
+    folder = Path(checkpoints) / fingerprint[:16]
+    last = folder / "last.ckpt"
+    if last.exists():
+        _log.info("resuming from %s", last)
+    checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
+    trainer = L.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=training.epochs,
+        deterministic=True,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[
+            _History(Path(history), len(examples["train"])),
+            EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
+            checkpoint,
+        ],
+    )
+    steps = training.epochs * len(batches)
+    with warnings.catch_warnings():
+        # Lightning warns of a checkpoint folder that is not empty: ours is not when a training is resumed.
+        warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
+        trainer.fit(Training(network, contract, training, steps), batches, validation, ckpt_path=str(last) if last.exists() else None)
+    if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):
+        raise ValueError("the validation loss is not finite; lower training.learning_rate, or look at the weights in the receipts")
+    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "model."
+    with atomic(weights) as temporary:
+        torch.save({name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)}, temporary)
+    _log.info("kept the epoch with validation loss %.5f", checkpoint.best_model_score)
+    shutil.rmtree(folder)
+
+
+def load_model(contract: Contract, model: config.Model, weights: str | Path) -> Model:
+    """The trained model, in evaluation mode on the CPU."""
+    network = Model(contract, model.name, model.options)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+def _device(accelerator: str) -> torch.device:
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise RuntimeError("training.accelerator is 'gpu' and PyTorch finds none; use 'auto' or 'cpu', or a machine with a GPU")
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+class Training(L.LightningModule):
+    """Weighted cross-entropy, AdamW, one cycle of the learning rate."""
+
+    def __init__(self, model: Model, contract: Contract, training: config.Training, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self._training, self._steps = training, steps
+        self._signal = contract.classes.index(contract.signal)
+        self._seed = contract.seed
+        self.register_buffer("class_weights", torch.tensor(contract.class_weights), persistent=False)
+        self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        logits_BC = self.model(batch.branches)
+        weight_B = batch.weight * self.class_weights[batch.label]  # type: ignore[index]
+        return F.cross_entropy(logits_BC, batch.label, reduction="none"), weight_B, logits_BC
+
+    def on_train_epoch_start(self) -> None:
+        """Make an epoch depend on its number alone, so that a resumed training repeats it."""
+        torch.manual_seed(self._seed * 1_000_003 + self.current_epoch)
+        self.trainer.train_dataloader.epoch = self.current_epoch
+        self._losses: list[Tensor] = []
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The mean weighted loss of a batch; weights have mean 1 over the training split."""
+        loss_B, weight_B, _logits = self._loss(batch)
+        loss = (loss_B * weight_B).mean()
+        self._losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Keep what the epoch's figures need."""
+        loss_B, weight_B, logits_BC = self._loss(batch)
+        self._validation.append((loss_B, weight_B, torch.softmax(logits_BC, -1)[:, self._signal], batch.label))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the weighted validation loss, and the area under the ROC curve of signal against the rest."""
+        loss, weight, score, label = (torch.cat(part).double().cpu() for part in zip(*self._validation, strict=True))
+        self._validation.clear()
+        roc = Roc.of(score.numpy(), (label == self._signal).numpy(), weight.numpy())
+        values = {
+            "train_loss": torch.stack(self._losses).mean(),
+            "validation_loss": (loss * weight).sum() / weight.sum(),
+            "validation_auc": torch.tensor(roc.auc),
+        }
+        self.log_dict({name: value.float() for name, value in values.items()})
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and one cycle of the learning rate (Smith, Topin 2017) over all epochs."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self._training.learning_rate, weight_decay=self._training.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self._training.learning_rate, total_steps=self._steps, pct_start=0.1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class _History(Callback):
+    """A line an epoch, in the log for people and as JSON for programs; kept in the checkpoint for a resumed training."""
+
+    def __init__(self, path: Path, n_examples: int) -> None:
+        self._path, self._n_examples = path, n_examples
+        self._epochs: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self._epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._epochs = state_dict["epochs"]
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        seconds = time.monotonic() - self._start
+        epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
+        line = {
+            "epoch": epoch,
+            **{name: float(metrics[name]) for name in ("train_loss", "validation_loss", "validation_auc")},
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(seconds, 3),
+            "time": round(time.time(), 3),
+        }
+        # validation stands before the checkpoint, so that the checkpoint holds this epoch's line
+        self._epochs = [*self._epochs, line]
+        with atomic(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(each) + "\n" for each in self._epochs))
+        best = min(each["validation_loss"] for each in self._epochs)
+        total = trainer.max_epochs or 0
+        _log.info(
+            "epoch %*d/%d   loss %.4f   validation %.4f   AUC %.4f %s %6.0f examples/s   at most %s to go",
+            len(str(total)), epoch, total, line["train_loss"], line["validation_loss"], line["validation_auc"],
+            "*" if line["validation_loss"] == best else " ", self._n_examples / seconds, _duration(seconds * (total - epoch)),
+        )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -1,0 +1,21 @@
+"""Rule `evaluate`: the physics of the exported model, as JSON and plots."""
+
+from pathlib import Path
+
+from cyclotrain.config import Evaluation
+from cyclotrain.contract import Contract
+from cyclotrain.evaluate import evaluate
+from cyclotrain.logs import rule
+
+with rule(snakemake.log[0]):
+    evaluate(
+        Contract.read(snakemake.input.contract),
+        Evaluation(**snakemake.params.settings),
+        snakemake.input.onnx,
+        snakemake.input.shards,
+        snakemake.input.baseline,
+        snakemake.input.history,
+        snakemake.threads,
+        snakemake.output.result,
+        Path(snakemake.output.roc).parent,
+    )

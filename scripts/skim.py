@@ -1,0 +1,8 @@
+"""Rule `skim`: a chunk of a sample's ROOT files to an Arrow shard and its receipt."""
+
+from cyclotrain.logs import rule
+from cyclotrain.recipe import Recipe
+from cyclotrain.skim import skim
+
+with rule(snakemake.log[0]):
+    skim(Recipe(**snakemake.params.recipe), snakemake.input, snakemake.output.shard, snakemake.output.receipt)

@@ -1,0 +1,16 @@
+"""Rule `benchmark`: latency and throughput of the exported model."""
+
+from cyclotrain.benchmark import benchmark
+from cyclotrain.config import Model
+from cyclotrain.contract import Contract
+from cyclotrain.logs import rule
+
+with rule(snakemake.log[0]):
+    benchmark(
+        Contract.read(snakemake.input.contract),
+        Model(**snakemake.params.model),
+        snakemake.input.weights,
+        snakemake.input.onnx,
+        snakemake.input.shards,
+        snakemake.output[0],
+    )

@@ -1,0 +1,18 @@
+"""Rule `train`: the weights of the best epoch."""
+
+from cyclotrain.config import Model, Training
+from cyclotrain.contract import Contract
+from cyclotrain.logs import rule
+from cyclotrain.train import train
+
+with rule(snakemake.log[0]):
+    train(
+        Contract.read(snakemake.input.contract),
+        snakemake.input.shards,
+        Model(**snakemake.params.model),
+        Training(**snakemake.params.training),
+        snakemake.threads,
+        snakemake.output.weights,
+        snakemake.output.history,
+        snakemake.params.checkpoints,
+    )

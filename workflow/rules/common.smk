@@ -1,0 +1,80 @@
+"""The checked configuration, and the functions that rules ask for their files."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from cyclotrain.config import load, resolve_files
+from cyclotrain.recipe import DatasetRecipe, Recipe
+
+
+def load_settings():
+    """The configuration and every sample's files; wrong keys, files, trees and branches are named before any job."""
+    try:
+        settings = load(config)
+        files = resolve_files(settings)
+        # Jobs trust what the main process checked, and are spared the import.
+        if workflow.is_main_process:
+            from cyclotrain.checks import check_inputs
+
+            check_inputs(settings, files)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+    return settings, files
+
+
+settings, sample_files = load_settings()
+
+
+def ntuples(sample):
+    """All ROOT files of a sample."""
+    simulated = settings.samples[sample].simulate
+    if simulated:
+        parts = [f"{part:03d}" for part in range(simulated.files)]
+        return expand("<run>/ntuples/{sample}/{part}.root", sample=sample, part=parts)
+    return sample_files[sample]
+
+
+def chunk_files(wildcards):
+    """The ROOT files of one `skim` job."""
+    n = settings.samples[wildcards.sample].files_per_job
+    first = int(wildcards.chunk) * n
+    return ntuples(wildcards.sample)[first : first + n]
+
+
+def skims(extension):
+    """Shards or receipts of all samples, in the order of the configuration."""
+    return [
+        f"<run>/skims/{sample}/{chunk:04d}.{extension}"
+        for sample, of_sample in settings.samples.items()
+        for chunk in range(-(-len(ntuples(sample)) // of_sample.files_per_job))
+    ]
+
+
+def simulate_params(wildcards):
+    """Process, seed and number of jets of one simulated file."""
+    simulated = settings.samples[wildcards.sample].simulate
+    return {
+        "process": simulated.process,
+        "n_jets": -(-simulated.jets // simulated.files),
+        "run": list(settings.samples).index(wildcards.sample) + 1,
+        "seed": settings.seed,
+    }
+
+
+def skim_recipe(wildcards):
+    """What a skim does, so that only a change of that runs it again."""
+    return Recipe.of(settings, wildcards.sample).to_dict()
+
+
+def get_final_output():
+    """Everything that a run makes."""
+    return [
+        "<run>/model/model.onnx",
+        "<run>/gates.json",
+        "<run>/mlflow_run.json",
+        "<run>/summary.txt",
+    ]

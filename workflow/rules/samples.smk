@@ -1,0 +1,57 @@
+rule simulate:
+    output:
+        "<run>/ntuples/{sample}/{part}.root",
+    log:
+        "<run>/logs/simulate/{sample}_{part}.log",
+    benchmark:
+        "<run>/benchmarks/simulate/{sample}_{part}.jsonl"
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=simulate_params,
+    script:
+        "../../scripts/simulate.py"
+
+
+rule skim:
+    input:
+        chunk_files,
+    output:
+        shard="<run>/skims/{sample}/{chunk}.arrow",
+        receipt="<run>/skims/{sample}/{chunk}.json",
+    log:
+        "<run>/logs/skim/{sample}_{chunk}.log",
+    benchmark:
+        "<run>/benchmarks/skim/{sample}_{chunk}.jsonl"
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        recipe=skim_recipe,
+    script:
+        "../../scripts/skim.py"
+
+
+rule assemble:
+    input:
+        receipts=skims("json"),
+        shards=skims("arrow"),
+    output:
+        contract="<run>/model/contract.json",
+        dataset="<run>/dataset.json",
+    log:
+        "<run>/logs/assemble.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        recipe=DatasetRecipe.of(settings).to_dict(),
+    script:
+        "../../scripts/assemble.py"

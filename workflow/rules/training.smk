@@ -1,0 +1,44 @@
+rule train:
+    input:
+        contract=rules.assemble.output.contract,
+        shards=skims("arrow"),
+    output:
+        weights="<run>/train/weights.pt",
+        history="<run>/train/history.jsonl",
+    log:
+        "<run>/logs/train.log",
+    benchmark:
+        "<run>/benchmarks/train.jsonl"
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        model=settings.model.model_dump(),
+        training=settings.training.model_dump(),
+        # not an output: Snakemake would delete it with a killed job, and it is what the next try goes on from
+        checkpoints="<run>/train/checkpoints",
+    script:
+        "../../scripts/train.py"
+
+
+rule export:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+    output:
+        "<run>/model/model.onnx",
+    log:
+        "<run>/logs/export.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        model=settings.model.model_dump(),
+        targets=settings.export.targets,
+    script:
+        "../../scripts/export.py"

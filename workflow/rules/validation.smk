@@ -1,0 +1,138 @@
+rule verify:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+    output:
+        report(
+            "<run>/verification.json",
+            caption="../report/verification.rst",
+            category="Verification",
+            labels={"file": "parity, case by case"},
+        ),
+    log:
+        "<run>/logs/verify.log",
+    benchmark:
+        "<run>/benchmarks/verify.jsonl"
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        model=settings.model.model_dump(),
+        tolerance=settings.verification.tolerance,
+        # written only if a case fails
+        evidence="<run>/verification_evidence.npz",
+    script:
+        "../../scripts/verify.py"
+
+
+rule baseline:
+    input:
+        contract=rules.assemble.output.contract,
+        shards=skims("arrow"),
+    output:
+        "<run>/baseline.npy",
+    log:
+        "<run>/logs/baseline.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    script:
+        "../../scripts/baseline.py"
+
+
+rule evaluate:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+        baseline=rules.baseline.output[0],
+        history=rules.train.output.history,
+    output:
+        result=report(
+            "<run>/evaluation.json",
+            caption="../report/evaluation.rst",
+            category="Physics",
+            labels={"figure": "table (JSON)"},
+        ),
+        roc=report(
+            "<run>/plots/roc.png",
+            caption="../report/roc.rst",
+            category="Physics",
+            labels={"figure": "ROC"},
+        ),
+        scores=report(
+            "<run>/plots/scores.png",
+            caption="../report/scores.rst",
+            category="Physics",
+            labels={"figure": "scores"},
+        ),
+        confusion=report(
+            "<run>/plots/confusion.png",
+            caption="../report/confusion.rst",
+            category="Physics",
+            labels={"figure": "confusion matrix"},
+        ),
+        training=report(
+            "<run>/plots/history.png",
+            caption="../report/history.rst",
+            category="Training",
+            labels={"figure": "loss by epoch"},
+        ),
+    log:
+        "<run>/logs/evaluate.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings.evaluation.model_dump(),
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule time_model:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+    output:
+        "<run>/benchmark.json",
+    log:
+        "<run>/logs/time_model.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    # It runs on one; it asks for all, as another job beside it would be in the figures.
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        model=settings.model.model_dump(),
+    script:
+        "../../scripts/time_model.py"
+
+
+rule gates:
+    localrule: True
+    input:
+        verification=rules.verify.output[0],
+        evaluation=rules.evaluate.output.result,
+    output:
+        "<run>/gates.json",
+    log:
+        "<run>/logs/gates.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    script:
+        "../../scripts/gates.py"
