@@ -16,7 +16,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
-	@test $(REPORT) -nt results/$(RUN)/summary.txt || $(SNAKEMAKE) --report $(REPORT) --quiet all
+	@test $(REPORT) -nt results/$(RUN)/summary.txt || $(SNAKEMAKE) --report $(REPORT) --quiet all > results/$(RUN)/logs/report.log 2>&1 || { cat results/$(RUN)/logs/report.log; exit 1; }
 	@echo; cat results/$(RUN)/summary.txt; echo
 	@echo "Next:  make ui                     compare runs in the MLflow UI"
 	@echo "       xdg-open $(REPORT)   the report of this run"

@@ -10,4 +10,4 @@ with rule(snakemake.log[0]):
     failed = [words[name](content) for name, content in results.items() if not content["passed"]]
     if failed:
         raise RuntimeError("\n".join(failed))
-    write_json(snakemake.output[0], {name: "passed" for name in results})
+    write_json(snakemake.output[0], dict.fromkeys(results, "passed"))

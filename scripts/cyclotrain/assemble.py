@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 from cyclotrain.batches import Batches
-from cyclotrain.contract import Contract, Layout, Set
+from cyclotrain.contract import Contract, Layout
 from cyclotrain.dataset import iterate_split
-from cyclotrain.features import FeatureLayer, Moments
 from cyclotrain.errors import InputError
+from cyclotrain.features import FeatureLayer, Moments
 from cyclotrain.provenance import content_sha256, read_json, write_json
 from cyclotrain.recipe import DatasetRecipe
 from cyclotrain.splits import SPLITS
@@ -20,7 +19,9 @@ _BATCH = 4096
 _log = logging.getLogger(__name__)
 
 
-def assemble(recipe: DatasetRecipe, receipts: Sequence[str], shards: Sequence[str], contract: str | Path, dataset: str | Path) -> None:
+def assemble(
+    recipe: DatasetRecipe, receipts: Sequence[str], shards: Sequence[str], contract: str | Path, dataset: str | Path
+) -> None:
     """Write contract.json and dataset.json from the receipts and shards of all samples, in one order.
 
     Raises InputError for a sample without selected events or with a sum of weights that is not positive, for a class
@@ -58,10 +59,10 @@ def assemble(recipe: DatasetRecipe, receipts: Sequence[str], shards: Sequence[st
 def _common_layout(parts: Sequence[Any], receipts: Sequence[str]) -> Layout:
     for part, path in zip(parts, receipts, strict=True):
         if part["layout"] != parts[0]["layout"]:
-            raise InputError(f"{path}: a branch is jagged here and flat in {receipts[0]}, or the other way round; see their 'layout'")
-    first = parts[0]["layout"]
-    sets = {name: Set(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for name, s in first["sets"].items()}
-    return Layout(tuple(first["scalars"]), sets, tuple(first["observers"]))
+            raise InputError(
+                f"{path}: a branch is jagged here and flat in {receipts[0]}, or the other way round; see their 'layout'"
+            )
+    return Layout.from_dict(parts[0]["layout"])
 
 
 def _sample(parts: Sequence[Any], recipe: DatasetRecipe, name: str) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def _sample(parts: Sequence[Any], recipe: DatasetRecipe, name: str) -> dict[str,
         raise InputError(f"samples.{name}: no events: {reason}")
     total = sum(total["sum_of_weights"] for splits in by_class.values() for total in splits.values())
     if total <= 0:
-        raise InputError(f"samples.{name}: the sum of weights '{of_sample['weight']}' is {total:g} over {kept} events; it must be positive")
+        raise InputError(
+            f"samples.{name}: the sum of weights '{of_sample['weight']}' is {total:g} over {kept} events; it must be positive"
+        )
     _log.info("sample %s: %d of %d events, sum of weights %.6g", name, kept, read, total)
     return {"events_read": read, "events_kept": kept, "by_class": by_class, "recipe": of_sample}
 
@@ -90,7 +93,9 @@ def _check_class(name: str, splits: Mapping[str, Mapping[str, float]]) -> None:
         if not total["events"]:
             raise InputError(f"classes: '{name}' has no events in the {split} split; give more events, or a larger split.{split}")
         if total["sum_of_weights"] <= 0:
-            raise InputError(f"classes: '{name}' has the sum of weights {total['sum_of_weights']:g} in the {split} split; it must be positive")
+            raise InputError(
+                f"classes: '{name}' has the sum of weights {total['sum_of_weights']:g} in the {split} split; it must be positive"
+            )
 
 
 def _class_weights(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], balance: str) -> tuple[float, ...]:

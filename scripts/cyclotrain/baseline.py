@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cyclotrain.contract import Contract
@@ -26,9 +27,7 @@ def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> Non
         # negative weights, which trees cannot use, are left out here; the figures on the test split count them
         usable = train.weight > 0
         weight = train.weight * np.array(contract.class_weights)[train.label]
-        trees = HistGradientBoostingClassifier(
-            max_iter=300, learning_rate=0.05, early_stopping=True, random_state=contract.seed
-        )
+        trees = HistGradientBoostingClassifier(max_iter=300, learning_rate=0.05, early_stopping=True, random_state=contract.seed)
         start = time.monotonic()
         trees.fit(_finite(train.observers[usable]), train.label[usable], sample_weight=weight[usable])
         probabilities = trees.predict_proba(_finite(test.observers)).astype(np.float32)
@@ -37,6 +36,6 @@ def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> Non
         np.save(file, probabilities)
 
 
-def _finite(features: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _finite(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Infinite values as NaN, which the trees take as missing."""
     return np.where(np.isfinite(features), features, np.nan)

@@ -23,7 +23,12 @@ _EXAMPLES, _WARM_UP = 500, 20
 
 
 def benchmark(
-    contract: Contract, model: config.Model, weights: str | Path, exported: str | Path, shards: Sequence[str], result: str | Path
+    contract: Contract,
+    model: config.Model,
+    weights: str | Path,
+    exported: str | Path,
+    shards: Sequence[str],
+    result: str | Path,
 ) -> None:
     """Time single test examples, one thread, as an event loop has them, and batches of 1024; CPU."""
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 """The configuration: one typed model, from which the schema, `config/README.md` and the comments of the YAML are made.
 
-Rewrite the generated files with `python -m cyclotrain.config` (`make docs`).
+They are written by `config_docs` (`make docs`).
 """
 
 import difflib
@@ -81,7 +81,8 @@ class InputSet(_Model):
         "Leave it out for flat branches.",
     )
     valid: ExpressionText | None = Field(
-        None, description="For constituents: the condition that tells a real one from zero padding, such as `pf_pt > 0`."
+        None,
+        description="For constituents: the condition that tells a real one from zero padding, such as `pf_pt > 0`.",
     )
     clip: float = Field(10.0, gt=0, description="Standardised features are limited to ± this number of standard deviations.")
 
@@ -169,7 +170,10 @@ class Evaluation(_Model):
         [0.3, 0.5], min_length=1, description="Signal efficiencies at which the background rejection is given."
     )
     minimum_auc: float | None = Field(
-        None, gt=0, lt=1, description="Gate: the run fails if the area under the ROC curve is below, for any background."
+        None,
+        gt=0,
+        lt=1,
+        description="Gate: the run fails if the area under the ROC curve is below, for any background.",
     )
 
 
@@ -250,8 +254,10 @@ class Config(_Model):
         try:
             expression = Expression(label)
         except ExpressionError as error:
-            raise ValueError(f"samples.{sample}.label: neither a class ({', '.join(self.classes)}) nor an expression: {error}") from None
-        near = difflib.get_close_matches(label, self.classes, n=1)
+            raise ValueError(
+                f"samples.{sample}.label: neither a class ({', '.join(self.classes)}) nor an expression: {error}"
+            ) from None
+        near = difflib.get_close_matches(label, self.classes, n=1, cutoff=0.9)
         if near and expression.branches == (label,):
             raise ValueError(f"samples.{sample}.label: '{label}' is not one of the classes; did you mean '{near[0]}'?")
 
@@ -296,15 +302,19 @@ def _describe(problem: Any) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: Any = Config
     for part in location:
-        model = _inner_model(model.model_fields[part].annotation) if hasattr(model, "model_fields") and part in model.model_fields else model
+        model = (
+            inner_model(model.model_fields[part].annotation)
+            if hasattr(model, "model_fields") and part in model.model_fields
+            else model
+        )
     return list(model.model_fields)
 
 
-def _inner_model(annotation: Any) -> Any:
+def inner_model(annotation: Any) -> Any:
     """The configuration class inside an annotation such as `dict[Name, Sample]` or `Simulate | None`, or None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _inner_model(part))), None)
+    return next((found for part in getattr(annotation, "__args__", ()) if (found := inner_model(part))), None)
 
 
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -312,7 +322,7 @@ def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[st
     for name, info in model.model_fields.items():
         key = f"{prefix}{name}"
         yield key, info
-        if inner := _inner_model(info.annotation):
+        if inner := inner_model(info.annotation):
             chosen = ".<name>." if str(info.annotation).startswith("dict") else "."
             yield from keys(inner, f"{key}{chosen}")
 

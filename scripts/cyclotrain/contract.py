@@ -48,6 +48,17 @@ class Layout:
         jagged = {branch: name for name, features in self.sets.items() for branch in features.branches}
         return {**dict.fromkeys(self.scalars), **jagged}
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Layout":
+        """The layout of `dataclasses.asdict`, after JSON."""
+        sets = {name: Set(**_tuples(features)) for name, features in content["sets"].items()}
+        return cls(tuple(content["scalars"]), sets, tuple(content["observers"]))
+
+
+def _tuples(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists as tuples again."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -73,7 +84,12 @@ class Contract:
         inputs = [
             {"branch": branch, "shape": ["batch", name or 1], "dtype": "float32"} for branch, name in self.layout.inputs.items()
         ]
-        return {"format": 1, "inputs": inputs, "output": {"name": "probabilities", "classes": self.classes}, **asdict(self)}
+        return {
+            "format": 1,
+            "inputs": inputs,
+            "output": {"name": "probabilities", "classes": self.classes},
+            **asdict(self),
+        }
 
     @classmethod
     def read(cls, path: str | Path) -> "Contract":
@@ -84,10 +100,5 @@ class Contract:
     def from_dict(cls, content: dict[str, Any]) -> "Contract":
         """The contract of `to_dict`."""
         fields = {name: content[name] for name in cls.__dataclass_fields__}
-        layout = fields["layout"]
-        sets = {
-            name: Set(**{key: tuple(value) if isinstance(value, list) else value for key, value in features.items()})
-            for name, features in layout["sets"].items()
-        }
-        fields["layout"] = Layout(tuple(layout["scalars"]), sets, tuple(layout["observers"]))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        fields["layout"] = Layout.from_dict(fields["layout"])
+        return cls(**_tuples(fields))

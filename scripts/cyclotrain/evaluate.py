@@ -52,10 +52,11 @@ def evaluate(
             if trees.shape[1]:
                 of_trees, roc = _against(test, trees, signal, index, settings.signal_efficiencies, contract.seed)
                 backgrounds[name]["boosted_trees"], curves[name]["boosted trees"] = of_trees, roc
-    overtraining = {
-        name: _kolmogorov(*((scores[split][:, signal][of.label == index], of.weight[of.label == index]) for split, of in examples.items()))
-        for index, name in enumerate(contract.classes)
-    }  # fmt: skip
+    overtraining = {}
+    for index, name in enumerate(contract.classes):
+        rows = {split: of.label == index for split, of in examples.items()}
+        samples = [(scores[split][rows[split], signal], of.weight[rows[split]]) for split, of in examples.items()]
+        overtraining[name] = _kolmogorov(*samples)
     confusion = _confusion(test, scores["test"])
     failed = [
         f"{name}: AUC {of['model']['auc']['value']:.4f} is below evaluation.minimum_auc = {settings.minimum_auc}"
@@ -70,7 +71,12 @@ def evaluate(
         "test_examples": len(test),
         "signal": contract.signal,
         "backgrounds": backgrounds,
-        "confusion": {"rows": "true class", "columns": "largest probability", "classes": contract.classes, "fraction": confusion},
+        "confusion": {
+            "rows": "true class",
+            "columns": "largest probability",
+            "classes": contract.classes,
+            "fraction": confusion,
+        },
         "overtraining": overtraining,
     }
     write_json(result, content)

@@ -59,7 +59,8 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
         "software": software(),
     }
     onnx.helper.set_model_props(
-        proto, {METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+        proto,
+        {METADATA_PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()},
     )
     onnx.checker.check_model(proto, full_check=True)
     with atomic(path) as temporary:
@@ -69,6 +70,13 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
 
 def _strip(proto: onnx.ModelProto) -> None:
     """Take out the exporter's notes, which hold stack traces with the paths of this machine."""
-    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer, *proto.graph.input, *proto.graph.output):
+    for part in (
+        proto.graph,
+        *proto.graph.node,
+        *proto.graph.value_info,
+        *proto.graph.initializer,
+        *proto.graph.input,
+        *proto.graph.output,
+    ):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")

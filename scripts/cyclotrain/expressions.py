@@ -3,6 +3,7 @@
     >>> Expression("log(pf_pt / jet_pt)").branches
     ('pf_pt', 'jet_pt')
 
+A branch whose name is not a Python name stands in backticks: `` `jet1_b-tag` > 0 ``.
 Operators: `+ - * / **`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
 Both backends follow one set of rules, so that the sample and the model agree on what a text means:
 division is true division, booleans are 0 and 1 in arithmetic, NaN goes through `min`, `max` and `clip`.
@@ -12,6 +13,7 @@ import ast
 import difflib
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,9 +79,15 @@ def _log1p(b: Backend, x: Any) -> Any:
 
 
 def _atan2(b: Backend, y: Any, x: Any) -> Any:
+    """The angle of (x, y) by atan alone: ONNX has no Atan2, and what PyTorch exports for it loses NaN."""
     if isinstance(x, float) and isinstance(y, float):
         return math.atan2(y, x)
-    return b.elementary.arctan2(y, x)
+    zero = 0 * y if isinstance(x, float) else 0 * x
+    x, y = x + zero, y + zero
+    angle = b.unary("arctan")(y / x)
+    left = angle + b.where(y < 0, zero - math.pi, zero + math.pi)
+    vertical = b.where(y > 0, zero + math.pi / 2, b.where(y < 0, zero - math.pi / 2, zero))
+    return b.where(x > 0, angle, b.where(x < 0, left, vertical)) + 0 * (x + y)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "sin": _elementary("sin", "sine"),
     "cos": _elementary("cos", "cosine"),
     "tan": _elementary("tan", "tangent"),
-    "atan2": Function(2, _atan2, "angle of (y, x)"),
+    "atan2": Function(2, _atan2, "angle of the point given by y, x; NaN if one is infinite"),
     "sinh": _elementary("sinh", "hyperbolic sine"),
     "cosh": _elementary("cosh", "hyperbolic cosine"),
     "tanh": _elementary("tanh", "hyperbolic tangent"),
@@ -153,11 +161,15 @@ class Expression:
     def __post_init__(self) -> None:
         if len(self.text) > _MAX_LENGTH:
             raise ExpressionError(f"expression of {len(self.text)} characters; at most {_MAX_LENGTH} are read")
+        readable, quoted = _without_backticks(self.text.strip())
         try:
-            tree = ast.parse(self.text.strip(), mode="eval").body
+            tree = ast.parse(readable, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             column = (getattr(error, "offset", None) or 1) - 1
             raise self._error(f"syntax error: {getattr(error, 'msg', error)}", column) from None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = quoted.get(node.id, node.id)
         names: dict[str, None] = {}
         self._check(tree, names)
         object.__setattr__(self, "_tree", tree)
@@ -242,6 +254,18 @@ class Expression:
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return FUNCTIONS[name].apply(backend, *map(value, arguments))
         raise AssertionError(f"{ast.dump(node)} passed the check")
+
+
+def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
+    """The text with each name in backticks as a plain name of the same length, and what these stand for."""
+    quoted: dict[str, str] = {}
+
+    def plain(match: re.Match[str]) -> str:
+        name = f"_quoted{len(quoted)}".ljust(len(match[0]), "_")
+        quoted[name] = match[1]
+        return name
+
+    return re.sub(r"`([^`]+)`", plain, text), quoted
 
 
 def _is_number(node: ast.expr) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class FeatureLayer(nn.Module):
         cut = {name: value[:, : self._cut[name]] if name in self._cut else value for name, value in branches.items()}
         features, masks = {}, {}
         for name, layer in self.sets.items():
-            mask = layer.mask(cut)
+            mask = cast(_SetLayer, layer).mask(cut)
             features[name] = layer(cut, mask)
             if mask is not None:
                 masks[name] = mask
@@ -43,8 +44,7 @@ class FeatureLayer(nn.Module):
 
     def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
         """The features of one set before standardisation, and its mask; what `assemble` fits on."""
-        layer = self.sets[name]
-        assert isinstance(layer, _SetLayer)
+        layer = cast(_SetLayer, self.sets[name])
         mask = layer.mask(branches)
         return layer.raw(branches, mask), mask
 
@@ -65,14 +65,16 @@ class _SetLayer(nn.Module):
         if self._valid:
             zeros = dict.fromkeys(self._valid.branches, torch.zeros(1, 1))
             if bool(self._valid(zeros, TORCH).any()):
-                raise ValueError(f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0")
+                raise ValueError(
+                    f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
+                )
 
     def mask(self, branches: Mapping[str, Tensor]) -> Tensor | None:
         mask: Tensor | None = self._valid(branches, TORCH) if self._valid else None
         return mask
 
     def raw(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
-        shape = next(iter(branches.values())).shape[:1] + (1,) if mask is None else mask.shape
+        shape = (next(iter(branches.values())).shape[0], 1) if mask is None else mask.shape
         columns = []
         for expression in self._features:
             value = expression(branches, TORCH)

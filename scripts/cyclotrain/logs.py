@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_CHATTY = ("lightning", "torch.onnx", "onnxscript", "onnx_ir", "mlflow", "alembic", "matplotlib", "fsspec", "sqlalchemy")
+_CHATTY = (
+    "lightning",
+    "torch.onnx",
+    "onnxscript",
+    "onnx_ir",
+    "mlflow",
+    "alembic",
+    "matplotlib",
+    "fsspec",
+    "sqlalchemy",
+)
 
 
 @contextmanager
@@ -16,8 +26,8 @@ def rule(log: str | Path) -> Iterator[None]:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     file, terminal = logging.FileHandler(log, mode="w"), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    name = Path(log).relative_to(Path(log).parents[1]) if len(Path(log).parents) > 1 else Path(log)
-    terminal.setFormatter(logging.Formatter(f"[{name.with_suffix('')}] %(message)s"))
+    name = str(Path(log).with_suffix("")).rpartition("logs/")[2]
+    terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
     terminal.addFilter(lambda record: record.name.startswith("cyclotrain") or record.levelno >= logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import mplhep
 import numpy as np
 import numpy.typing as npt
+from cycler import cycler
 from matplotlib import pyplot as plt
 
 from cyclotrain.contract import Contract
@@ -19,13 +20,22 @@ from cyclotrain.roc import Roc
 
 # Okabe, Ito: told apart by colour-blind readers too
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_SIZE = {"font.size": 15, "axes.titlesize": 15, "axes.labelsize": 16, "legend.fontsize": 13, "xtick.labelsize": 14, "ytick.labelsize": 14}
+_SIZE = {
+    "font.size": 15,
+    "axes.titlesize": 15,
+    "axes.labelsize": 16,
+    "legend.fontsize": 13,
+    "xtick.labelsize": 14,
+    "ytick.labelsize": 14,
+}
 
 
 @contextmanager
 def _figure(path: Path, width: float = 7.0, height: float = 6.0) -> Iterator[Any]:
     mpl.use("Agg")
-    with mpl.rc_context({**mplhep.style.ROOT, **_SIZE, "figure.figsize": (width, height), "axes.prop_cycle": mpl.cycler(color=_COLOURS)}):
+    with mpl.rc_context(
+        {**mplhep.style.ROOT, **_SIZE, "figure.figsize": (width, height), "axes.prop_cycle": cycler(color=_COLOURS)}
+    ):
         figure, axes = plt.subplots(layout="constrained")
         yield axes
         with atomic(path) as temporary:
@@ -45,7 +55,7 @@ def roc(curves: Mapping[str, Mapping[str, Roc]], figures: Mapping[str, Any], sig
                 points = [p for p in figures[background][key]["rejection"] if p["value"] is not None]
                 axes.errorbar(
                     [p["signal_efficiency"] for p in points], [p["value"] for p in points],
-                    yerr=[p["uncertainty"] or 0 for p in points], fmt="o", markersize=5, capsize=3, color=colour,
+                    yerr=[p["uncertainty"] for p in points], fmt="o", markersize=5, capsize=3, color=colour,
                 )  # fmt: skip
         axes.set(xlabel=f"Signal efficiency ({signal})", ylabel="Background rejection 1/ε", yscale="log", xlim=(0, 1))
         axes.legend(loc="upper right")
@@ -67,13 +77,32 @@ def scores(
             for split in ("train", "test"):
                 of_class = examples[split].label == index
                 filled = hist.Hist(hist.axis.Regular(40, 0, 1), storage=hist.storage.Weight())
-                filled.fill(np.clip(probabilities[split][of_class, signal], 0, np.nextafter(1, 0)), weight=examples[split].weight[of_class])
+                filled.fill(
+                    np.clip(probabilities[split][of_class, signal], 0, np.nextafter(1, 0)),
+                    weight=examples[split].weight[of_class],
+                )
                 filled = filled / filled.sum().value
                 if split == "train":
-                    mplhep.histplot(filled, ax=axes, histtype="fill", alpha=0.35, yerr=False, color=_COLOURS[index], label=f"{name}, training")
+                    mplhep.histplot(
+                        filled,
+                        ax=axes,
+                        histtype="fill",
+                        alpha=0.35,
+                        yerr=False,
+                        color=_COLOURS[index],
+                        label=f"{name}, training",
+                    )
                 else:
                     label = f"{name}, test (KS p = {overtraining[name]['p_value']:.2f})"
-                    mplhep.histplot(filled, ax=axes, histtype="errorbar", yerr=True, markersize=6, color=_COLOURS[index], label=label)
+                    mplhep.histplot(
+                        filled,
+                        ax=axes,
+                        histtype="errorbar",
+                        yerr=True,
+                        markersize=6,
+                        color=_COLOURS[index],
+                        label=label,
+                    )
         axes.set(xlabel=f"Probability of {contract.signal}", ylabel="Fraction of events", yscale="log", xlim=(0, 1))
         axes.set_ylim(top=axes.get_ylim()[1] * 20)
         axes.legend(loc="upper center", ncols=2)

@@ -80,9 +80,7 @@ def layout(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
     owner: dict[str, str] = {}
     sets = {}
     for name, inputs in recipe.inputs.items():
-        features = Set(
-            tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"]
-        )
+        features = Set(tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"])
         names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
         if defined := [b for b in names if b in recipe.define]:
             raise InputError(
@@ -95,7 +93,9 @@ def layout(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
             raise InputError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
         for branch in jagged:
             if branch in owner:
-                raise InputError(f"inputs.{name}: branch '{branch}' is in inputs.{owner[branch]} too; put their features in one set")
+                raise InputError(
+                    f"inputs.{name}: branch '{branch}' is in inputs.{owner[branch]} too; put their features in one set"
+                )
             owner[branch] = name
         sets[name] = replace(features, branches=jagged)
     scalars = tuple(b for b in recipe.model_branches() if not is_jagged[b])
@@ -104,12 +104,15 @@ def layout(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
 
 def check_branches(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
     """The layout, with the branches of every expression of ingest known to be flat."""
+    found = layout(recipe, is_jagged, path)
     ingest = [*recipe.ingest().items(), *((f"define.{name}", Expression(text)) for name, text in recipe.define.items())]
     for key, expression in [*ingest, ("event_id", None)]:
         for branch in expression.branches if expression else recipe.event_id:
             if is_jagged.get(branch, False):
-                raise InputError(f"{path}: {key} of sample '{recipe.sample}' uses '{branch}', which is jagged; one number an event is needed")
-    return layout(recipe, is_jagged, path)
+                raise InputError(
+                    f"{path}: {key} of sample '{recipe.sample}' uses '{branch}', which is jagged; one number an event is needed"
+                )
+    return found
 
 
 @dataclass(frozen=True)

@@ -52,32 +52,28 @@ def figures(
 ) -> tuple[Roc, Figure, list[Figure]]:
     """The ROC curve, its area, and the rejection 1/background efficiency at each signal efficiency.
 
-    Uncertainties: the standard deviation over 200 Poisson bootstrap replicas, so of background and signal both. A
-    rejection is None where no background is left, its uncertainty where a tenth of the replicas have none.
+    Uncertainties: the standard deviation over 200 Poisson bootstrap replicas, so of background and signal both; of a
+    rejection, that of the background efficiency e propagated, sigma(e)/e^2, as few events make 1/e itself heavy-tailed.
+    A rejection is None where no background is left.
     """
     order = np.argsort(-score, kind="stable")
     cuts = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     is_signal, weight = is_signal[order], weight[order].astype(np.float64)
     nominal = Roc._of_sorted(is_signal, weight, cuts)
     random = np.random.default_rng(seed)
-    areas, rejections = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
+    areas, backgrounds = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
     for replica in range(_REPLICAS):
         roc = Roc._of_sorted(is_signal, weight * random.poisson(1.0, len(weight)), cuts)
         areas[replica] = roc.auc
-        rejections[replica] = [_inverse(roc.background_at(e)) for e in signal_efficiencies]
+        backgrounds[replica] = [roc.background_at(e) for e in signal_efficiencies]
     return (
         nominal,
         Figure(nominal.auc, float(areas.std(ddof=1))),
-        [_rejection(nominal.background_at(e), of) for e, of in zip(signal_efficiencies, rejections.T, strict=True)],
+        [_rejection(nominal.background_at(e), of) for e, of in zip(signal_efficiencies, backgrounds.T, strict=True)],
     )
-
-
-def _inverse(efficiency: float) -> float:
-    return 1 / efficiency if efficiency > 0 else np.inf
 
 
 def _rejection(background: float, replicas: npt.NDArray[np.float64]) -> Figure:
     if background <= 0:
         return Figure(None, None)
-    finite = replicas[np.isfinite(replicas)]
-    return Figure(1 / background, float(finite.std(ddof=1)) if len(finite) > 0.9 * len(replicas) else None)
+    return Figure(1 / background, float(replicas.std(ddof=1)) / background**2)

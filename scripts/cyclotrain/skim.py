@@ -17,14 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cyclotrain.contract import Layout, Set
-from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.errors import InputError
+from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.ntuples import AWKWARD, jaggedness, open_tree, read_batches
 from cyclotrain.provenance import atomic, commit, file_sha256, software, write_json
 from cyclotrain.recipe import Recipe, check_branches
 from cyclotrain.splits import SPLITS, event_hash, split_index
 
-_STEP = "50 MB"  # of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
+STEP = "50 MB"  # of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
 
 
 def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str | Path) -> None:
@@ -49,7 +49,12 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
                         totals.add(batch)
                         writer.write_batch(_to_arrow(batch, found))
                     files.append(
-                        {"path": path, "sha256": file_sha256(path), "events": tree.num_entries, "kept": totals.kept - kept_before}
+                        {
+                            "path": path,
+                            "sha256": file_sha256(path),
+                            "events": tree.num_entries,
+                            "kept": totals.kept - kept_before,
+                        }
                     )
         finally:
             if writer:
@@ -91,9 +96,7 @@ class _Totals:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.kept = 0
-        self.by_class = {
-            name: {split: {"events": 0, "sum_of_weights": 0.0} for split in SPLITS} for name in classes
-        }
+        self.by_class = {name: {split: {"events": 0, "sum_of_weights": 0.0} for split in SPLITS} for name in classes}
 
     def add(self, batch: _Batch) -> None:
         self.kept += len(batch.label)
@@ -106,7 +109,7 @@ class _Totals:
 
 def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_Batch]:
     branches = recipe.branches()
-    for columns, where in read_batches(tree, path, branches, _STEP):
+    for columns, where in read_batches(tree, path, branches, STEP):
         values = {name: columns[name] for name in branches}
         for name, text in recipe.define.items():
             values[name] = _evaluate(f"define.{name}", Expression(text), values, where)
@@ -124,7 +127,9 @@ def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, wh
         label = _labels(_column(results["label"], n)[keep], recipe, where)
     weight = _column(results["weight"], n)[keep] if recipe.weight else np.ones(keep.sum(), np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
-        raise InputError(f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'")
+        raise InputError(
+            f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
+        )
     hashes = event_hash([ak.to_numpy(values[branch])[keep] for branch in recipe.event_id], recipe.seed)
     observers = [_column(results[f"baseline feature '{text}'"], n)[keep] for text in found.observers]
     return _Batch(
@@ -165,8 +170,8 @@ def _labels(values: npt.NDArray[Any], recipe: Recipe, where: str) -> npt.NDArray
         examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
         known = ", ".join(f"{index} = {name}" for index, name in enumerate(recipe.classes))
         raise InputError(
-            f"{where}: the label '{recipe.label}' is {examples} for {int(wrong.sum())} selected events, and the classes are {known}; "
-            "cut these events away in 'selection', or change 'label'"
+            f"{where}: the label '{recipe.label}' is {examples} for {int(wrong.sum())} selected events, and the classes are "
+            f"{known}; cut these events away in 'selection', or change 'label'"
         )
     return values.astype(np.int32)
 

@@ -53,9 +53,15 @@ def track(
             ],
             params=[Param(key, str(value)[:6000]) for key, value in _flat(config).items()],
         )
-        client.log_inputs(run.info.run_id, [DatasetInput(_dataset(contract)._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])])
+        client.log_inputs(
+            run.info.run_id,
+            [DatasetInput(_dataset(contract)._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])],
+        )
     ended = int(history[-1]["time"] * 1000)
-    client.log_batch(run.info.run_id, metrics=[Metric(k, v, ended, 0) for k, v in _results(verification, evaluation, benchmark).items()])
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(k, v, ended, 0) for k, v in _results(verification, evaluation, benchmark).items()],
+    )
     _tag_provenance(client, run.info.run_id, files["model"])
     passed = verification["passed"] and evaluation["passed"]
     client.set_tag(run.info.run_id, "cyclotrain.gates", "passed" if passed else "failed")
@@ -66,7 +72,10 @@ def track(
         with mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False):
             # as it is, with no environment guessed: the file needs ONNX Runtime alone
             mlflow.onnx.log_model(
-                onnx.load(files["model"]), name="model", signature=_signature(contract), pip_requirements=["onnxruntime"]
+                onnx.load(files["model"]),
+                name="model",
+                signature=_signature(contract),
+                pip_requirements=["onnxruntime"],
             )
     client.set_terminated(run.info.run_id, "FINISHED" if passed else "FAILED")
     _log.info("%s run '%s' in experiment '%s'", "made" if is_new else "updated", contract.run, experiment)
@@ -100,7 +109,7 @@ def _tag_provenance(client: mlflow.MlflowClient, run_id: str, model: str | Path)
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
     return flat

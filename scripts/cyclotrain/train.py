@@ -78,9 +78,16 @@ def train(
     with warnings.catch_warnings():
         # Lightning warns of a checkpoint folder that is not empty: ours is not when a training is resumed.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
-        trainer.fit(Training(network, contract, training, steps), batches, validation, ckpt_path=str(last) if last.exists() else None)
+        trainer.fit(
+            Training(network, contract, training, steps),
+            batches,
+            validation,
+            ckpt_path=str(last) if last.exists() else None,
+        )
     if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):
-        raise ValueError("the validation loss is not finite; lower training.learning_rate, or look at the weights in the receipts")
+        raise ValueError(
+            "the validation loss is not finite; lower training.learning_rate, or look at the weights in the receipts"
+        )
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "model."
     with atomic(weights) as temporary:
@@ -116,7 +123,7 @@ class Training(L.LightningModule):
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         logits_BC = self.model(batch.branches)
-        weight_B = batch.weight * self.class_weights[batch.label]  # type: ignore[index]
+        weight_B = batch.weight * self.class_weights[batch.label]
         return F.cross_entropy(logits_BC, batch.label, reduction="none"), weight_B, logits_BC
 
     def on_train_epoch_start(self) -> None:

@@ -10,7 +10,6 @@ RESULTS = {
 
 
 rule track:
-    localrule: True
     input:
         **RESULTS,
         plots=[
@@ -23,6 +22,7 @@ rule track:
         "<run>/mlflow_run.json",
     log:
         "<run>/logs/track.log",
+    localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
     params:
@@ -33,7 +33,6 @@ rule track:
 
 
 rule summarise:
-    localrule: True
     input:
         **RESULTS,
     output:
@@ -45,6 +44,7 @@ rule summarise:
         ),
     log:
         "<run>/logs/summarise.log",
+    localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
     params:

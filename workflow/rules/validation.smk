@@ -112,8 +112,8 @@ rule time_model:
         "<run>/logs/time_model.log",
     conda:
         "../../envs/cyclotrain.yaml"
-    # It runs on one; it asks for all, as another job beside it would be in the figures.
-    threads: workflow.cores
+    # It runs on one; it asks for many, as another job beside it would be in the figures.
+    threads: 64
     resources:
         mem_mb=4000,
         runtime=30,
@@ -124,7 +124,6 @@ rule time_model:
 
 
 rule gates:
-    localrule: True
     input:
         verification=rules.verify.output[0],
         evaluation=rules.evaluate.output.result,
@@ -132,6 +131,7 @@ rule gates:
         "<run>/gates.json",
     log:
         "<run>/logs/gates.log",
+    localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
     script:

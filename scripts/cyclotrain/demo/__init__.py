@@ -5,8 +5,8 @@ column `event` gives the index of the event in the batch. Described for physicis
 """
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-Columns = Mapping[str, npt.NDArray[np.generic]]
+Columns = Mapping[str, npt.NDArray[Any]]

@@ -73,7 +73,7 @@ def _clusters(p: Columns, identity: int, random: np.random.Generator) -> Columns
     i_eta = np.floor(p["eta"] / cell).astype(np.int64) + 512
     i_phi = np.floor((p["phi"] + np.pi) / cell).astype(np.int64) % n_phi
     cells, owner = np.unique((p["event"].astype(np.int64) * 1024 + i_eta) * n_phi + i_phi, return_inverse=True)
-    energy = np.bincount(owner, weights=p["energy"], minlength=len(cells))
+    energy = np.bincount(owner, weights=p["energy"], minlength=len(cells)).astype(np.float64)
     # uniform inside the cell, as its centre would be a grid that no real cluster position has
     eta = ((cells // n_phi) % 1024 - 512 + random.random(len(cells))) * cell
     phi = (cells % n_phi + random.random(len(cells))) * cell - np.pi
@@ -83,7 +83,7 @@ def _clusters(p: Columns, identity: int, random: np.random.Generator) -> Columns
         resolution, threshold = np.sqrt(energy + (0.05 * energy) ** 2), 1.0
     energy = energy + resolution * random.standard_normal(len(cells))
     zero = np.zeros(len(cells))
-    clusters = {
+    clusters: Columns = {
         "event": (cells // (1024 * n_phi)).astype(np.int32),
         "pt": energy / np.cosh(eta),
         "eta": eta,
@@ -91,6 +91,6 @@ def _clusters(p: Columns, identity: int, random: np.random.Generator) -> Columns
         "mass2": zero,
         "charge": zero.astype(np.int32),
         "pdgId": np.full(len(cells), identity, np.int32),
-        **{name: zero for name in ("d0", "dz", "d0Err", "dzErr")},
+        **dict.fromkeys(("d0", "dz", "d0Err", "dzErr"), zero),
     }
     return _select(clusters, energy > threshold)

@@ -63,12 +63,14 @@ def with_substructure(jets: ak.Array, candidates: Columns) -> ak.Array:
     jet = np.repeat(np.arange(len(counts)), counts)
     members = members[np.lexsort((-candidates["pt"][members], jet))]
     inside = _momenta({name: column[members] for name, column in candidates.items()})
-    cluster = fastjet.ClusterSequence(
-        _by_event(inside, offsets), fastjet.JetDefinition(fastjet.cambridge_algorithm, 10 * RADIUS)
-    )
+    cluster = fastjet.ClusterSequence(_by_event(inside, offsets), fastjet.JetDefinition(fastjet.cambridge_algorithm, 10 * RADIUS))
     groomed = cluster.exclusive_jets_softdrop_grooming(njets=1, beta=0.0, symmetry_cut=0.1, R0=RADIUS)
     tau = cluster.njettiness(
-        measure_definition="NormalizedMeasure", axes_definition="OnePass_KT_Axes", njets=[1, 2, 3, 4], beta=1.0, R0=RADIUS
+        measure_definition="NormalizedMeasure",
+        axes_definition="OnePass_KT_Axes",
+        njets=[1, 2, 3, 4],
+        beta=1.0,
+        R0=RADIUS,
     )
     tau = ak.to_numpy(tau).reshape(len(counts), 4)
     pf = {name: candidates[name][members] for name in candidates if name not in ("event", "mass2")}

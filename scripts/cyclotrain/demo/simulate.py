@@ -3,9 +3,11 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 import uproot
 
 from cyclotrain.demo.branches import JETS_TREE, MAX_CONSTITUENTS, RUNS_TREE
@@ -29,35 +31,43 @@ def simulate(process: str, n_jets: int, run: int, part: int, seed: int, path: st
     made = generated = 0
     sum_of_weights = 0.0
     start = time.monotonic()
-    with atomic(path) as temporary:
-        with uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
-            tree = None
-            while made < n_jets:
-                batch = generator.batch(_EVENTS_PER_BATCH)
-                weights = ak.to_numpy(batch["info", "weights"][:, 0]).astype(np.float64)
-                pf, offsets = candidates(generator.visible_particles(batch), len(batch), random)
-                jets = leading_jets(pf, offsets)
-                if process == "ttbar":
-                    jets = jets[is_top_jet(jets, hadronic_tops(batch))]
-                if len(jets):
-                    entries = _entries(with_substructure(jets, pf), process, run, part, generated, weights)
-                    tree = tree or file.mktree(JETS_TREE, {name: array.type for name, array in entries.items()})
-                    tree.extend(entries)
-                made, generated, sum_of_weights = made + len(jets), generated + len(batch), sum_of_weights + weights.sum()
-            runs = {
-                "run": np.array([run], np.uint32),
-                "genEventCount": np.array([generated], np.int64),
-                "genEventSumw": np.array([sum_of_weights]),
-                "crossSection": np.array([generator.cross_section_pb()]),
-            }
-            # mktree, as assignment would write an RNTuple
-            file.mktree(RUNS_TREE, {name: array.dtype for name, array in runs.items()}).extend(runs)
+    with atomic(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
+        tree = None
+        while made < n_jets:
+            batch = generator.batch(_EVENTS_PER_BATCH)
+            weights = ak.to_numpy(batch["info", "weights"][:, 0]).astype(np.float64)
+            pf, offsets = candidates(generator.visible_particles(batch), len(batch), random)
+            jets = leading_jets(pf, offsets)
+            if process == "ttbar":
+                jets = jets[is_top_jet(jets, hadronic_tops(batch))]
+            if len(jets):
+                entries = _entries(with_substructure(jets, pf), process, run, part, generated, weights)
+                tree = tree or file.mktree(JETS_TREE, {name: array.type for name, array in entries.items()})
+                tree.extend(entries)
+            made, generated, sum_of_weights = (
+                made + len(jets),
+                generated + len(batch),
+                sum_of_weights + weights.sum(),
+            )
+        runs: dict[str, npt.NDArray[Any]] = {
+            "run": np.array([run], np.uint32),
+            "genEventCount": np.array([generated], np.int64),
+            "genEventSumw": np.array([sum_of_weights]),
+            "crossSection": np.array([generator.cross_section_pb()]),
+        }
+        # mktree, as assignment would write an RNTuple
+        file.mktree(RUNS_TREE, {name: array.dtype for name, array in runs.items()}).extend(runs)
     seconds = time.monotonic() - start
     _log.info("%s: %d jets of %d events in %.0f s (%.0f jets/s)", process, made, generated, seconds, made / seconds)
 
 
 def _entries(
-    jets: ak.Array, process: str, run: int, part: int, first_event: int, weights: np.ndarray[tuple[int], np.dtype[np.float64]]
+    jets: ak.Array,
+    process: str,
+    run: int,
+    part: int,
+    first_event: int,
+    weights: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> dict[str, ak.Array]:
     event = ak.to_numpy(jets["event"])
     n = len(jets)
@@ -75,4 +85,3 @@ def _entries(
     constituents = jets["pf"][:, :MAX_CONSTITUENTS]
     pf = ak.zip({name: constituents[name] for name in constituents.fields})
     return {**{name: ak.Array(column) for name, column in flat.items()}, "pf": pf}
-

@@ -25,7 +25,9 @@ class DeepSets(nn.Module):
         super().__init__()
         jagged = {name: shape for name, shape in sets.items() if shape.is_jagged}
         if not jagged:
-            raise ValueError("model: 'deep_sets' needs a set of constituents (inputs with 'max_length'); use 'mlp' for flat features")
+            raise ValueError(
+                "model: 'deep_sets' needs a set of constituents (inputs with 'max_length'); use 'mlp' for flat features"
+            )
         self.phi = nn.ModuleDict({name: dense([shape.n_features, *phi]) for name, shape in jagged.items()})
         n_flat = sum(shape.n_features for shape in sets.values() if not shape.is_jagged)
         self.rho = dense([len(jagged) * phi[-1] + n_flat, *rho], dropout)

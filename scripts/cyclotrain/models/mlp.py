@@ -19,7 +19,11 @@ class MLP(nn.Module):
     """A multilayer perceptron on the flat sets, joined; options: `hidden` widths and `dropout`."""
 
     def __init__(
-        self, sets: Mapping[str, SetShape], n_classes: int, hidden: Sequence[int] = (128, 128, 128), dropout: float = 0.0
+        self,
+        sets: Mapping[str, SetShape],
+        n_classes: int,
+        hidden: Sequence[int] = (128, 128, 128),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if jagged := [name for name, shape in sets.items() if shape.is_jagged]:

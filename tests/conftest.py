@@ -1,0 +1,155 @@
+"""Small real ROOT files, small configs, and where the real experiment files lie."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+import yaml
+
+from cyclotrain.assemble import assemble
+from cyclotrain.config import Config, load, resolve_files
+from cyclotrain.contract import Contract
+from cyclotrain.recipe import DatasetRecipe, Recipe
+from cyclotrain.skim import skim
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_FILES = "CYCLOTRAIN_REAL_FILES"
+
+
+def real_file(name: str) -> Path:
+    """A real experiment file from the folder that CYCLOTRAIN_REAL_FILES names, else from scikit-hep-testdata; or skip."""
+    folder = os.environ.get(REAL_FILES)
+    if folder and (Path(folder) / name).is_file():
+        return Path(folder) / name
+    skhep_testdata = pytest.importorskip(
+        "skhep_testdata",
+        reason=f"'{name}' is not in ${REAL_FILES} ({folder}), and scikit-hep-testdata is not installed",
+    )
+    try:
+        return Path(skhep_testdata.data_path(name))
+    except Exception as error:
+        pytest.skip(f"'{name}' is neither in ${REAL_FILES} ({folder}) nor to be had from scikit-hep-testdata: {error}")
+
+
+def jets(n: int, seed: int = 0, is_signal: bool = False, max_constituents: int = 12) -> dict[str, Any]:
+    """Branches of `n` toy jets, some without constituents; signal has harder and wider constituents."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, max_constituents + 1, n)
+    total = int(counts.sum())
+
+    def jagged(values: Any) -> ak.Array:
+        return ak.unflatten(values, counts)
+
+    return {
+        "run": np.ones(n, np.uint32),
+        "luminosityBlock": random.integers(1, 50, n).astype(np.uint32),
+        "event": random.permutation(n).astype(np.uint64) + np.uint64(1_000_000 * seed),
+        "genWeight": random.uniform(0.5, 1.5, n).astype(np.float32),
+        "isSignal": np.full(n, is_signal, np.int32),
+        "jet_pt": random.uniform(500, 700, n).astype(np.float32),
+        "jet_eta": random.uniform(-2, 2, n).astype(np.float32),
+        "jet_phi": random.uniform(-np.pi, np.pi, n).astype(np.float32),
+        "jet_mass": random.normal(120 if is_signal else 60, 25, n).astype(np.float32),
+        "pf": ak.zip(
+            {
+                "pt": jagged((random.exponential(12 if is_signal else 8, total) + 0.5).astype(np.float32)),
+                "eta": jagged(random.normal(0, 0.4 if is_signal else 0.2, total).astype(np.float32)),
+                "phi": jagged(random.uniform(-np.pi, np.pi, total).astype(np.float32)),
+                "charge": jagged(random.integers(-1, 2, total).astype(np.int32)),
+            }
+        ),
+    }
+
+
+def write_tree(path: Path, columns: dict[str, Any], tree: str = "Jets") -> str:
+    """Write one TTree and return the path."""
+    columns = {name: ak.Array(column) for name, column in columns.items()}
+    with uproot.recreate(path) as file:
+        file.mktree(tree, {name: column.type for name, column in columns.items()}).extend(columns)
+    return str(path)
+
+
+def raw_config(files: dict[str, str], **changes: Any) -> dict[str, Any]:
+    """A small config on toy jets: {"background": path, "signal": path}."""
+    return {
+        "run": "test",
+        "samples": {name: {"files": [path], "tree": "Jets", "label": name} for name, path in files.items()},
+        "weight": "genWeight",
+        "classes": ["background", "signal"],
+        "inputs": {
+            "jet": {"features": ["log(jet_pt)", "abs(jet_eta)", "jet_mass / jet_pt"]},
+            "pf": {
+                "max_length": 8,
+                "valid": "pf_pt > 0",
+                "features": ["log(pf_pt / jet_pt)", "pf_eta", "delta_phi(pf_phi, jet_phi)", "pf_charge == 0"],
+            },
+        },
+        "model": {"name": "deep_sets", "options": {"phi": [16, 16], "rho": [16]}},
+        "training": {"epochs": 3, "batch_size": 128},
+        **changes,
+    }
+
+
+def toys(folder: Path) -> dict[str, str]:
+    """Toy jets of two classes on disk, for `raw_config`."""
+    return {
+        "background": write_tree(folder / "background.root", jets(1500, 1)),
+        "signal": write_tree(folder / "signal.root", jets(1500, 2, is_signal=True)),
+    }
+
+
+def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contract, list[str]]:
+    """Load a config, skim its samples and assemble; gives the config, the contract and the shards."""
+    config = load(raw)
+    shards, receipts = [], []
+    for name, files in resolve_files(config).items():
+        shards.append(str(folder / f"{name}.arrow"))
+        receipts.append(str(folder / f"{name}.json"))
+        skim(Recipe.of(config, name), files, shards[-1], receipts[-1])
+    path = folder / "contract.json"
+    assemble(DatasetRecipe.of(config), receipts, shards, path, folder / "dataset.json")
+    return config, Contract.read(path), shards
+
+
+@pytest.fixture
+def toy_files(tmp_path: Path) -> dict[str, str]:
+    return toys(tmp_path)
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Config, Contract, list[str]]]:
+    return lambda raw: skim_and_assemble(raw, tmp_path)
+
+
+class Workflow:
+    """A copy of this project's files elsewhere, as a clean clone has them, and snakemake in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        files = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+        for name in files:
+            if (REPOSITORY / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(REPOSITORY / name, folder / name)
+
+    def run(self, raw: dict[str, Any], *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the config; its output, both streams, is in `stdout`."""
+        (self.folder / "test.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "test.yaml", *arguments]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            env={**os.environ, "PATH": path},
+        )  # fmt: skip
+        if check and done.returncode:
+            pytest.fail(f"snakemake ended with {done.returncode}:\n{done.stdout[-6000:]}")
+        return done

@@ -1,0 +1,71 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import REPOSITORY, raw_config
+from cyclotrain import config_docs
+from cyclotrain.config import ConfigError, load, resolve_files
+
+
+@pytest.mark.parametrize("path", config_docs.files())
+def test_generated_files_are_up_to_date(path: Path) -> None:
+    assert (REPOSITORY / path).read_text() == config_docs.files()[path], "run `make docs`"
+
+
+def changed(*path: str, value: Any) -> dict[str, Any]:
+    raw = raw_config({"background": "b.root", "signal": "s.root"})
+    inner = raw
+    for key in path[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[path[-1]] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("sed",), 1, "sed: unknown key; did you mean 'seed'?"),
+        (("training", "epoch"), 1, "training.epoch: unknown key; did you mean 'epochs'?"),
+        (("samples", "signal", "lable"), "x", "samples.signal.lable: unknown key; did you mean 'label'?"),
+        (("training", "epochs"), "many", "training.epochs: input should be a valid integer"),
+        (("training", "epochs"), 0, "training.epochs: input should be greater than or equal to 1 (given: 0)"),
+        (("split",), {"train": 0.5, "validation": 0.1, "test": 0.1}, "split: train + validation + test is 0.7, not 1"),
+        (("selection",), "jet_pt >", "selection: syntax error"),
+        (("inputs", "jet", "features"), ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
+        (("inputs", "pf", "valid"), None, "inputs.pf: 'max_length' and 'valid' go together"),
+        (("inputs", "batch"), {"features": ["jet_pt"]}, "inputs.batch: this name is not free"),
+        (("samples", "signal", "label"), "signl", "samples.signal.label: 'signl' is not one of the classes; did you mean"),
+        (("samples", "signal", "label"), "a.b", "samples.signal.label: neither a class"),
+        (("samples", "signal", "label"), None, "samples.signal.label: no class is given"),
+        (("samples", "signal", "simulate"), {"process": "qcd", "jets": 1}, "samples.signal: give either 'files' or 'simulate'"),
+        (("classes",), ["a", "a"], "classes: a class is listed twice"),
+        (("evaluation",), {"signal": "top"}, "evaluation.signal: 'top' is not one of background, signal"),
+        (("model", "name"), "mlp", "model.name: 'mlp' takes flat features, and inputs.pf has constituents"),
+        (("export",), {"targets": ["CMSSW_12_4_X"]}, "export: target 'CMSSW_12_4_X' has an ONNX Runtime before 1.14"),
+        (("export",), {"targets": ["ATLAS"]}, "export: unknown target 'ATLAS'"),
+        (("run",), "../elsewhere", "run: a name starts with a letter"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_named_with_its_place_and_the_fix(path: tuple[str, ...], value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(changed(*path, value=value))
+    assert message in str(error.value)
+
+
+def test_all_problems_are_listed_at_once() -> None:
+    raw = {**changed("sed", value=1), "seed": -1}
+    with pytest.raises(ConfigError, match=r"(?s)seed: .*sed: unknown"):
+        load(raw)
+
+
+def test_files_are_globbed_in_order_and_missing_ones_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b2.root", "b1.root", "s.root"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    files = resolve_files(load(raw_config({"background": "b*.root", "signal": str(tmp_path / "s*.root")})))
+    assert files == {"background": ["b1.root", "b2.root"], "signal": [str(tmp_path / "s.root")]}
+    with pytest.raises(ConfigError, match=r"samples.signal.files.0: no file 'b3.root' .*did you mean 'b[12].root'"):
+        resolve_files(load(raw_config({"background": "b1.root", "signal": "b3.root"})))
+    with pytest.raises(ConfigError, match=r"samples.signal.files.0: no file matches 'x\*.root'"):
+        resolve_files(load(raw_config({"background": "b1.root", "signal": "x*.root"})))

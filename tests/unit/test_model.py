@@ -1,0 +1,283 @@
+"""Training, export and the parity gate, on toy jets."""
+
+import json
+import multiprocessing
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import numpy_helper
+
+from conftest import raw_config, skim_and_assemble, toys
+from cyclotrain.contract import Contract
+from cyclotrain.export import METADATA_PREFIX, export
+from cyclotrain.expressions import FUNCTIONS as FUNCTION_TABLE
+from cyclotrain.provenance import file_sha256
+from cyclotrain.train import load_model, train
+from cyclotrain.verify import verify
+
+
+def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    if delay:  # slow steps, to be killed in the middle of an epoch
+        from cyclotrain.train import Training
+
+        step = Training.training_step
+
+        def slow(*arguments: Any) -> Any:
+            time.sleep(delay)
+            return step(*arguments)
+
+        Training.training_step = slow  # type: ignore[method-assign]
+    train(
+        contract,
+        shards,
+        config.model,
+        config.training,
+        1,
+        folder / "weights.pt",
+        folder / "history.jsonl",
+        folder / "ck",
+    )
+    return folder / "weights.pt"
+
+
+class Trained:
+    def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
+        self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
+        self.weights = run_training(contract, config, shards, folder)
+        self.onnx = folder / "model.onnx"
+        export(contract, config.model, self.weights, config.export.targets, self.onnx)
+
+    def verify(self, exported: Path | None = None) -> Any:
+        result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
+        evidence.unlink(missing_ok=True)
+        verify(
+            self.contract,
+            self.config.model,
+            self.weights,
+            exported or self.onnx,
+            self.shards,
+            1e-5,
+            1,
+            result,
+            evidence,
+        )
+        return json.loads(result.read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
+
+
+def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
+    result = trained.verify()
+    assert result["passed"], result["failed"]
+    cases = {case["case"]: case for case in result["cases"]}
+    n = cases["test split, batch 1"]["examples"]
+    assert n == cases["test split, batch 1024"]["examples"] == cases["test split, batch 7"]["examples"] > 700
+    assert {f"length {length}" for length in (*range(1, 9), 16)} | {
+        "empty sets",
+        "nan in pf_pt",
+        "-1e30 in jet_pt",
+    } <= set(cases)
+    session = ort.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
+    assert {i.name: (i.type, i.shape) for i in session.get_inputs()} == {
+        **{f"jet_{name}": ("tensor(float)", ["batch", 1]) for name in ("pt", "eta", "mass", "phi")},
+        **{f"pf_{name}": ("tensor(float)", ["batch", "pf"]) for name in ("pt", "eta", "phi", "charge")},
+    }
+    (output,) = session.get_outputs()
+    assert (output.name, output.shape) == ("probabilities", ["batch", 2])
+
+
+def test_the_file_is_for_the_targets_and_carries_its_provenance(trained: Trained) -> None:
+    model = onnx.load(trained.onnx)
+    assert (model.ir_version, model.opset_import[0].version) == (8, 18)
+    metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props}
+    assert Contract.from_dict(json.loads(metadata["contract"])) == trained.contract
+    assert {"model", "weights_sha256", "targets", "version", "commit", "software"} <= set(metadata)
+    assert str(Path(__file__).parents[2]).encode() not in trained.onnx.read_bytes()
+
+
+def test_a_second_training_and_export_give_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
+    again = Trained(trained.config, trained.contract, trained.shards, tmp_path / "again")
+    assert file_sha256(again.onnx) == file_sha256(trained.onnx)
+
+
+def test_constituents_beyond_max_length_are_cut_inside_the_graph(trained: Trained) -> None:
+    session = ort.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(1)
+    inputs = {i.name: random.uniform(1, 2, (3, 1 if i.shape[1] == 1 else 20)).astype(np.float32) for i in session.get_inputs()}
+    cut = {name: value[:, :8] for name, value in inputs.items()}
+    np.testing.assert_array_equal(session.run(None, inputs)[0], session.run(None, cut)[0])
+
+
+def mutate(kind: str, model: onnx.ModelProto) -> None:
+    weights = [i for i in model.graph.initializer if "network" in i.name and len(i.dims) == 2]
+    if kind == "weight":
+        values = numpy_helper.to_array(weights[0]).copy()
+        values[0, 0] *= -1
+        weights[0].CopyFrom(numpy_helper.from_array(values, weights[0].name))
+    elif kind == "swapped inputs":
+        for node in model.graph.node:
+            swapped = {"pf_eta": "pf_phi", "pf_phi": "pf_eta"}
+            for index, name in enumerate(node.input):
+                node.input[index] = swapped.get(name, name)
+    elif kind == "renamed branch":
+        for node in model.graph.node:
+            for index, name in enumerate(node.input):
+                node.input[index] = "pf_energy" if name == "pf_pt" else name
+        next(i for i in model.graph.input if i.name == "pf_pt").name = "pf_energy"
+    elif kind == "NaN handling":
+        for node in model.graph.node:
+            if node.op_type == "IsNaN":  # nothing is NaN any more
+                node.op_type = "IsInf"
+
+
+@pytest.mark.parametrize("kind", ["weight", "swapped inputs", "renamed branch", "NaN handling"])
+def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path) -> None:
+    model = onnx.load(trained.onnx)
+    mutate(kind, model)
+    wrong = tmp_path / "wrong.onnx"
+    onnx.save(model, wrong)
+    if kind == "renamed branch":
+        with pytest.raises(ValueError, match=r"the exported model takes .*pf_energy.* and the contract says"):
+            trained.verify(wrong)
+        return
+    result = trained.verify(wrong)
+    assert not result["passed"]
+    evidence = np.load(trained.folder / "evidence.npz")
+    assert str(evidence["case"]) in result["failed"]
+    session = ort.InferenceSession(wrong, providers=["CPUExecutionProvider"])
+    inputs = {name.removeprefix("input:"): evidence[name] for name in evidence if name.startswith("input:")}
+    np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=1e-5, equal_nan=True)
+    if kind == "NaN handling":
+        assert any(case.startswith("nan in pf") for case in result["failed"])
+
+
+def test_the_best_epoch_is_used_and_training_stops_early(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    training = {"epochs": 60, "patience": 3, "batch_size": 64, "learning_rate": 0.03}
+    config, contract, shards = ingest(raw_config(toy_files, training=training))
+    trained = Trained(config, contract, shards, tmp_path / "trained")
+    history = [json.loads(line) for line in (trained.folder / "history.jsonl").read_text().splitlines()]
+    losses = [line["validation_loss"] for line in history]
+    assert len(history) < 60
+    assert int(np.argmin(losses)) == len(losses) - 1 - 3
+    assert _validation_loss(trained) == pytest.approx(min(losses), rel=1e-5)
+
+
+def _validation_loss(trained: Trained) -> float:
+    from cyclotrain.batches import Batches
+    from cyclotrain.dataset import read_split
+
+    model = load_model(trained.contract, trained.config.model, trained.weights)
+    examples = read_split(trained.shards, trained.contract.layout, "validation")
+    (batch,) = Batches(examples, trained.contract.layout, len(examples))
+    weight = batch.weight * torch.tensor(trained.contract.class_weights)[batch.label]
+    with torch.inference_mode():
+        loss = torch.nn.functional.cross_entropy(model(batch.branches), batch.label, reduction="none")
+    return float((loss * weight).sum() / weight.sum())
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    training = {"epochs": 4, "batch_size": 128}
+    model = {"name": "deep_sets", "options": {"phi": [16], "rho": [16], "dropout": 0.2}}
+    config, contract, shards = ingest(raw_config(toy_files, training=training, model=model))
+    whole = run_training(contract, config, shards, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    process = multiprocessing.get_context("spawn").Process(target=run_training, args=(contract, config, shards, killed, 0.05))
+    process.start()
+    history = killed / "history.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (history.exists() and len(history.read_text().splitlines()) == 2):
+        time.sleep(0.05)
+    time.sleep(0.3)  # into the third epoch
+    process.kill()
+    process.join()
+    assert list(killed.glob("ck/*/last.ckpt")) and not (killed / "weights.pt").exists()
+    started = time.time()
+    resumed = run_training(contract, config, shards, killed)
+    assert file_sha256(resumed) == file_sha256(whole)
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert lines[1]["time"] < started < lines[2]["time"]
+    assert not list(killed.glob("ck/*"))
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    config, contract, shards = ingest(raw_config(toy_files))
+    other = tmp_path / "run" / "ck" / "0123456789abcdef"
+    other.mkdir(parents=True)
+    (other / "last.ckpt").write_text("not of this training")
+    assert run_training(contract, config, shards, tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_asking_for_a_gpu_where_there_is_none_fails(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu"}))
+    with pytest.raises(RuntimeError, match=r"training.accelerator is 'gpu' and PyTorch finds none"):
+        run_training(contract, config, shards, tmp_path / "run")
+
+
+class OneLayer(torch.nn.Module):
+    """A user's own network: the mean over the constituents and the jet, through one layer."""
+
+    def __init__(self, sets: Any, n_classes: int, scale: float) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(sum(shape.n_features for shape in sets.values()), n_classes)
+        self.scale = scale
+
+    def forward(self, features: Any, masks: Any) -> torch.Tensor:
+        count = masks["pf"].sum(1, keepdim=True).clamp(min=1)
+        return self.scale * self.layer(torch.cat([features["jet"], features["pf"].sum(1) / count], dim=-1))
+
+
+def test_a_network_of_the_user_is_trained_and_exported(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    model = {"name": f"{__name__}:OneLayer", "options": {"scale": 2.0}}
+    trained = Trained(*ingest(raw_config(toy_files, model=model)), tmp_path / "trained")
+    assert trained.verify()["passed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nowhere.module:Net", {}, "'nowhere.module:Net' cannot be imported: No module named 'nowhere'"),
+        ("torch.nn:Lineer", {}, "cannot be imported"),
+        ("math:sin", {}, "is not a torch.nn.Module"),
+        ("transformer", {}, "neither one of mlp, deep_sets nor 'package.module:Class'"),
+        ("deep_sets", {"widht": 3}, "'deep_sets' does not take these options: .*'widht'"),
+    ],
+)
+def test_a_network_that_cannot_be_made_is_named(
+    name: str, options: dict[str, Any], message: str, ingest: Any, toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    config, contract, shards = ingest(raw_config(toy_files, model={"name": name, "options": options}))
+    with pytest.raises(ValueError, match=message):
+        run_training(contract, config, shards, tmp_path / "run")
+
+
+FUNCTIONS = [
+    "log1p(pf_pt)", "atan2(pf_eta, pf_phi)", "clip(pf_eta, -1, 1)", "min(pf_eta, pf_phi)", "max(pf_eta, jet_eta)",
+    "sqrt(pf_eta)", "exp(pf_pt)", "tan(pf_phi)", "sin(pf_phi)", "cos(pf_phi)", "sinh(pf_eta)", "cosh(pf_eta)", "tanh(pf_eta)",
+    "floor(pf_pt)", "log(pf_pt)", "log10(pf_pt)", "isnan(pf_pt)", "pf_eta ** 2", "pi * pf_eta",
+    "where(pf_charge != 0, pf_eta, -9)",
+    "delta_phi(pf_phi, jet_phi)", "delta_r(pf_eta, pf_phi, jet_eta, jet_phi)", "abs(pf_eta) + (0 < pf_eta < 1)",
+]  # fmt: skip
+
+
+def test_every_function_of_the_language_survives_the_export(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    assert set(FUNCTION_TABLE) <= {name for text in FUNCTIONS for name in re.findall(r"\w+(?=\()", text)}
+    raw = raw_config(toy_files)
+    raw["inputs"] = {"pf": {"max_length": 8, "valid": "pf_pt > 0", "features": FUNCTIONS}}
+    raw["baseline"] = {"features": ["jet_pt"]}
+    raw["training"]["epochs"] = 1
+    result = Trained(*ingest(raw), tmp_path / "trained").verify()
+    assert result["passed"], [c for c in result["cases"] if c["case"] in result["failed"]]

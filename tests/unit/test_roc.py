@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from cyclotrain.roc import Roc, figures
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 10_000), st.integers(10, 200), st.booleans())
+def test_the_area_is_that_of_scikit_learn_with_weights_and_ties(seed: int, n: int, ties: bool) -> None:
+    random = np.random.default_rng(seed)
+    score = random.integers(0, 5, n).astype(float) if ties else random.random(n)
+    is_signal = np.arange(n) % 2 == 0
+    weight = random.uniform(0.1, 3, n)
+    expected = roc_auc_score(is_signal, score, sample_weight=weight)
+    assert Roc.of(score, is_signal, weight).auc == pytest.approx(expected, abs=1e-12)
+
+
+def test_rejection_is_that_of_the_cut_that_keeps_the_signal() -> None:
+    score = np.arange(100) / 100
+    is_signal = np.tile([True, False], 50)
+    _, _, (half,) = figures(score, is_signal, np.ones(100), [0.5], seed=1)
+    kept = score >= np.sort(score[is_signal])[25]
+    assert half.value == pytest.approx(1 / (kept & ~is_signal).sum() * 50)
+
+
+def test_rejection_without_background_left_is_not_a_number_made_up() -> None:
+    score = np.concatenate([np.linspace(0.5, 1, 50), np.linspace(0, 0.4, 50)])
+    _, area, (point,) = figures(score, score >= 0.5, np.ones(100), [0.3], seed=1)
+    assert area.value == 1
+    assert point.value is None and point.uncertainty is None
+
+
+def test_uncertainty_of_the_rejection_covers_its_spread_over_independent_samples() -> None:
+    spread, uncertainties = [], []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        is_signal = np.arange(4000) % 2 == 0
+        score = random.normal(np.where(is_signal, 1.0, 0.0))
+        _, _, (point,) = figures(score, is_signal, np.ones(4000), [0.5], seed)
+        assert point.value is not None and point.uncertainty is not None
+        spread.append(point.value)
+        uncertainties.append(point.uncertainty)
+    assert np.mean(uncertainties) == pytest.approx(np.std(spread), rel=0.35)

@@ -1,0 +1,247 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from conftest import REPOSITORY, jets, raw_config, write_tree
+from cyclotrain import skim as skim_module
+from cyclotrain.config import load
+from cyclotrain.contract import Layout
+from cyclotrain.dataset import Examples, read_split
+from cyclotrain.errors import InputError
+from cyclotrain.expressions import ExpressionError
+from cyclotrain.provenance import file_sha256
+from cyclotrain.recipe import Recipe
+from cyclotrain.skim import skim
+from cyclotrain.splits import SPLITS
+
+
+def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
+    """Skim `path` as the sample 'signal'; gives the receipt."""
+    sample = changes.pop("sample", {})
+    raw = raw_config({"background": path, "signal": path}, **changes)
+    raw["samples"]["signal"] |= sample
+    recipe = Recipe.of(load(raw), "signal")
+    skim(recipe, [path], tmp_path / "out.arrow", tmp_path / "out.json")
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+def everything(shard: Path, receipt: Any) -> list[Examples]:
+    layout = Layout.from_dict(receipt["layout"])
+    return [read_split([shard], layout, split) for split in SPLITS]
+
+
+def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(2000, 3))
+    receipt = skim_one(
+        tmp_path, path, define={"heavy": "jet_mass > 50"}, selection="heavy & (abs(jet_eta) < 1.5)",
+        baseline={"features": ["jet_mass / jet_pt"]},
+    )  # fmt: skip
+    events = uproot.open(path)["Jets"].arrays()
+    events = events[(events.jet_mass > 50) & (np.abs(events.jet_eta) < 1.5)]
+    parts = everything(tmp_path / "out.arrow", receipt)
+    assert sum(map(len, parts)) == len(events) == receipt["events_kept"]
+    assert receipt["events_read"] == 2000
+    # by the jet's pT, which no two jets share
+    by_pt = {float(event.jet_pt): event for event in events}
+    for part in parts:
+        content, offsets = part.sets["pf"]
+        columns = receipt["layout"]["sets"]["pf"]["branches"]
+        for row in range(0, len(part), 7):
+            event = by_pt[float(part.scalars[row, receipt["layout"]["scalars"].index("jet_pt")])]
+            assert part.weight[row] == event.genWeight
+            assert part.observers[row, 0] == pytest.approx(event.jet_mass / event.jet_pt, rel=1e-6)
+            rows = content[offsets[row] : offsets[row + 1]]
+            for column, branch in enumerate(columns):
+                np.testing.assert_array_equal(rows[:, column], np.asarray(event[branch][:8], np.float32))
+    total = sum(t["sum_of_weights"] for t in receipt["by_class"]["signal"].values())
+    assert total == pytest.approx(float(ak.sum(events.genWeight)), rel=1e-6)
+
+
+def test_small_steps_give_the_same_shard_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(3000, 4))
+    whole = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
+    monkeypatch.setattr(skim_module, "STEP", 257)  # entries
+    parts = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a.scalars, b.scalars)
+        np.testing.assert_array_equal(a.sets["pf"][0], b.sets["pf"][0])
+        np.testing.assert_array_equal(a.event_hash, b.event_hash)
+
+
+def test_an_event_is_in_one_split_whatever_the_file(tmp_path: Path) -> None:
+    columns = jets(1000, 5)
+    first = everything(tmp_path / "out.arrow", skim_one(tmp_path, write_tree(tmp_path / "a.root", columns)))
+    reverse = {name: column[::-1] for name, column in columns.items()}
+    second = everything(tmp_path / "out.arrow", skim_one(tmp_path, write_tree(tmp_path / "b.root", reverse)))
+    for a, b in zip(first, second, strict=True):
+        assert set(a.event_hash) == set(b.event_hash)
+
+
+def test_only_the_needed_branches_are_read(tmp_path: Path) -> None:
+    receipt = skim_one(tmp_path, write_tree(tmp_path / "jets.root", jets(10)))
+    assert set(receipt["branches"]) == {
+        "jet_pt", "jet_eta", "jet_mass", "jet_phi", "pf_pt", "pf_eta", "pf_phi", "pf_charge",
+        "run", "luminosityBlock", "event", "genWeight",
+    }  # fmt: skip
+
+
+def test_the_receipt_names_input_and_output(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(10))
+    receipt = skim_one(tmp_path, path)
+    assert receipt["files"] == [{"path": path, "sha256": file_sha256(path), "events": 10, "kept": 10}]
+    assert receipt["shard_sha256"] == file_sha256(tmp_path / "out.arrow")
+    assert {"commit", "software", "recipe"} <= set(receipt)
+
+
+def damaged(kind: str) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        path = folder / "jets.root"
+        columns = jets(4000, 6)
+        if kind == "missing":
+            return str(path)
+        if kind == "not ROOT":
+            path.write_text("run,event,pt\n1,1,30\n")
+            return str(path)
+        if kind == "empty file":
+            path.touch()
+            return str(path)
+        if kind == "other tree":
+            return write_tree(path, columns, "Jetz")
+        if kind == "missing branch":
+            columns["jet_pT"] = columns.pop("jet_pt")
+        if kind == "lengths":
+            columns["pf_charge"] = ak.Array(columns["pf"]["charge"])
+            pf = columns.pop("pf")
+            columns |= {f"pf_{name}": pf[name] for name in ("pt", "eta", "phi")}
+            columns["pf_charge"] = ak.concatenate([columns["pf_charge"][:100], columns["pf_charge"][101:], [[1]]])
+        if kind == "jagged scalar":
+            columns["jet_pt"] = ak.Array([[pt] for pt in columns["jet_pt"]])
+        if kind == "flat constituents":
+            columns |= {f"pf_{name}": columns["jet_pt"] for name in ("pt", "eta", "phi", "charge")}
+            del columns["pf"]
+        if kind == "NaN weight":
+            columns["genWeight"][7] = np.nan
+        if kind == "text":
+            columns["jet_pt"] = ak.Array(["a"] * 4000)
+        write_tree(path, columns)
+        if kind == "truncated":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        if kind == "damaged basket":
+            content = bytearray(path.read_bytes())
+            middle = len(content) // 3
+            content[middle : middle + 2000] = bytes(2000)
+            path.write_bytes(content)
+        return str(path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", r"jets.root: no such file"),
+        ("not ROOT", r"jets.root: cannot be read as a ROOT file"),
+        ("empty file", r"jets.root: cannot be read as a ROOT file; .* \(0 bytes"),
+        ("truncated", r"jets.root: cannot be read as a ROOT file; it may be truncated"),
+        ("damaged basket", r"jets.root: cannot be read as a ROOT file"),
+        ("other tree", r"jets.root: no tree 'Jets'; did you mean 'Jetz'\?"),
+        ("missing branch", r"tree 'Jets' has no branch 'jet_pt'; nearest names: jet_pT"),
+        (
+            "lengths",
+            r"branches of one set have different lengths: 'pf_pt' has \d+ and 'pf_charge' \d+ elements in entry 1\d\d",
+        ),
+        ("jagged scalar", r"branch 'jet_pt' is jagged; give inputs.jet 'max_length' and 'valid'"),
+        ("flat constituents", r"inputs.pf has 'max_length', but none of its branches is jagged"),
+        ("NaN weight", r"the weight 'genWeight' is NaN or infinite for 1 selected events"),
+        ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; a number or a list of numbers"),
+    ],
+)
+def test_a_bad_file_is_named_and_leaves_nothing_behind(kind: str, message: str, tmp_path: Path) -> None:
+    path = damaged(kind)(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(InputError, match=message):
+        skim_one(tmp_path, path)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> None:
+    columns = jets(100)
+    columns["isSignal"] = np.where(np.arange(100) < 3, 2, 0).astype(np.int32)
+    path = write_tree(tmp_path / "jets.root", columns)
+    with pytest.raises(
+        InputError, match=r"label 'isSignal' is 2 for 3 selected events, and the classes are 0 = background, 1 = signal"
+    ):
+        skim_one(tmp_path, path, sample={"label": "isSignal"})
+    with pytest.raises(InputError, match=r"label 'log\(jet_eta - 9\)' is nan for 100 selected events"):
+        skim_one(tmp_path, path, sample={"label": "log(jet_eta - 9)"})
+
+
+def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: 'jet_pt & jet_eta' cannot be computed"):
+        skim_one(tmp_path, path, selection="jet_pt & jet_eta")
+
+
+def test_a_branch_of_define_cannot_be_a_feature(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    inputs = {"jet": {"features": ["ratio"]}}
+    with pytest.raises(InputError, match=r"inputs.jet: 'ratio' is from `define`"):
+        skim_one(tmp_path, path, define={"ratio": "jet_mass / jet_pt"}, inputs=inputs, model={"name": "mlp"})
+
+
+SLOW_SKIM = """
+import sys, time
+sys.path[:0] = [{scripts!r}, {tests!r}]
+from cyclotrain import skim
+original = skim._to_arrow
+def slow(*arguments):
+    print("writing", flush=True)
+    time.sleep(0.2)
+    return original(*arguments)
+skim._to_arrow, skim.STEP = slow, 100
+from pathlib import Path
+from unit.test_skim import skim_one
+skim_one(Path({folder!r}), {path!r})
+"""
+
+
+def test_a_kill_in_the_middle_of_a_shard_leaves_no_shard(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(4000, 6))
+    code = SLOW_SKIM.format(scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "writing\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out.arrow").exists()
+    assert not (tmp_path / "out.json").exists()
+    skim_one(tmp_path, path)  # and the next try is not disturbed by what was left
+    assert (tmp_path / "out.json").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are of POSIX")
+def test_a_full_disk_is_named_and_leaves_no_shard(tmp_path: Path) -> None:
+    """A limit on the file size makes a write fail as a full disk does, with EFBIG in place of ENOSPC."""
+    path = write_tree(tmp_path / "jets.root", jets(4000, 6))
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+    )
+    code += SLOW_SKIM.format(
+        scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path
+    ).replace("time.sleep(0.2)", "pass")
+    process = subprocess.run([sys.executable, "-c", code.strip()], capture_output=True, text=True, check=False)
+    assert process.returncode != 0
+    assert "out.arrow' was not written" in process.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"jets.root"}

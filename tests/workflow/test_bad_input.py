@@ -1,0 +1,69 @@
+"""Wrong configs and files through the real workflow: the error comes before any job, in a physicist's words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Workflow, jets, raw_config, write_tree
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    return Workflow(tmp_path / "project")
+
+
+def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    *parents, last = path.split(".")
+    inner: Any = raw
+    for key in parents:
+        inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+    inner[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("samples.signal.files", ["nowhere.root"], "samples.signal.files.0: no file 'nowhere.root'"),
+        ("samples.signal.files", ["text.root"], "text.root: cannot be read as a ROOT file"),
+        ("samples.signal.files", ["truncated.root"], "truncated.root: cannot be read as a ROOT file"),
+        ("samples.signal.tree", "Jet", "no tree 'Jet'; did you mean 'Jets'?"),
+        ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
+        ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
+        ("trainin", {}, "trainin: unknown key; did you mean 'training'?"),
+    ],
+)
+def test_it_is_named_before_any_job(path: str, value: Any, message: str, workflow: Workflow) -> None:
+    good = write_tree(workflow.folder / "good.root", jets(500))
+    (workflow.folder / "text.root").write_text("not ROOT")
+    content = Path(good).read_bytes()
+    (workflow.folder / "truncated.root").write_bytes(content[: len(content) // 2])
+    raw = change(raw_config({"background": "good.root", "signal": "good.root"}), path, value)
+    done = workflow.run(raw, check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (workflow.folder / "results").exists()
+
+
+def test_a_user_config_replaces_the_demo_and_keys_can_be_overridden(workflow: Workflow) -> None:
+    good = write_tree(workflow.folder / "good.root", jets(500))
+    done = workflow.run(raw_config({"background": good, "signal": good}), "-n", "--config", "run=other")
+    assert "simulate" not in done.stdout
+    assert "results/other/model/model.onnx" in done.stdout
+
+
+def test_a_gate_that_fails_fails_the_run_and_keeps_the_evidence(workflow: Workflow, toy_files: dict[str, str]) -> None:
+    raw = raw_config(toy_files, verification={"tolerance": 1e-12}, evaluation={"minimum_auc": 0.9999})
+    done = workflow.run(raw, check=False)
+    assert done.returncode != 0
+    assert "the exported model does not agree with PyTorch" in done.stdout
+    assert "(tolerance 1e-12) at example" in done.stdout
+    assert "background: AUC" in done.stdout and "is below evaluation.minimum_auc = 0.9999" in done.stdout
+    results = workflow.folder / "results/test"
+    assert (results / "verification_evidence.npz").exists()
+    assert (results / "verification.json").exists() and (results / "evaluation.json").exists()
+    assert not (results / "gates.json").exists()

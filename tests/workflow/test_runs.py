@@ -1,0 +1,102 @@
+"""Whole runs: the demo at test size, twice, and the UCI HIGGS subset."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import REPOSITORY, Workflow, real_file
+from cyclotrain.provenance import file_sha256
+
+pytestmark = pytest.mark.workflow
+
+
+def small_demo() -> dict[str, Any]:
+    raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    for sample in raw["samples"].values():
+        sample["simulate"] |= {"jets": 1000, "files": 2}
+    raw["training"] |= {"epochs": 2}
+    raw["evaluation"] |= {"minimum_auc": 0.8}
+    return raw
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    workflow = Workflow(tmp_path_factory.mktemp("first") / "project")
+    workflow.run(small_demo())
+    return workflow
+
+
+def test_the_demo_makes_what_the_readme_says(demo: Workflow) -> None:
+    results = demo.folder / "results/demo"
+    for name in (
+        "model/model.onnx",
+        "model/contract.json",
+        "verification.json",
+        "evaluation.json",
+        "plots/roc.png",
+        "summary.txt",
+    ):
+        assert (results / name).stat().st_size > 0, name
+    verification = json.loads((results / "verification.json").read_text())
+    assert verification["passed"] and verification["max_abs"] <= 1e-5
+    summary = (results / "summary.txt").read_text()
+    assert "AUC, top vs qcd" in summary and "Latency" in summary
+
+
+def test_a_second_run_does_nothing(demo: Workflow) -> None:
+    done = demo.run(small_demo())
+    assert "Nothing to be done" in done.stdout
+
+
+def test_another_clone_gives_the_same_model_byte_for_byte(demo: Workflow, tmp_path: Path) -> None:
+    again = Workflow(tmp_path / "elsewhere/project")
+    again.run(small_demo())
+    models = [workflow.folder / "results/demo/model/model.onnx" for workflow in (demo, again)]
+    assert file_sha256(models[0]) == file_sha256(models[1])
+
+
+def test_tracking_again_updates_the_run(demo: Workflow) -> None:
+    def runs() -> list[tuple[str, str]]:
+        with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
+            return store.execute("select run_uuid, status from runs").fetchall()
+
+    before = runs()
+    demo.run(small_demo(), "--forcerun", "track")
+    assert runs() == before
+    assert [status for _, status in before] == ["FINISHED"]
+    with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
+        assert store.execute("select count(*) from metrics where key = 'validation_loss'").fetchone() == (2,)
+        assert store.execute("select count(*) from logged_models").fetchone() == (1,)
+        (dataset,) = store.execute("select digest from datasets").fetchall()
+    contract = json.loads((demo.folder / "results/demo/model/contract.json").read_text())
+    assert contract["dataset_sha256"].startswith(dataset[0])
+
+
+def test_the_report_is_made(demo: Workflow) -> None:
+    demo.run(small_demo(), "--report", "report.html")
+    assert (demo.folder / "report.html").stat().st_size > 1_000_000
+
+
+def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None:
+    raw = small_demo()
+    raw["evaluation"]["signal_efficiencies"] = [0.4]
+    done = demo.run(raw, "-n")
+    assert "rule evaluate" in done.stdout and "rule train" not in done.stdout
+
+
+def test_higgs(tmp_path: Path) -> None:
+    """The UCI HIGGS subset: two trees in one file, 28 flat features, the mlp."""
+    workflow = Workflow(tmp_path / "project")
+    raw = yaml.safe_load((REPOSITORY / "config/examples/higgs.yaml").read_text())
+    for sample in raw["samples"].values():
+        sample["files"] = [str(real_file("Higgs_data.root"))]
+    workflow.run(raw)
+    evaluation = json.loads((workflow.folder / "results/higgs/evaluation.json").read_text())
+    figures = evaluation["backgrounds"]["background"]
+    assert figures["model"]["auc"]["value"] >= 0.74
+    assert figures["boosted_trees"]["auc"]["value"] >= 0.74
+    assert json.loads((workflow.folder / "results/higgs/verification.json").read_text())["passed"]
