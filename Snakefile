@@ -15,7 +15,7 @@ include: "workflow/rules/common.smk"
 
 
 pathvars:
-    run=f"results/{settings.run}",
+    run=RUN,
 
 
 include: "workflow/rules/samples.smk"

@@ -30,6 +30,9 @@ def open_tree(path: str, tree: str) -> Iterator[Any]:
     with _reading(path):
         file = uproot.open(path)
     with file:
+        size = Path(path).stat().st_size
+        if size < file.file.fEND:
+            raise InputError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
         names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind == "TTree"})
         if tree not in names:
             near = difflib.get_close_matches(tree, names, n=1)

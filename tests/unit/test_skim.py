@@ -153,7 +153,7 @@ def damaged(kind: str) -> Callable[[Path], str]:
         ("missing", r"jets.root: no such file"),
         ("not ROOT", r"jets.root: cannot be read as a ROOT file"),
         ("empty file", r"jets.root: cannot be read as a ROOT file; .* \(0 bytes"),
-        ("truncated", r"jets.root: cannot be read as a ROOT file; it may be truncated"),
+        ("truncated", r"jets.root: truncated: it has \d+ bytes, and its header says \d+"),
         ("damaged basket", r"jets.root: cannot be read as a ROOT file"),
         ("other tree", r"jets.root: no tree 'Jets'; did you mean 'Jetz'\?"),
         ("missing branch", r"tree 'Jets' has no branch 'jet_pt'; nearest names: jet_pT"),

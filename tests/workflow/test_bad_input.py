@@ -29,7 +29,7 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     [
         ("samples.signal.files", ["nowhere.root"], "samples.signal.files.0: no file 'nowhere.root'"),
         ("samples.signal.files", ["text.root"], "text.root: cannot be read as a ROOT file"),
-        ("samples.signal.files", ["truncated.root"], "truncated.root: cannot be read as a ROOT file"),
+        ("samples.signal.files", ["truncated.root"], "truncated.root: truncated: it has"),
         ("samples.signal.tree", "Jet", "no tree 'Jet'; did you mean 'Jets'?"),
         ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),

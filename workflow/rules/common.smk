@@ -27,6 +27,8 @@ def load_settings():
 
 
 settings, sample_files = load_settings()
+# in paths of files `<run>`, its path variable, stands for it; params have none
+RUN = f"results/{settings.run}"
 
 
 def ntuples(sample):

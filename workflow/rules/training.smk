@@ -19,7 +19,7 @@ rule train:
         model=settings.model.model_dump(),
         training=settings.training.model_dump(),
         # not an output: Snakemake would delete it with a killed job, and it is what the next try goes on from
-        checkpoints="<run>/train/checkpoints",
+        checkpoints=f"{RUN}/train/checkpoints",
     script:
         "../../scripts/train.py"
 

@@ -25,7 +25,7 @@ rule verify:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
         # written only if a case fails
-        evidence="<run>/verification_evidence.npz",
+        evidence=f"{RUN}/verification_evidence.npz",
     script:
         "../../scripts/verify.py"
 
