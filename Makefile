@@ -12,7 +12,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run test bench lint format ui docs lock clean
+.PHONY: run test bench seeds lint format ui docs lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
@@ -26,6 +26,13 @@ test: .venv/complete
 
 bench: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts $(BIN)/python -m cyclotrain.bench results/benchmarks.json
+
+# the spread of the demo's figures over three seeds: of the sample, the split and the training
+seeds: .venv/complete
+	@for seed in 1 2 3; do \
+		$(SNAKEMAKE) --cores $(CORES) --quiet all --config run=demo-seed-$$seed seed=$$seed || exit 1; \
+		echo; echo "seed $$seed"; sed -n '3,6p' results/demo-seed-$$seed/summary.txt; \
+	done
 
 lint: .venv/complete
 	$(BIN)/ruff check .
