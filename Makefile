@@ -1,4 +1,4 @@
-# run · test · bench · lint · ui: each sets up what it needs
+# run · plan · test · bench · lint · ui: each sets up what it needs
 CONFIG ?= config/config.yaml
 PYTHON ?= python3.11
 CORES ?= all
@@ -12,14 +12,18 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run test bench seeds lint format ui docs lock clean
+.PHONY: run plan test bench seeds lint format ui docs lock clean
 
 run: .venv/complete
-	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
+	@$(SNAKEMAKE) --cores $(CORES) --quiet reason $(ARGS)
 	@test $(REPORT) -nt results/$(RUN)/summary.txt || $(SNAKEMAKE) --report $(REPORT) --quiet all > results/$(RUN)/logs/report.log 2>&1 || { cat results/$(RUN)/logs/report.log; exit 1; }
 	@echo; cat results/$(RUN)/summary.txt; echo
 	@echo "Next:  make ui                     compare runs in the MLflow UI"
 	@echo "       xdg-open $(REPORT)   the report of this run"
+
+# check the config, its files, trees and branches, and show what would run
+plan: .venv/complete
+	@$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)
 
 test: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
@@ -28,8 +32,8 @@ bench: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts $(BIN)/python -m cyclotrain.bench results/benchmarks.json
 
 # the spread of the demo's figures over three seeds: of the sample, the split and the training
-seeds: .venv/complete
-	@for seed in 1 2 3; do \
+seeds: run
+	@cat results/$(RUN)/summary.txt; for seed in 2 3; do \
 		$(SNAKEMAKE) --cores $(CORES) --quiet all --config run=demo-seed-$$seed seed=$$seed || exit 1; \
 		echo; echo "seed $$seed"; sed -n '3,6p' results/demo-seed-$$seed/summary.txt; \
 	done

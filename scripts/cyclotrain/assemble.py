@@ -39,7 +39,7 @@ def assemble(
             "samples": samples,
             "by_class": by_class,
             "files": [{**file, "sample": part["sample"]} for part in parts for file in part["files"]],
-            "shards": dict(zip(map(str, shards), (part["shard_sha256"] for part in parts), strict=True)),
+            "shards": dict(zip(map(str, shards), (part["shard_xxh3"] for part in parts), strict=True)),
         },
     )
     Contract(
@@ -52,7 +52,7 @@ def assemble(
         split=recipe.split,
         event_id=tuple(recipe.event_id),
         samples={name: {key: sample[key] for key in ("recipe", "by_class")} for name, sample in samples.items()},
-        dataset_sha256=content_sha256([part["shard_sha256"] for part in parts]),
+        dataset_sha256=content_sha256([part["shard_xxh3"] for part in parts]),
     ).write(contract)
 
 

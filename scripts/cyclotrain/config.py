@@ -340,8 +340,8 @@ def _expand(pattern: str, key: str) -> list[str]:
     if "://" in pattern:
         raise ConfigError(f"{key}: '{pattern}' is a URL; local paths and globs are read so far")
     if any(character in pattern for character in "*?["):
-        base = Path(pattern).anchor or "."
-        found = sorted(str(path) for path in Path(base).glob(str(Path(pattern).relative_to(base) if base != "." else pattern)))
+        anchor = Path(pattern).anchor
+        found = sorted(map(str, Path(anchor).glob(pattern.removeprefix(anchor))))
         if not found:
             raise ConfigError(f"{key}: no file matches '{pattern}' (looked from {Path.cwd()})")
         return found

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cyclotrain.contract import Layout
+from cyclotrain.contract import Layout, Set
 from cyclotrain.splits import SPLITS
 
 
@@ -54,7 +54,7 @@ def _select(batch: pa.RecordBatch, layout: Layout, split: str) -> Examples:
     rows = batch["split"].to_numpy() == SPLITS.index(split)
     return Examples(
         scalars=_matrix(batch["scalars"], len(layout.scalars))[rows],
-        sets={name: _constituents(batch[f"set:{name}"], len(s.branches), rows) for name, s in layout.sets.items() if s.is_jagged},
+        sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
         observers=_matrix(batch["observers"], len(layout.observers))[rows],
         label=batch["label"].to_numpy()[rows].astype(np.int64),
         weight=batch["weight"].to_numpy()[rows],
@@ -68,11 +68,18 @@ def _matrix(column: pa.FixedSizeListArray, width: int) -> npt.NDArray[np.float32
 
 
 def _constituents(
-    column: pa.ListArray, width: int, rows: npt.NDArray[np.bool_]
+    column: pa.ListArray, features: Set, rows: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The leading `max_length` constituents of each example, constituent-major: the rows that batches are gathered from."""
     counts = np.diff(column.offsets.to_numpy())
-    content = _matrix(column.values, width)[np.repeat(rows, counts)]
-    return content, _offsets(counts[rows])
+    assert features.max_length is not None
+    kept = np.where(rows, np.minimum(counts, features.max_length), 0)
+    # for each example, as many True as are kept of it, then False
+    inside = np.repeat(np.tile([True, False], len(counts)), np.stack([kept, counts - kept], axis=1).ravel())
+    content = np.empty((int(kept.sum()), len(features.branches)), np.float32)
+    for index, branch in enumerate(features.branches):
+        content[:, index] = column.values.field(branch).to_numpy()[inside]
+    return content, _offsets(kept[rows])
 
 
 def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

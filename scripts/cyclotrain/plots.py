@@ -1,5 +1,6 @@
 """The plots of a run, in the field's style (mplhep)."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,8 +47,10 @@ def _figure(path: Path, width: float = 7.0, height: float = 6.0) -> Iterator[Any
 def roc(curves: Mapping[str, Mapping[str, Roc]], figures: Mapping[str, Any], signal: str, path: Path) -> None:
     """Background rejection against signal efficiency, with the working points and their uncertainties."""
     with _figure(path) as axes:
-        for colour, (background, of) in zip(_COLOURS, curves.items(), strict=False):
+        colours = itertools.cycle(_COLOURS)
+        for background, of in curves.items():
             for (name, curve), key, style in zip(of.items(), figures[background], ("-", "--"), strict=True):
+                colour = next(colours)
                 shown = (curve.background > 0) & (curve.signal > 0.05)
                 auc = figures[background][key]["auc"]
                 label = f"{name} vs {background}, AUC {auc['value']:.4f} ± {auc['uncertainty']:.4f}"

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 _SOFTWARE = ("torch", "lightning", "uproot", "awkward", "numpy", "pyarrow", "onnx", "onnxscript")
 
 
@@ -25,8 +27,6 @@ def atomic(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written") from error
@@ -50,6 +50,12 @@ def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_xxh3(path: str | Path) -> str:
+    """XXH3 (128 bits) of a file's bytes: for our own files, where SHA-256 would take a fifth of the time to make them."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def content_sha256(content: Any) -> str:

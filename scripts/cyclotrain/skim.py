@@ -1,12 +1,14 @@
 """ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
 
-A shard is an Arrow IPC file, one row an example: `scalars` (fixed-size list of float32), a list column for each set of
-constituents whose elements are rows of its branches (constituent-major, no padding), `observers`, `label`, `weight`,
-`split` (index into splits.SPLITS) and `event_hash`. Its receipt tells what was read and kept.
+A shard is an Arrow IPC file, one row an example: `scalars` (fixed-size list of float32), a list of structs for each set of
+constituents (all of them, no padding; a float32 branch goes from uproot to disk without a copy), `observers`, `label`,
+`weight`, `split` (index into splits.SPLITS) and `event_hash`. Its receipt tells what was read and kept.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from cyclotrain.contract import Layout, Set
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.ntuples import AWKWARD, jaggedness, open_tree, read_batches
-from cyclotrain.provenance import atomic, commit, file_sha256, software, write_json
+from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches
 from cyclotrain.splits import SPLITS, event_hash, split_index
 
@@ -32,33 +34,31 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
 
     Raises InputError for files that cannot be used, for NaN in labels or weights, and for labels outside the classes.
     """
-    files, totals = [], _Totals(recipe.classes)
-    with atomic(shard) as temporary:
+    files: list[dict[str, Any]] = []
+    totals = _Totals(recipe.classes)
+    found: Layout | None = None
+    # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
+    with atomic(shard) as temporary, ThreadPoolExecutor(1) as helper, ExitStack() as opened:
         writer = None
-        found: Layout | None = None
-        try:
-            for path in paths:
-                with open_tree(path, recipe.tree) as tree:
-                    of_file = check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
-                    if found is not None and of_file != found:
-                        raise InputError(f"{path}: other branches are jagged than in {paths[0]}")
-                    found = of_file
-                    writer = writer or pa.ipc.new_file(str(temporary), _schema(found))
-                    kept_before = totals.kept
-                    for batch in _batches(recipe, found, tree, path):
-                        totals.add(batch)
-                        writer.write_batch(_to_arrow(batch, found))
-                    files.append(
-                        {
-                            "path": path,
-                            "sha256": file_sha256(path),
-                            "events": tree.num_entries,
-                            "kept": totals.kept - kept_before,
-                        }
-                    )
-        finally:
-            if writer:
-                writer.close()
+        written: Future[None] | None = None
+        for path in paths:
+            with open_tree(path, recipe.tree) as tree:
+                checksum = helper.submit(file_sha256, path)
+                of_file = check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
+                if found is not None and of_file != found:
+                    raise InputError(f"{path}: other branches are jagged than in {paths[0]}")
+                found = of_file
+                writer = writer or opened.enter_context(pa.ipc.new_file(str(temporary), _schema(found)))
+                before = totals.kept
+                for batch in _batches(recipe, found, tree, path):
+                    totals.add(batch)
+                    if written:
+                        written.result()
+                    written = helper.submit(writer.write_batch, _to_arrow(batch, found))
+                kept, events = totals.kept - before, tree.num_entries
+                files.append({"path": path, "sha256": checksum.result(), "events": events, "kept": kept})
+        if written:
+            written.result()
     assert found is not None
     write_json(
         receipt,
@@ -71,7 +71,7 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
             "branches": recipe.branches(),
             "layout": asdict(found),
             "recipe": recipe.to_dict(),
-            "shard_sha256": file_sha256(shard),
+            "shard_xxh3": file_xxh3(shard),
             "commit": commit(),
             "software": software(),
         },
@@ -80,10 +80,10 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
 
 @dataclass(frozen=True)
 class _Batch:
-    """Selected examples as flat arrays; a set is (content [n_constituents, n_branches], offsets [n + 1])."""
+    """Selected examples as flat arrays; a set is (a column [n_constituents] a branch, offsets [n + 1])."""
 
     scalars: npt.NDArray[np.float32]
-    sets: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]
+    sets: dict[str, tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]]
     observers: npt.NDArray[np.float32]
     label: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float32]
@@ -178,12 +178,12 @@ def _labels(values: npt.NDArray[Any], recipe: Recipe, where: str) -> npt.NDArray
 
 def _constituents(
     features: Set, values: Mapping[str, Any], keep: npt.NDArray[np.bool_], where: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    contents, counts = [], None
+) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]:
+    columns: list[npt.NDArray[np.float32]] = []
+    counts = None
     for branch in features.branches:
         array = ak.to_packed(values[branch]).layout
-        offsets = np.asarray(array.to_ListOffsetArray64(True).offsets)
-        of_branch = np.diff(offsets)
+        of_branch = np.diff(np.asarray(array.to_ListOffsetArray64(True).offsets))
         counts = of_branch if counts is None else counts
         if (different := np.flatnonzero(of_branch != counts)).size:
             event = int(different[0])
@@ -191,20 +191,22 @@ def _constituents(
                 f"{where}: branches of one set have different lengths: '{features.branches[0]}' has {counts[event]} and "
                 f"'{branch}' {of_branch[event]} elements in entry {event} of these; they cannot be of the same constituents"
             )
-        contents.append(ak.to_numpy(array.content))
-    assert counts is not None and features.max_length is not None
-    lengths = np.minimum(counts, features.max_length)[keep]
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    position = np.arange(counts.sum()) - np.repeat(first, counts)
-    inside = np.repeat(keep, counts) & (position < features.max_length)
-    rows = _rows([content[inside] for content in contents] if not inside.all() else contents, int(inside.sum()))
-    return rows, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        with np.errstate(over="ignore"):
+            columns.append(ak.to_numpy(array.content).astype(np.float32, copy=False))
+    assert counts is not None
+    if not keep.all():
+        inside = np.repeat(keep, counts)
+        columns, counts = [column[inside] for column in columns], counts[keep]
+    return columns, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def _struct(features: Set) -> pa.DataType:
+    return pa.struct([(branch, pa.float32()) for branch in features.branches])
 
 
 def _schema(found: Layout) -> pa.Schema:
-    jagged = {name: features for name, features in found.sets.items() if features.is_jagged}
     fields = [("scalars", pa.list_(pa.float32(), len(found.scalars)))]
-    fields += [(f"set:{name}", pa.list_(pa.list_(pa.float32(), len(features.branches)))) for name, features in jagged.items()]
+    fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
     fields += [("observers", pa.list_(pa.float32(), len(found.observers)))]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
     return pa.schema(fields, metadata={"layout": json.dumps(asdict(found))})
@@ -219,6 +221,8 @@ def _to_arrow(batch: _Batch, found: Layout) -> pa.RecordBatch:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=type_)
 
     columns = [rows(batch.scalars)]
-    columns += [pa.ListArray.from_arrays(pa.array(offsets), rows(content)) for content, offsets in batch.sets.values()]
+    for name, (of_branches, offsets) in batch.sets.items():
+        struct = pa.StructArray.from_arrays(list(map(pa.array, of_branches)), fields=list(_struct(found.sets[name])))
+        columns.append(pa.ListArray.from_arrays(pa.array(offsets), struct))
     columns += [rows(batch.observers), *map(pa.array, (batch.label, batch.weight, batch.split, batch.event_hash))]
     return pa.RecordBatch.from_arrays(columns, schema=_schema(found))

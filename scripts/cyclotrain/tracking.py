@@ -87,7 +87,9 @@ def _experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experiment:
     if found is None:
         # a local store keeps its artifacts beside it; a server has its own place for them
         local = Path(uri.removeprefix("sqlite:///")).resolve().with_name("mlartifacts") if uri.startswith("sqlite:///") else None
-        found = client.get_experiment(client.create_experiment(name, local.as_uri() if local else None))
+        # else the UI opens on the pages for language models
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        found = client.get_experiment(client.create_experiment(name, local.as_uri() if local else None, tags))
     return found
 
 

@@ -20,7 +20,7 @@ from cyclotrain.contract import Layout
 from cyclotrain.dataset import Examples, read_split
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import ExpressionError
-from cyclotrain.provenance import file_sha256
+from cyclotrain.provenance import file_sha256, file_xxh3
 from cyclotrain.recipe import Recipe
 from cyclotrain.skim import skim
 from cyclotrain.splits import SPLITS
@@ -100,7 +100,7 @@ def test_the_receipt_names_input_and_output(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(10))
     receipt = skim_one(tmp_path, path)
     assert receipt["files"] == [{"path": path, "sha256": file_sha256(path), "events": 10, "kept": 10}]
-    assert receipt["shard_sha256"] == file_sha256(tmp_path / "out.arrow")
+    assert receipt["shard_xxh3"] == file_xxh3(tmp_path / "out.arrow")
     assert {"commit", "software", "recipe"} <= set(receipt)
 
 

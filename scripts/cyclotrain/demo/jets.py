@@ -9,6 +9,8 @@ import vector
 from cyclotrain.demo import Columns
 
 vector.register_awkward()  # FastJet takes awkward arrays of vectors
+# FastJet's banner asks to be cited, as docs/demo-sample.md does; in the log of each job it would hide our lines
+fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 RADIUS = 0.8
 PT_RANGE = (500.0, 700.0)
