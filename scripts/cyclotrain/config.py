@@ -5,6 +5,7 @@ They are written by `config_docs` (`make docs`).
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -302,11 +303,8 @@ def _describe(problem: Any) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: Any = Config
     for part in location:
-        model = (
-            inner_model(model.model_fields[part].annotation)
-            if hasattr(model, "model_fields") and part in model.model_fields
-            else model
-        )
+        if part in model.model_fields:  # not so for a name of the user's
+            model = inner_model(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 
@@ -328,12 +326,19 @@ def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[st
 
 
 def resolve_files(config: Config) -> dict[str, list[str]]:
-    """The files of each sample that is not simulated, globs expanded, sorted; raises ConfigError for one that is missing."""
-    return {
-        name: [path for index, pattern in enumerate(sample.files) for path in _expand(pattern, f"samples.{name}.files.{index}")]
-        for name, sample in config.samples.items()
-        if not sample.simulate
-    }
+    """The files of each sample that is not simulated, globs expanded and sorted.
+
+    Raises ConfigError for a file that is missing, and for one that is there twice, whose events would count twice.
+    """
+    files: dict[str, list[str]] = {}
+    for name, sample in config.samples.items():
+        if not sample.simulate:
+            key = f"samples.{name}.files"
+            files[name] = [path for index, pattern in enumerate(sample.files) for path in _expand(pattern, f"{key}.{index}")]
+            places = Counter(Path(path).resolve() for path in files[name])
+            if twice := [path for path, times in places.items() if times > 1]:
+                raise ConfigError(f"{key}: '{twice[0]}' is there twice, so its events would count twice")
+    return files
 
 
 def _expand(pattern: str, key: str) -> list[str]:

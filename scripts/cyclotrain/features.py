@@ -63,8 +63,10 @@ class _SetLayer(nn.Module):
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
         self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
         if self._valid:
-            zeros = dict.fromkeys(self._valid.branches, torch.zeros(1, 1))
-            if bool(self._valid(zeros, TORCH).any()):
+            padding = self._valid(dict.fromkeys(self._valid.branches, torch.zeros(1, 1)), TORCH)
+            if not isinstance(padding, Tensor) or padding.dtype != torch.bool:
+                raise ValueError(f"valid: '{features.valid}' is a number, not a condition such as `pf_pt > 0`")
+            if bool(padding.any()):
                 raise ValueError(
                     f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
                 )

@@ -38,7 +38,7 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
     totals = _Totals(recipe.classes)
     found: Layout | None = None
     # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
-    with atomic(shard) as temporary, ThreadPoolExecutor(1) as helper, ExitStack() as opened:
+    with atomic(shard) as temporary, ExitStack() as opened, ThreadPoolExecutor(1) as helper:
         writer = None
         written: Future[None] | None = None
         for path in paths:
@@ -119,8 +119,11 @@ def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_B
 def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:
     results = {key: _evaluate(key, expression, values, where) for key, expression in recipe.ingest().items()}
     keep = np.ones(n, np.bool_)
-    for i in range(len(recipe.selection)):
-        keep &= _column(results[f"selection {i + 1}"], n).astype(np.bool_)
+    for i, cut in enumerate(recipe.selection):
+        passes = _column(results[f"selection {i + 1}"], n)
+        if passes.dtype != np.bool_:  # NaN would count as true
+            raise InputError(f"{where}: the selection '{cut}' is a number, not a condition; compare it with something")
+        keep &= passes
     if recipe.label in recipe.classes:
         label = np.full(n, recipe.classes.index(recipe.label), np.int32)[keep]
     else:

@@ -110,3 +110,6 @@ def test_a_mask_that_holds_for_padding_is_refused(ingest: Any, toy_files: dict[s
     raw["inputs"]["pf"]["valid"] = "pf_pt >= 0"
     with pytest.raises(ValueError, match="'pf_pt >= 0' holds for zero padding too"):
         ingest(raw)
+    raw["inputs"]["pf"]["valid"] = "pf_pt"
+    with pytest.raises(ValueError, match="'pf_pt' is a number, not a condition"):
+        ingest(raw)

@@ -193,6 +193,12 @@ def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
         skim_one(tmp_path, path, selection="jet_pt & jet_eta")
 
 
+def test_a_selection_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(InputError, match=r"the selection 'jet_mass' is a number, not a condition"):
+        skim_one(tmp_path, path, selection="jet_mass")
+
+
 def test_a_branch_of_define_cannot_be_a_feature(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(100))
     inputs = {"jet": {"features": ["ratio"]}}
