@@ -90,8 +90,9 @@ def train(
         )
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "model."
-    with atomic(weights) as temporary:
-        torch.save({name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)}, temporary)
+    # through an open file, as torch.save writes the name of a path, here with a process number, into the archive
+    with atomic(weights) as temporary, temporary.open("wb") as file:
+        torch.save({name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)}, file)
     _log.info("kept the epoch with validation loss %.5f", checkpoint.best_model_score)
     shutil.rmtree(folder)
 

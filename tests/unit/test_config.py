@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from conftest import REPOSITORY, raw_config
 from cyclotrain import config_docs
@@ -11,6 +13,14 @@ from cyclotrain.config import ConfigError, load, resolve_files
 @pytest.mark.parametrize("path", config_docs.files())
 def test_generated_files_are_up_to_date(path: Path) -> None:
     assert (REPOSITORY / path).read_text() == config_docs.files()[path], "run `make docs`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-own-ntuples.md"])
+def test_the_configs_of_the_documentation_are_right(page: str) -> None:
+    configs = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
+    assert configs
+    for text in configs:
+        load(yaml.safe_load(text))
 
 
 def changed(*path: str, value: Any) -> dict[str, Any]:

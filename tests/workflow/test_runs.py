@@ -1,7 +1,10 @@
 """Whole runs: the demo at test size, twice, and the UCI HIGGS subset."""
 
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,12 @@ def test_tracking_again_updates_the_run(demo: Workflow) -> None:
         (dataset,) = store.execute("select digest from datasets").fetchall()
     contract = json.loads((demo.folder / "results/demo/model/contract.json").read_text())
     assert contract["dataset_sha256"].startswith(dataset[0])
+
+
+def test_the_python_of_the_documentation_runs(demo: Workflow) -> None:
+    code = "".join(re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/use-the-model.md").read_text(), re.DOTALL))
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("['qcd', 'top']\n")
 
 
 def test_the_report_is_made(demo: Workflow) -> None:
