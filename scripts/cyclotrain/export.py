@@ -37,6 +37,8 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
         length = 1 if name is None else (contract.layout.sets[name].max_length or 1) + 3
         inputs[branch] = torch.rand(5, length, generator=torch.Generator().manual_seed(0)) + 0.5
         shapes[branch] = {0: batch} if name is None else {0: batch, 1: lengths[name]}
+    # it tells four times that torchvision is not there
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # The exporter warns of its own deprecations, and of every axis that shares a name, as ours do on purpose.
         warnings.simplefilter("ignore")
