@@ -39,6 +39,7 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
     found: Layout | None = None
     # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
     with atomic(shard) as temporary, ExitStack() as opened, ThreadPoolExecutor(1) as helper:
+        origin = helper.submit(lambda: {"commit": commit(), "software": software()})
         writer = None
         written: Future[None] | None = None
         for path in paths:
@@ -72,8 +73,7 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
             "layout": asdict(found),
             "recipe": recipe.to_dict(),
             "shard_xxh3": file_xxh3(shard),
-            "commit": commit(),
-            "software": software(),
+            **origin.result(),
         },
     )
 
