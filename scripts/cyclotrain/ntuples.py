@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import uproot
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Backend
 from cyclotrain.recipe import require_branches
+
+_DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
 
 AWKWARD = Backend(
     where=ak.where,
@@ -45,14 +48,15 @@ def open_tree(path: str, tree: str) -> Iterator[Any]:
 
 def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: str) -> Iterator[tuple[ak.Array, str]]:
     """The branches of a tree, `step_size` of uncompressed bytes at a time, each with words for where it stands."""
-    batches = tree.iterate(branches, step_size=step_size, report=True)
-    while True:
-        with _reading(path):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        columns, report = batch
-        yield columns, f"{path}: entries {report.tree_entry_start} to {report.tree_entry_stop - 1}"
+    with ThreadPoolExecutor(_DECOMPRESSING) as executor:
+        batches = tree.iterate(branches, step_size=step_size, report=True, decompression_executor=executor)
+        while True:
+            with _reading(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            columns, report = batch
+            yield columns, f"{path}: entries {report.tree_entry_start} to {report.tree_entry_stop - 1}"
 
 
 @contextmanager
