@@ -50,7 +50,9 @@ format: .venv/complete
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# the address is of the page of training runs; MLflow's first page is for language models
 ui: .venv/complete
+	@echo "Open http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db
 
 # the files that are made from the config model: comments of the YAML, schema, config/README.md

@@ -1,9 +1,11 @@
 """Small real ROOT files, small configs, and where the real experiment files lie."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,11 @@ import yaml
 from cyclotrain.assemble import assemble
 from cyclotrain.config import Config, load, resolve_files
 from cyclotrain.contract import Contract
+from cyclotrain.export import export
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
+from cyclotrain.train import train
+from cyclotrain.verify import verify
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
@@ -127,6 +132,61 @@ def toy_files(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def ingest(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Config, Contract, list[str]]]:
     return lambda raw: skim_and_assemble(raw, tmp_path)
+
+
+def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    if delay:  # slow steps, to be killed in the middle of an epoch
+        from cyclotrain.train import Training
+
+        step = Training.training_step
+
+        def slow(*arguments: Any) -> Any:
+            time.sleep(delay)
+            return step(*arguments)
+
+        Training.training_step = slow  # type: ignore[method-assign]
+    train(
+        contract,
+        shards,
+        config.model,
+        config.training,
+        1,
+        folder / "weights.pt",
+        folder / "history.jsonl",
+        folder / "ck",
+    )
+    return folder / "weights.pt"
+
+
+class Trained:
+    def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
+        self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
+        self.weights = run_training(contract, config, shards, folder)
+        self.onnx = folder / "model.onnx"
+        export(contract, config.model, self.weights, config.export.targets, self.onnx)
+
+    def verify(self, exported: Path | None = None) -> Any:
+        result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
+        evidence.unlink(missing_ok=True)
+        verify(
+            self.contract,
+            self.config.model,
+            self.weights,
+            exported or self.onnx,
+            self.shards,
+            1e-5,
+            1,
+            result,
+            evidence,
+        )
+        return json.loads(result.read_text())
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
 
 
 class Workflow:

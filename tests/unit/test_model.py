@@ -14,68 +14,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from conftest import raw_config, skim_and_assemble, toys
+from conftest import Trained, raw_config, run_training
 from cyclotrain.contract import Contract
-from cyclotrain.export import METADATA_PREFIX, export
+from cyclotrain.export import METADATA_PREFIX
 from cyclotrain.expressions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.provenance import file_sha256
-from cyclotrain.train import load_model, train
-from cyclotrain.verify import verify
-
-
-def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
-    folder.mkdir(exist_ok=True)
-    if delay:  # slow steps, to be killed in the middle of an epoch
-        from cyclotrain.train import Training
-
-        step = Training.training_step
-
-        def slow(*arguments: Any) -> Any:
-            time.sleep(delay)
-            return step(*arguments)
-
-        Training.training_step = slow  # type: ignore[method-assign]
-    train(
-        contract,
-        shards,
-        config.model,
-        config.training,
-        1,
-        folder / "weights.pt",
-        folder / "history.jsonl",
-        folder / "ck",
-    )
-    return folder / "weights.pt"
-
-
-class Trained:
-    def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
-        self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
-        self.weights = run_training(contract, config, shards, folder)
-        self.onnx = folder / "model.onnx"
-        export(contract, config.model, self.weights, config.export.targets, self.onnx)
-
-    def verify(self, exported: Path | None = None) -> Any:
-        result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
-        evidence.unlink(missing_ok=True)
-        verify(
-            self.contract,
-            self.config.model,
-            self.weights,
-            exported or self.onnx,
-            self.shards,
-            1e-5,
-            1,
-            result,
-            evidence,
-        )
-        return json.loads(result.read_text())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("trained")
-    return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
+from cyclotrain.train import load_model
 
 
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
