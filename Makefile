@@ -59,9 +59,9 @@ ui: .venv/complete
 docs: .venv/complete
 	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.config_docs
 
-# `pip install uv` first; the lock holds for Linux and macOS, Python 3.11 and later
-lock:
-	uv pip compile --universal --upgrade --python-version 3.11 --no-annotate --no-header \
+# the lock holds for Linux and macOS, Python 3.11 and later
+lock: .venv/complete
+	$(BIN)/uv pip compile --universal --upgrade --python-version 3.11 --no-annotate --no-header \
 		$(addprefix --no-emit-package ,$(CUDA_PACKAGES)) envs/requirements.in --output-file envs/requirements.txt
 
 .venv/complete: envs/requirements.txt

@@ -12,6 +12,7 @@ with rule(snakemake.log[0]):
         snakemake.input.weights,
         snakemake.input.onnx,
         snakemake.input.shards,
+        snakemake.input.environments,
         snakemake.params.tolerance,
         snakemake.threads,
         snakemake.output[0],

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ class Trained:
         self.onnx = folder / "model.onnx"
         export(contract, config.model, self.weights, config.export.targets, self.onnx)
 
-    def verify(self, exported: Path | None = None) -> Any:
+    def verify(self, exported: Path | None = None, environments: Sequence[Path] = ()) -> Any:
         result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
         evidence.unlink(missing_ok=True)
         verify(
@@ -175,8 +175,9 @@ class Trained:
             self.weights,
             exported or self.onnx,
             self.shards,
+            environments,
             1e-5,
-            1,
+            2,
             result,
             evidence,
         )

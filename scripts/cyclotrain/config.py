@@ -138,9 +138,10 @@ class Export(_Model):
     """Where the model will run."""
 
     targets: list[str] = Field(
-        ["CMSSW_13_3_X", "CMSSW_15_0_X"],
+        ["CMSSW_13_3_X", "CMSSW_14_1_X", "CMSSW_15_0_X"],
         min_length=1,
-        description="Releases that must load the model. The newest ONNX opset and IR version that all of them load are used.",
+        description="Where the model will run: CMSSW releases (CMSSW_15_0_X) and Triton containers (triton_25.03). The newest "
+        "ONNX opset and IR version that all of them load are used, and the model is verified in each one's ONNX Runtime.",
     )
 
     @model_validator(mode="after")

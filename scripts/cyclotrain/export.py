@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
+import onnx.version_converter
 import torch
 
 from cyclotrain import __version__, config
 from cyclotrain.contract import Contract
+from cyclotrain.errors import InputError
 from cyclotrain.models import Probabilities
 from cyclotrain.provenance import atomic, commit, file_sha256, software
-from cyclotrain.targets import settings_for
+from cyclotrain.targets import OLDEST_EXPORTED, runtime_of, settings_for
 from cyclotrain.train import load_model
 
 METADATA_PREFIX = "cyclotrain."
@@ -45,10 +47,10 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
         # The empty dictionary is for the keyword arguments, which a last dictionary would be taken for.
         program = torch.onnx.export(
             network, (inputs, {}), input_names=list(inputs), output_names=[OUTPUT],
-            dynamic_shapes=(shapes,), opset_version=opset, dynamo=True, verbose=False,
+            dynamic_shapes=(shapes,), opset_version=max(opset, OLDEST_EXPORTED), dynamo=True, verbose=False,
         )  # fmt: skip
     assert program is not None
-    proto = program.model_proto
+    proto = _converted(program.model_proto, opset, targets)
     proto.ir_version = ir_version
     _strip(proto)
     metadata = {
@@ -68,6 +70,26 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     _log.info("opset %d, IR version %d, for %s; %d bytes", opset, ir_version, ", ".join(targets), Path(path).stat().st_size)
+
+
+def _converted(proto: onnx.ModelProto, opset: int, targets: Sequence[str]) -> onnx.ModelProto:
+    """The model at an opset that is not newer than its own; raises InputError naming the operators that it does not have."""
+    if proto.opset_import[0].version == opset:
+        return proto
+    newer = {
+        node.op_type: since
+        for node in proto.graph.node
+        if (since := onnx.defs.get_schema(node.op_type, proto.opset_import[0].version, node.domain).since_version) > opset
+    }
+    try:
+        return onnx.version_converter.convert_version(proto, opset)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        oldest = [target for target in targets if runtime_of(target).opset == opset]
+        raise InputError(
+            f"export.targets: {', '.join(oldest)} loads opset {opset} at most, and the network uses operators that changed "
+            f"after it and cannot be converted: {', '.join(f'{name} (opset {v})' for name, v in newer.items())}. "
+            f"Take the target out, or change the network. (onnx: {str(error).splitlines()[0]})"
+        ) from error
 
 
 def _strip(proto: onnx.ModelProto) -> None:

@@ -1,7 +1,12 @@
-"""ONNX Runtime sessions on what this machine has, and the model's answers through them."""
+"""ONNX Runtime sessions: in this process, or of any release in a process of its own; and the model's answers through them."""
 
-from collections.abc import Iterable, Mapping
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +14,9 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
+from cyclotrain import runtime_worker
 from cyclotrain.batches import Batch
+from cyclotrain.runtime_worker import make_session, read_message, write_message
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -19,18 +26,11 @@ def session(model: str | Path, threads: int, provider: str = CPU) -> ort.Inferen
 
     Raises RuntimeError if ONNX Runtime fell back to another provider, which it does in silence.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    if provider == CUDA:
-        ort.preload_dlls()
-    made = ort.InferenceSession(str(model), options, providers=[provider])
-    if made.get_providers()[0] != provider:
-        raise RuntimeError(f"ONNX Runtime cannot use {provider} here; it fell back to {made.get_providers()}")
-    return made
+    return make_session(str(model), provider, "enable_all", threads)
 
 
 def providers() -> list[str]:
-    """The execution providers to verify on: the CPU, and CUDA if PyTorch finds a GPU."""
+    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if PyTorch finds a GPU."""
     return [CPU, CUDA] if torch.cuda.is_available() and CUDA in ort.get_available_providers() else [CPU]
 
 
@@ -44,3 +44,77 @@ def run(made: ort.InferenceSession, branches: Mapping[str, Tensor]) -> npt.NDArr
 def predict(made: ort.InferenceSession, batches: Iterable[Batch]) -> npt.NDArray[np.float32]:
     """Probabilities [n, n_classes] of all examples, in order."""
     return np.concatenate([run(made, batch.branches) for batch in batches])
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How a session is made; `optimisation` is a GraphOptimizationLevel of ONNX Runtime without its ORT_, in small letters."""
+
+    provider: str
+    optimisation: str
+    threads: int
+
+    def __str__(self) -> str:
+        provider, level = self.provider.removesuffix("ExecutionProvider"), self.optimisation.removeprefix("enable_")
+        return (
+            f"{provider}, optimisations: {level.replace('disable_all', 'none')}, {self.threads} thread{'s'[: self.threads - 1]}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types."""
+        return asdict(self)
+
+
+class RuntimeProcess:
+    """The model in an ONNX Runtime release in a process of its own, in one session a configuration.
+
+    Raises RuntimeError, with what ONNX Runtime said, when the model cannot be loaded or run.
+    """
+
+    def __init__(self, python: str | Path, model: str | Path, configurations: Sequence[Configuration]) -> None:
+        self.configurations = configurations
+        self.inputs: dict[str, list[Any]] = {}
+        self.version = ""
+        self._python, self._model = str(python), str(Path(model).resolve())
+
+    def __enter__(self) -> "RuntimeProcess":
+        # the environment's own packages, not those that this process was started with
+        clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self._process = subprocess.Popen(
+            [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean
+        )
+        request = {"model": self._model, "configurations": [astuple(c) for c in self.configurations]}
+        self._send(request, {})
+        content, _ = self._receive()
+        self.version, self.inputs = content["version"], content["inputs"]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def ask(self, branches: Mapping[str, Tensor], configurations: Sequence[Configuration]) -> None:
+        """Hand over a batch of branches; it is worked on while the caller does something else."""
+        sessions = [self.configurations.index(c) for c in configurations]
+        self._send({"sessions": sessions}, {name: value.numpy() for name, value in branches.items()})
+
+    def answers(self) -> dict[Configuration, npt.NDArray[np.float32]]:
+        """Probabilities [B, n_classes] of the batch handed over last, by configuration."""
+        _, answers = self._receive()
+        return {self.configurations[int(session)]: answer for session, answer in answers.items()}
+
+    def _send(self, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+        try:
+            write_message(cast(Any, self._process.stdin), content, arrays)
+        except BrokenPipeError:
+            self._receive()  # it says why it ended
+            raise
+
+    def _receive(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+        message = read_message(cast(Any, self._process.stdout))
+        if message is None:
+            raise RuntimeError(f"{self._python}: ONNX Runtime's process ended with {self._process.wait()}")
+        if "error" in message[0]:
+            raise RuntimeError(f"ONNX Runtime in {self._python}: {message[0]['error']}")
+        return message

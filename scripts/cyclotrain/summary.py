@@ -23,14 +23,17 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         for i, point in enumerate(models[0]["rejection"]):
             name = f"  1/ε({background}) at ε({evaluation['signal']}) = {point['signal_efficiency']:.0%}"
             lines.append(_row(name, [m and m["rejection"][i] for m in models], ".0f"))
-    cases, tolerance = verification["cases"], verification["tolerance"]
-    passed = len(cases) - len(verification["failed"])
-    tested = f"{verification['test_examples']:,} test examples in batches of 1, 7 and 1024"
+    matrix, tolerance = verification["matrix"], verification["tolerance"]
+    runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification["runtimes"])
+    cases = sum(line["cases"] for line in matrix)
+    passed = cases - sum(line["cases_failed"] for line in matrix)
     latency = benchmark["batch_1_latency_ms"]
     lines += [
         "",
-        f"Parity      {verification['max_abs']:.1e} at most, over {tested}",
-        f"            {passed} of {len(cases)} cases within {tolerance:g} (lengths, empty sets, NaN, ±inf, ...)",
+        f"Parity      {verification['max_abs']:.1e} at most, over {verification['test_examples']:,} test examples",
+        f"            {passed:,} of {cases:,} comparisons within {tolerance:g} (lengths, empty sets, NaN, ±inf, ...)",
+        f"            in ONNX Runtime {runtimes}, each in {len(matrix) // len(verification['runtimes'])} kinds of session",
+        *(f"            {line['runtime']} was NOT run: {line['reason']}" for line in verification["not_run"]),
         f"Latency     {latency['p50']:.2f} ms for one example on one thread (99 %: {latency['p99']:.2f} ms); "
         f"{benchmark['batch_1024_examples_per_second']:,.0f} examples/s in batches of 1024",
         "",

@@ -52,8 +52,8 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("classes",), ["a", "a"], "classes: a class is listed twice"),
         (("evaluation",), {"signal": "top"}, "evaluation.signal: 'top' is not one of background, signal"),
         (("model", "name"), "mlp", "model.name: 'mlp' takes flat features, and inputs.pf has constituents"),
-        (("export",), {"targets": ["CMSSW_12_4_X"]}, "export: target 'CMSSW_12_4_X' has an ONNX Runtime before 1.14"),
-        (("export",), {"targets": ["ATLAS"]}, "export: unknown target 'ATLAS'"),
+        (("export",), {"targets": ["CMSSW_12_3_X"]}, "export: target 'CMSSW_12_3_X' has an ONNX Runtime before 1.10"),
+        (("export",), {"targets": ["ATLAS"]}, "export: unknown target 'ATLAS'; targets are CMSSW releases"),
         (("run",), "../elsewhere", "run: a name starts with a letter"),
     ],
 )  # fmt: skip

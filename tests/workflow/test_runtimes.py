@@ -1,71 +1,87 @@
-"""The exported model in other ONNX Runtime releases, each in an environment of its own."""
+"""The exported model in the ONNX Runtime releases of the targets, each in an environment of its own."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import onnx
 import pytest
-import torch
+from torch import Tensor, nn
 
-from conftest import raw_config, skim_and_assemble, toys
-from cyclotrain.batches import Batches
-from cyclotrain.dataset import read_split
+from conftest import Trained, raw_config
+from cyclotrain import targets
+from cyclotrain.errors import InputError
 from cyclotrain.export import export
-from cyclotrain.models import Probabilities
-from cyclotrain.train import load_model, train
+from cyclotrain.runtime_environments import install
+from cyclotrain.targets import RUNTIMES, settings_for
+from cyclotrain.verify import OPTIMISATIONS
 
 pytestmark = pytest.mark.runtimes
 
-RUN = """
-import json, sys
-import numpy as np, onnxruntime
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-inputs = np.load(sys.argv[2])
-np.save(sys.argv[3], session.run(None, {name: inputs[name] for name in inputs})[0])
-print(json.dumps([onnxruntime.__version__, np.__version__]))
-"""
-
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with model.onnx, the test split as inputs.npz, and PyTorch's answers."""
-    folder = tmp_path_factory.mktemp("exported")
-    config, contract, shards = skim_and_assemble(raw_config(toys(folder)), folder)
-    train(
-        contract,
-        shards,
-        config.model,
-        config.training,
-        1,
-        folder / "weights.pt",
-        folder / "history.jsonl",
-        folder / "ck",
-    )
-    export(contract, config.model, folder / "weights.pt", config.export.targets, folder / "model.onnx")
-    test = read_split(shards, contract.layout, "test")
-    (batch,) = Batches(test, contract.layout, len(test))
-    np.savez(folder / "inputs.npz", **{name: value.numpy() for name, value in batch.branches.items()})
-    with torch.inference_mode():
-        np.save(
-            folder / "expected.npy",
-            Probabilities(load_model(contract, config.model, folder / "weights.pt"))(batch.branches),
-        )
-    return folder
+def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runtimes")
+    found = {version: folder / version / "installed.json" for version in RUNTIMES}
+    for version, path in found.items():
+        install(version, path)
+        assert "python" in json.loads(path.read_text()), path.read_text()
+    return found
 
 
-@pytest.mark.parametrize(("onnxruntime", "numpy"), [("1.17.1", "numpy<2"), ("1.20.1", "numpy<2.3"), ("1.32.0", "numpy")])
-def test_a_release_loads_the_model_and_agrees(onnxruntime: str, numpy: str, exported: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", f"onnxruntime=={onnxruntime}", numpy], check=True)
-    answer = tmp_path / "answer.npy"
-    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [python, "-c", RUN, exported / "model.onnx", exported / "inputs.npz", answer]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=clean)
-    assert json.loads(done.stdout)[0] == onnxruntime
-    expected = np.load(exported / "expected.npy")
-    assert len(expected) > 700
-    assert np.abs(np.load(answer) - expected).max() <= 1e-5
+@pytest.mark.parametrize("target", ["CMSSW_12_4_X", "CMSSW_13_1_X", "triton_23.12", "CMSSW_14_1_X", "CMSSW_15_0_X"])
+def test_every_runtime_from_the_targets_on_agrees(
+    target: str, environments: dict[str, Path], trained: Trained, tmp_path: Path
+) -> None:
+    exported = tmp_path / "model.onnx"
+    export(trained.contract, trained.config.model, trained.weights, [target], exported)
+    model = onnx.load(exported)
+    assert (model.ir_version, model.opset_import[0].version) == settings_for([target])
+    able = [v for v, r in RUNTIMES.items() if r.ir_version >= model.ir_version and r.opset >= model.opset_import[0].version]
+    result = trained.verify(exported, [environments[version] for version in able])
+    assert result["passed"], result["failed"]
+    assert result["runtimes"][1:] == [f"onnxruntime {version}" for version in able]
+    assert result["not_run"] == []
+    assert len(result["matrix"]) == len(result["runtimes"]) * len(OPTIMISATIONS) * 2
+    assert all(line["bitwise_repeatable"] for line in result["matrix"])
+    # the runtime is as near to the exact answer as PyTorch in float32 is
+    assert result["max_abs_float64"]["onnxruntime"] <= 1e-6 + 2 * result["max_abs_float64"]["torch, float32"]
+
+
+def test_a_runtime_that_is_too_old_for_the_file_is_named(environments: dict[str, Path], trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"ONNX Runtime in .*1\.10\.0.*opset"):
+        trained.verify(environments=[environments["1.10.0"]])
+
+
+def test_a_runtime_that_cannot_be_installed_is_said_to_be_not_run(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(targets.RUNTIMES, "0.0.1", targets.Runtime("0.0.1", 8, 15, ">=3.8", "<2"))
+    install("0.0.1", tmp_path / "installed.json")
+    result = trained.verify(environments=[tmp_path / "installed.json"])
+    assert result["passed"]
+    (line,) = result["not_run"]
+    assert line["runtime"] == "onnxruntime 0.0.1" and "onnxruntime==0.0.1" in line["reason"]
+
+
+class Normalised(nn.Module):
+    """Its LayerNormalization came with opset 17."""
+
+    def __init__(self, sets: dict[str, Any], n_classes: int) -> None:
+        super().__init__()
+        n = sets["jet"].n_features
+        self.stack = nn.Sequential(nn.LayerNorm(n), nn.Linear(n, n_classes))
+
+    def forward(self, features: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
+        logits: Tensor = self.stack(features["jet"])
+        return logits
+
+
+def test_a_network_that_an_old_target_cannot_run_is_refused_by_operator(
+    ingest: Any, toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    trained = Trained(*ingest(raw_config(toy_files, model={"name": f"{__name__}:Normalised"})), tmp_path / "trained")
+    exported = tmp_path / "old.onnx"
+    with pytest.raises(InputError, match=r"CMSSW_13_0_X loads opset 15 at most.*LayerNormalization \(opset 17\)"):
+        export(trained.contract, trained.config.model, trained.weights, ["CMSSW_13_0_X", "CMSSW_15_0_X"], exported)
+    assert not exported.exists()

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.config import load, resolve_files
 from cyclotrain.recipe import DatasetRecipe, Recipe
+from cyclotrain.targets import runtime_of
 
 
 def load_settings():
@@ -70,6 +71,12 @@ def simulate_params(wildcards):
 def skim_recipe(wildcards):
     """What a skim does, so that only a change of that runs it again."""
     return Recipe.of(settings, wildcards.sample).to_dict()
+
+
+def runtime_environments():
+    """The ONNX Runtime releases of the targets, each in an environment of its own."""
+    versions = sorted({runtime_of(target).version for target in settings.export.targets})
+    return expand("results/runtimes/{version}/installed.json", version=versions)
 
 
 def get_final_output():

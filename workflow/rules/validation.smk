@@ -1,9 +1,23 @@
+rule runtime_environment:
+    output:
+        "results/runtimes/{version}/installed.json",
+    log:
+        "results/runtimes/{version}/install.log",
+    # needs the network, which a batch worker may not have
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    script:
+        "../../scripts/runtime_environment.py"
+
+
 rule verify:
     input:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         shards=skims("arrow"),
+        environments=runtime_environments(),
     output:
         report(
             "<run>/verification.json",

@@ -1,0 +1,53 @@
+"""Environments of their own for ONNX Runtime releases, so that a model is tried where it will run."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from cyclotrain.provenance import write_json
+from cyclotrain.targets import RUNTIMES
+
+_log = logging.getLogger(__name__)
+
+
+def install(version: str, result: str | Path) -> None:
+    """Install an ONNX Runtime release beside `result`, and write there {"version", "python": path of its interpreter}.
+
+    An old release needs an old Python: one of this machine is taken, of pyenv too, or uv downloads one. Where that cannot
+    be done, {"version", "reason"} is written instead: verification then says that this runtime was not run, and why.
+    """
+    runtime = RUNTIMES[version]
+    folder = Path(result).resolve().parent / "environment"
+    shutil.rmtree(folder, ignore_errors=True)
+    python = folder / "bin/python"
+    try:
+        _uv("venv", "--python", runtime.python, str(folder))
+        _uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
+        found = _output([str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"])
+    except subprocess.CalledProcessError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        said = (error.stderr or "").strip()
+        _log.error("ONNX Runtime %s cannot be installed here, so nothing is verified in it:\n%s", version, said)
+        reason = " ".join(line.strip() for line in said.splitlines()[:3])
+        write_json(result, {"version": version, "reason": f"not installed: {reason}"})
+        return
+    if found != version:
+        raise RuntimeError(f"{folder} has ONNX Runtime {found}, not {version}")
+    _log.info("ONNX Runtime %s in %s", version, folder)
+    write_json(result, {"version": version, "python": str(python)})
+
+
+def _uv(*arguments: str) -> None:
+    _output([sys.executable, "-m", "uv", "--quiet", *arguments])
+
+
+def _output(command: list[str]) -> str:
+    # pyenv's interpreters are not found by themselves: its shims on the PATH answer for the chosen version alone
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    path = os.pathsep.join([os.environ["PATH"], *(str(folder) for folder in sorted(pyenv.glob("versions/*/bin")))])
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**clean, "PATH": path})
+    return done.stdout.strip()

@@ -1,0 +1,85 @@
+"""A model in this interpreter's ONNX Runtime, for another process: batches from stdin, answers to stdout.
+
+It is run by the Python of an environment with an ONNX Runtime release of its own, as old as Python 3.7, so it imports that
+runtime and NumPy alone. A message is a line of JSON and the bytes of its float32 arrays; runtime.py speaks the other side.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+import onnxruntime as ort
+
+
+def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The next message: (content, arrays by name); None at the end."""
+    line = stream.readline()
+    if not line:
+        return None
+    content = json.loads(line)
+    arrays = {}
+    for name, shape in content.pop("arrays"):
+        size = 4 * int(np.prod(shape, dtype=np.int64))
+        data = stream.read(size)
+        if len(data) != size:
+            return None
+        arrays[name] = np.frombuffer(data, np.float32).reshape(shape)
+    return content, arrays
+
+
+def write_message(stream: BinaryIO, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write one message; the arrays are float32."""
+    content = dict(content, arrays=[(name, array.shape) for name, array in arrays.items()])
+    stream.write(json.dumps(content).encode() + b"\n")
+    for array in arrays.values():
+        stream.write(np.ascontiguousarray(array, np.float32).tobytes())
+    stream.flush()
+
+
+def make_session(model: str, provider: str, optimisation: str, threads: int) -> ort.InferenceSession:
+    """A session with one provider; raises RuntimeError if ONNX Runtime fell back to another, which it does in silence."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, "ORT_" + optimisation.upper())
+    # many sessions live here; threads that wait by spinning would take the cores from each other
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "CUDAExecutionProvider" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    made = ort.InferenceSession(model, options, providers=[provider])
+    if made.get_providers()[0] != provider:
+        raise RuntimeError(f"ONNX Runtime {ort.__version__} cannot use {provider} here; it took {made.get_providers()}")
+    return made
+
+
+def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
+    """Make the sessions that the first message asks for; then answer each batch with what those of its sessions say."""
+    message = read_message(stdin)
+    if message is None:
+        return
+    request = message[0]
+    try:
+        sessions = [make_session(request["model"], *configuration) for configuration in request["configurations"]]
+    except Exception as error:  # whatever ONNX Runtime raises is for the other side to report
+        write_message(stdout, {"error": str(error)}, {})
+        return
+    inputs = {i.name: i.shape for i in sessions[0].get_inputs()}
+    write_message(stdout, {"version": ort.__version__, "inputs": inputs}, {})
+    while True:
+        message = read_message(stdin)
+        if message is None:
+            return
+        try:
+            answers = {str(i): sessions[i].run(None, message[1])[0] for i in message[0]["sessions"]}
+        except Exception as error:
+            write_message(stdout, {"error": str(error)}, {})
+            return
+        write_message(stdout, {}, answers)
+
+
+if __name__ == "__main__":
+    out = sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a library prints is not for the other side
+    main(sys.stdin.buffer, out)
