@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx.version_converter
@@ -55,6 +56,7 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
     _strip(proto)
     metadata = {
         "contract": contract.to_dict(),
+        "classes": ",".join(contract.classes),  # for consumers that read no JSON
         "model": model.model_dump(),
         "weights_sha256": file_sha256(weights),
         "targets": list(targets),
@@ -70,6 +72,13 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     _log.info("opset %d, IR version %d, for %s; %d bytes", opset, ir_version, ", ".join(targets), Path(path).stat().st_size)
+
+
+def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    """What `export` wrote into the file: contract, model, targets, commit, software, ..."""
+    metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props if p.key.startswith(METADATA_PREFIX)}
+    structured = ("contract", "model", "targets", "software")
+    return {key: json.loads(value) if key in structured else value for key, value in metadata.items()}
 
 
 def _converted(proto: onnx.ModelProto, opset: int, targets: Sequence[str]) -> onnx.ModelProto:

@@ -41,6 +41,7 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         f"Contract    {files['contract']}",
         f"Physics     {files['evaluation']}, plots in {Path(files['evaluation']).parent / 'plots'}",
         f"Parity      {files['verification']}",
+        f"Deploy      {files['bundle']}   (C++, CMSSW, Triton, RDataFrame, reference vectors)",
     ]
     return "\n".join(lines) + "\n"
 

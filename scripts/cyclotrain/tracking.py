@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from cyclotrain.contract import Contract
-from cyclotrain.export import METADATA_PREFIX, OUTPUT
+from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.provenance import file_sha256, read_json
 
 _MODEL_TAG = "cyclotrain.model_sha256"
@@ -104,10 +104,10 @@ def _run(client: mlflow.MlflowClient, of: Experiment, name: str, sha256: str, hi
 
 def _tag_provenance(client: mlflow.MlflowClient, run_id: str, model: str | Path) -> None:
     """Tag a run with the commit and the software that stand in the ONNX file."""
-    props = {p.key.removeprefix(METADATA_PREFIX): p.value for p in onnx.load(model, load_external_data=False).metadata_props}
+    props = model_metadata(onnx.load(model))
     client.set_tag(run_id, "mlflow.source.git.commit", props["commit"].removesuffix("-dirty"))
     client.set_tag(run_id, "cyclotrain.commit", props["commit"])
-    client.set_tag(run_id, "cyclotrain.software", props["software"])
+    client.set_tag(run_id, "cyclotrain.software", json.dumps(props["software"]))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from conftest import Trained, raw_config, run_training
 from cyclotrain.contract import Contract
-from cyclotrain.export import METADATA_PREFIX
+from cyclotrain.export import model_metadata
 from cyclotrain.expressions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.provenance import file_sha256
 from cyclotrain.train import load_model
@@ -45,8 +45,8 @@ def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> N
 def test_the_file_is_for_the_targets_and_carries_its_provenance(trained: Trained) -> None:
     model = onnx.load(trained.onnx)
     assert (model.ir_version, model.opset_import[0].version) == (8, 18)
-    metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props}
-    assert Contract.from_dict(json.loads(metadata["contract"])) == trained.contract
+    metadata = model_metadata(model)
+    assert Contract.from_dict(metadata["contract"]) == trained.contract
     assert {"model", "weights_sha256", "targets", "version", "commit", "software"} <= set(metadata)
     assert str(Path(__file__).parents[2]).encode() not in trained.onnx.read_bytes()
 

@@ -84,6 +84,7 @@ def get_final_output():
     return [
         "<run>/model/model.onnx",
         "<run>/gates.json",
+        "<run>/deploy",
         "<run>/mlflow_run.json",
         "<run>/summary.txt",
     ]

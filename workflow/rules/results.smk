@@ -35,6 +35,7 @@ rule track:
 rule summarise:
     input:
         **RESULTS,
+        bundle=rules.bundle.output[0],
     output:
         report(
             "<run>/summary.txt",

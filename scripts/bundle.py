@@ -1,0 +1,8 @@
+"""Rule `bundle`: the model with what its consumers need, in one folder."""
+
+from cyclotrain.contract import Contract
+from cyclotrain.deploy.bundle import bundle
+from cyclotrain.logs import rule
+
+with rule(snakemake.log[0]):
+    bundle(Contract.read(snakemake.input.contract), snakemake.input.onnx, snakemake.input.shards, snakemake.output[0])

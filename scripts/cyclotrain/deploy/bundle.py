@@ -1,0 +1,95 @@
+"""The deployment bundle: one folder with the model and what each of its consumers needs."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import onnx
+
+from cyclotrain.contract import Contract
+from cyclotrain.deploy.reference import write_reference
+from cyclotrain.export import model_metadata
+from cyclotrain.provenance import file_sha256
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def bundle(contract: Contract, exported: str | Path, shards: Sequence[str | Path], folder: str | Path) -> None:
+    """Write the bundle into `folder`, whole or not at all."""
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        _write(contract, Path(exported), shards, part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write(contract: Contract, exported: Path, shards: Sequence[str | Path], folder: Path) -> None:
+    sha256 = file_sha256(exported)
+    values = _values(contract, exported, sha256)
+    package, name = Path(values["package"]), values["name"]
+    files = {
+        "README.md": "README.md.jinja",
+        "cpp/cyclotrain.h": "cpp/cyclotrain.h",
+        "cpp/reference.h": "cpp/reference.h",
+        "cpp/check.cpp": "cpp/check.cpp",
+        "cpp/CMakeLists.txt": "cpp/CMakeLists.txt",
+        "root/rdataframe.h": "root/rdataframe.h",
+        "reference/check.py": "reference/check.py",
+        "cmssw/README.md": "cmssw/README.md.jinja",
+        f"cmssw/{package}/plugins/{values['class_name']}.cc": "cmssw/Producer.cc.jinja",
+        f"cmssw/{package}/plugins/BuildFile.xml": "cmssw/BuildFile.xml",
+        f"cmssw/{package}/test/{values['label']}_cfg.py": "cmssw/cfg.py.jinja",
+        f"cmssw/{package}/data/{name}/V01/README.md": "cmssw/data.md.jinja",
+        f"triton/{name}/config.pbtxt": "triton/config.pbtxt.jinja",
+        "triton/client_cfi.py": "triton/client_cfi.py.jinja",
+    }
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    for path, template in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(templates.get_template(template).render(values))
+    for path in ("model.onnx", f"cmssw/{package}/{values['model_path']}", f"triton/{name}/1/model.onnx"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(exported, folder / path)
+    (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
+    write_reference(contract, exported, shards, sha256, folder / "reference")
+    listed = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = "".join(f"{file_sha256(path)}  {path.relative_to(folder)}\n" for path in listed)
+    (folder / "SHA256SUMS").write_text(sums)
+
+
+def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
+    """What the templates say."""
+    model = onnx.load(exported)
+    metadata = model_metadata(model)
+    camel = _camel(contract.run, capital=True)
+    return {
+        "run": contract.run,
+        "name": contract.run,
+        "class_name": f"{camel}Producer",
+        "label": _camel(contract.run) + "Producer",
+        "package": f"Cyclotrain/{camel}",
+        "model_path": f"data/{contract.run}/V01/model.onnx",
+        "source": "ntuple",
+        "model_sha256": sha256,
+        "targets": metadata["targets"],
+        "commit": metadata["commit"],
+        "opset": model.opset_import[0].version,
+        "ir_version": model.ir_version,
+        "branches": [{"name": b, "set": name or "", "instance": _camel(b)} for b, name in contract.layout.inputs.items()],
+        "classes": [{"name": c, "instance": _camel(c)} for c in contract.classes],
+    }
+
+
+def _camel(name: str, capital: bool = False) -> str:
+    """`my-tagger_2` to `myTagger2`, as C++ classes and CMSSW's products take letters and digits alone."""
+    first, *rest = [word for word in re.split(r"[^0-9A-Za-z]+", name) if word]
+    head = first[0].upper() if capital else first[0].lower()
+    return "".join([head + first[1:], *(word[0].upper() + word[1:] for word in rest)])

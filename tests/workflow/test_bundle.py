@@ -1,0 +1,173 @@
+"""The deployment bundle with its real consumers: Python, C++, CMSSW's interface, RDataFrame, Triton's protobuf."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+import uproot
+
+from conftest import Trained
+from cyclotrain.deploy.bundle import bundle
+from cyclotrain.provenance import file_sha256
+
+pytestmark = pytest.mark.runtimes
+HERE = Path(__file__).parent
+SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+
+@pytest.fixture(scope="module")
+def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "deploy"
+    bundle(trained.contract, trained.onnx, trained.shards, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def onnxruntime_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """ONNX Runtime's headers and the folder of its library, the one of the installed wheel."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg") and Path("/etc/apt/sources.list.d/debian.sources").exists()):
+        pytest.skip("ONNX Runtime's C++ headers are fetched from Debian, and this is no Debian")
+    folder = tmp_path_factory.mktemp("onnxruntime")
+    subprocess.run(["bash", HERE.parent / "onnxruntime_headers.sh", folder], check=True)
+    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (folder / "lib").mkdir()
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # as its SONAME says, and as the linker looks for it
+        (folder / "lib" / name).symlink_to(library)
+    return folder / "usr/include/onnxruntime", folder / "lib"
+
+
+def run(*command: str | Path, expected: int = 0) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == expected, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def uv_environment(folder: Path, *packages: str) -> Path:
+    run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
+    run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
+    return folder / "bin/python"
+
+
+def test_every_file_is_listed_with_its_checksum(deployed: Path, trained: Trained) -> None:
+    lines = dict(reversed(line.split("  ")) for line in (deployed / "SHA256SUMS").read_text().splitlines())
+    found = {str(p.relative_to(deployed)) for p in deployed.rglob("*") if p.is_file()} - {"SHA256SUMS"}
+    assert set(lines) == found
+    models = [path for path in lines if path.endswith("model.onnx")]
+    assert len(models) == 3 and {lines[path] for path in models} == {file_sha256(trained.onnx)}
+
+
+def test_python_checks_the_reference_vectors(deployed: Path, tmp_path: Path) -> None:
+    assert "examples, largest difference 0" in run(sys.executable, deployed / "reference/check.py")
+    copy = tmp_path / "deploy"
+    shutil.copytree(deployed, copy)
+    content = json.loads((copy / "reference/reference.json").read_text())
+    content["examples"][-1]["probabilities"][0] += 1e-5
+    (copy / "reference/reference.json").write_text(json.dumps(content))
+    run(sys.executable, copy / "reference/check.py", expected=1)
+
+
+def test_the_reference_vectors_are_real_examples_of_all_kinds(deployed: Path, trained: Trained) -> None:
+    examples = json.loads((deployed / "reference/reference.json").read_text())["examples"]
+    assert len(examples) >= 300
+    lengths = {len(example["inputs"]["pf_pt"]) for example in examples}
+    assert {0, trained.contract.layout.sets["pf"].max_length} <= lengths
+    assert {example["label"] for example in examples} == {"background", "signal"}
+    with uproot.open(deployed / "reference/reference.root") as file:
+        tree = file["reference"].arrays()
+    for i, example in enumerate(examples):
+        assert tree["pf_pt"][i].tolist() == example["inputs"]["pf_pt"]
+        assert [float(tree["jet_pt"][i])] == example["inputs"]["jet_pt"]
+        assert tree["probabilities"][i].tolist() == example["probabilities"]
+
+
+def test_cpp_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path) -> None:
+    headers, library = onnxruntime_cpp
+    build = tmp_path / "build"
+    cmake = Path(sys.executable).parent / "cmake"
+    run(
+        cmake, "-S", deployed / "cpp", "-B", build, f"-DONNXRUNTIME_INCLUDE={headers}",
+        f"-DONNXRUNTIME_LIBRARY={library}/libonnxruntime.so", f"-DCMAKE_CXX_FLAGS={SANITISERS}",
+    )  # fmt: skip
+    run(cmake, "--build", build)
+    said = run(build / "check", deployed / "model.onnx", deployed / "reference/reference.txt")
+    assert re.search(r"3\d\d examples, largest difference \S+ one by one", said)
+    wrong = tmp_path / "wrong.txt"
+    text = (deployed / "reference/reference.txt").read_text()
+    wrong.write_text(text.replace("input pf_pt", "input pf_energy"))
+    assert "branch 'pf_pt' is missing" in run(build / "check", deployed / "model.onnx", wrong, expected=2)
+    wrong.write_text(re.sub(r"input pf_eta (\d+)", lambda m: f"input pf_eta {int(m[1]) + 1} 0", text))
+    assert "branches of one set have different lengths" in run(build / "check", deployed / "model.onnx", wrong, expected=2)
+    wrong.write_text(text[: len(text) // 2])
+    run(build / "check", deployed / "model.onnx", wrong, expected=2)
+
+
+def test_the_cmssw_producer_gives_the_same_numbers(
+    deployed: Path, trained: Trained, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path
+) -> None:
+    headers, library = onnxruntime_cpp
+    package = deployed / "cmssw/Cyclotrain/Test"
+    standin = HERE.parent / "cmssw_standin"
+    run(
+        "g++", "-std=c++17", "-g", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-I", standin, "-I", deployed / "cpp",
+        "-isystem", headers, package / "plugins/TestProducer.cc", standin / "driver.cc", f"-L{library}", "-lonnxruntime",
+        f"-Wl,-rpath,{library}", "-o", tmp_path / "driver",
+    )  # fmt: skip
+    jagged = [branch for branch, name in trained.contract.layout.inputs.items() if name]
+    said = run(tmp_path / "driver", deployed / "cmssw", deployed / "reference/reference.txt", *jagged)
+    assert re.search(r"testProducer: 3\d\d examples, largest difference", said)
+    assert "InputMismatch: branch 'pf_charge' has" in said
+    for script in package.rglob("*.py"):
+        compile(script.read_text(), script, "exec")
+
+
+def test_rdataframe_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path) -> None:
+    headers, library = onnxruntime_cpp
+    python = uv_environment(tmp_path / "root", "root==0.1a12")
+    script = f"""
+import ROOT
+ROOT.gInterpreter.AddIncludePath("{headers}")
+assert ROOT.gSystem.Load("{library}/libonnxruntime.so.1") >= 0
+assert ROOT.gInterpreter.Declare('#include "{deployed}/root/rdataframe.h"')
+frame = ROOT.RDataFrame("reference", "{deployed}/reference/reference.root")
+frame = ROOT.cyclotrain.define(ROOT.RDF.AsRNode(frame), "again", "{deployed}/model.onnx")
+frame = frame.Define("difference", "ROOT::VecOps::Max(abs(again - probabilities))")
+print(frame.Count().GetValue(), frame.Max("difference").GetValue())
+"""
+    n, largest = run(python, "-W", "ignore", "-c", script).split()
+    assert int(n) >= 300 and float(largest) <= 1e-6
+
+
+def test_triton_reads_its_configuration(deployed: Path, trained: Trained, tmp_path: Path) -> None:
+    python = uv_environment(tmp_path / "triton", "tritonclient[grpc]==2.73.0")
+    repository = deployed / "triton/test"
+    script = f"""
+import json
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+config = text_format.Parse(open("{repository}/config.pbtxt").read(), model_config_pb2.ModelConfig())
+print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=True)))
+"""
+    config = json.loads(run(python, "-c", script))
+    assert config["name"] == "test" and config["platform"] == "onnxruntime_onnx" and "dynamic_batching" in config
+    session = ort.InferenceSession(repository / "1/model.onnx", providers=["CPUExecutionProvider"])
+    # Triton adds the batch axis that max_batch_size stands for
+    dims = {i["name"]: [int(d) for d in i["dims"]] for i in config["input"]}
+    assert dims == {i.name: [1 if i.shape[1] == 1 else -1] for i in session.get_inputs()}
+    (output,) = config["output"]
+    assert (output["name"], [int(d) for d in output["dims"]]) == ("probabilities", [len(trained.contract.classes)])
+    assert (repository / output["label_filename"]).read_text().split() == list(trained.contract.classes)
+    assert config["parameters"]["model_sha256"]["string_value"] == file_sha256(repository / "1/model.onnx")
+    assert int(config["max_batch_size"]) > 1
+
+
+def test_a_bundle_that_fails_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
+    before = (deployed / "SHA256SUMS").read_text()
+    with pytest.raises(FileNotFoundError):
+        bundle(trained.contract, trained.onnx.with_name("none.onnx"), trained.shards, deployed)
+    assert (deployed / "SHA256SUMS").read_text() == before
+    assert [path.name for path in deployed.parent.iterdir()] == [deployed.name]
