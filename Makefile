@@ -12,7 +12,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run plan test bench seeds lint format ui docs lock clean
+.PHONY: run plan score test bench seeds lint format ui docs lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) --quiet reason $(ARGS)
@@ -24,6 +24,10 @@ run: .venv/complete
 # check the config, its files, trees and branches, and show what would run
 plan: .venv/complete
 	@$(SNAKEMAKE) --dry-run --quiet rules $(ARGS)
+
+# friend trees for the files of the samples and of `score` in the config
+score: .venv/complete
+	@$(SNAKEMAKE) --cores $(CORES) score --quiet reason $(ARGS)
 
 test: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)

@@ -9,8 +9,11 @@ from cyclotrain.ntuples import jaggedness, open_tree
 from cyclotrain.recipe import Recipe, check_branches, require_branches
 
 
-def check_inputs(config: Config, files: Mapping[str, Sequence[str]]) -> None:
-    """Check each sample against its first file, or against what the demo will write; raises InputError."""
+def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Mapping[str, Sequence[str]]) -> None:
+    """Check each sample against its first file, or against what the demo will write; raises InputError.
+
+    `files` and `scored`: of config.resolve_files and config.resolve_scored.
+    """
     for name, sample in config.samples.items():
         recipe = Recipe.of(config, name)
         if sample.simulate:
@@ -22,3 +25,8 @@ def check_inputs(config: Config, files: Mapping[str, Sequence[str]]) -> None:
             path = files[name][0]
             with open_tree(path, recipe.tree) as tree:
                 check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
+    model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
+    for name, of_name in config.score.items():
+        for path in scored[name]:
+            with open_tree(path, of_name.tree) as tree:
+                jaggedness(tree, path, model_branches)

@@ -6,7 +6,7 @@ They are written by `config_docs` (`make docs`).
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,6 +67,16 @@ class Sample(_Model):
         if bool(self.files) == bool(self.simulate):
             raise ValueError("give either 'files' or 'simulate'")
         return self
+
+
+class Score(_Model):
+    """Ntuples that did not make the model, and get its friend trees."""
+
+    files: list[str] = Field(min_length=1, description="ROOT files to score: paths or globs.")
+    tree: str = Field("Events", description="Name of the TTree in each of these files.")
+    selection: ExpressionText | None = Field(
+        None, description="Entries that fail it get -1 in place of probabilities. Default: the common `selection`."
+    )
 
 
 class InputSet(_Model):
@@ -220,6 +230,9 @@ class Config(_Model):
     baseline: Baseline = Field(Baseline(), description="The boosted trees to compare with.")
     evaluation: Evaluation = Field(Evaluation(), description="The physics figures and their gate.")
     tracking: Tracking = Field(Tracking(), description="MLflow.")
+    score: dict[Name, Score] = Field(
+        {}, description="More ntuples for `make score`, which writes friend trees for each file of these and of the samples."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
@@ -247,6 +260,8 @@ class Config(_Model):
         for key in self.inputs:
             if not key.isidentifier() or key == "batch" or hasattr(dict, key):
                 raise ValueError(f"inputs.{key}: this name is not free; take another, with letters, digits and '_'")
+        if both := [name for name in self.score if name in self.samples]:
+            raise ValueError(f"score.{both[0]}: there is a sample of this name, and samples are scored anyway")
         for name in self.define:
             if not name.isidentifier():
                 raise ValueError(f"define.{name}: not a name that an expression can use")
@@ -331,14 +346,20 @@ def resolve_files(config: Config) -> dict[str, list[str]]:
 
     Raises ConfigError for a file that is missing, and for one that is there twice, whose events would count twice.
     """
-    files: dict[str, list[str]] = {}
-    for name, sample in config.samples.items():
-        if not sample.simulate:
-            key = f"samples.{name}.files"
-            files[name] = [path for index, pattern in enumerate(sample.files) for path in _expand(pattern, f"{key}.{index}")]
-            places = Counter(Path(path).resolve() for path in files[name])
-            if twice := [path for path, times in places.items() if times > 1]:
-                raise ConfigError(f"{key}: '{twice[0]}' is there twice, so its events would count twice")
+    given = {name: sample.files for name, sample in config.samples.items() if not sample.simulate}
+    return {name: _expand_all(files, f"samples.{name}.files") for name, files in given.items()}
+
+
+def resolve_scored(config: Config) -> dict[str, list[str]]:
+    """The files of `score` by its names; raises ConfigError as `resolve_files` does."""
+    return {name: _expand_all(scored.files, f"score.{name}.files") for name, scored in config.score.items()}
+
+
+def _expand_all(patterns: Sequence[str], key: str) -> list[str]:
+    files = [path for index, pattern in enumerate(patterns) for path in _expand(pattern, f"{key}.{index}")]
+    places = Counter(Path(path).resolve() for path in files)
+    if twice := [path for path, times in places.items() if times > 1]:
+        raise ConfigError(f"{key}: '{twice[0]}' is there twice, so its events would count twice")
     return files
 
 

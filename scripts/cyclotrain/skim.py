@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cyclotrain.columns import column, constituents, define, evaluate, selected
 from cyclotrain.contract import Layout, Set
 from cyclotrain.errors import InputError
-from cyclotrain.expressions import Expression, ExpressionError
-from cyclotrain.ntuples import AWKWARD, jaggedness, open_tree, read_batches
+from cyclotrain.expressions import Expression
+from cyclotrain.ntuples import jaggedness, open_tree, read_batches
 from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches
 from cyclotrain.splits import SPLITS, event_hash, split_index
@@ -111,30 +112,26 @@ def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_B
     branches = recipe.branches()
     for columns, where in read_batches(tree, path, branches, STEP):
         values = {name: columns[name] for name in branches}
-        for name, text in recipe.define.items():
-            values[name] = _evaluate(f"define.{name}", Expression(text), values, where)
+        define(values, recipe.define, where)
         yield _select(recipe, found, values, len(columns), where)
 
 
 def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:
-    results = {key: _evaluate(key, expression, values, where) for key, expression in recipe.ingest().items()}
-    keep = np.ones(n, np.bool_)
-    for i, cut in enumerate(recipe.selection):
-        passes = _column(results[f"selection {i + 1}"], n)
-        if passes.dtype != np.bool_:  # NaN would count as true
-            raise InputError(f"{where}: the selection '{cut}' is a number, not a condition; compare it with something")
-        keep &= passes
+    def number(key: str, text: str) -> npt.NDArray[Any]:
+        return column(evaluate(key, Expression(text), values, where), n)[keep]
+
+    keep = selected(recipe.selection, values, n, where)
     if recipe.label in recipe.classes:
         label = np.full(n, recipe.classes.index(recipe.label), np.int32)[keep]
     else:
-        label = _labels(_column(results["label"], n)[keep], recipe, where)
-    weight = _column(results["weight"], n)[keep] if recipe.weight else np.ones(keep.sum(), np.float32)
+        label = _labels(number("label", recipe.label), recipe, where)
+    weight = number("weight", recipe.weight) if recipe.weight else np.ones(keep.sum(), np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
             f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
         )
     hashes = event_hash([ak.to_numpy(values[branch])[keep] for branch in recipe.event_id], recipe.seed)
-    observers = [_column(results[f"baseline feature '{text}'"], n)[keep] for text in found.observers]
+    observers = [number(f"baseline feature '{text}'", text) for text in found.observers]
     return _Batch(
         scalars=_rows([ak.to_numpy(values[branch])[keep] for branch in found.scalars], int(keep.sum())),
         sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
@@ -144,19 +141,6 @@ def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, wh
         split=split_index(hashes, recipe.split),
         event_hash=hashes,
     )
-
-
-def _evaluate(key: str, expression: Expression, values: Mapping[str, Any], where: str) -> Any:
-    try:
-        with np.errstate(all="ignore"):  # log(0) and 0/0 are what the user asked for; NaN is dealt with where it matters
-            return expression(values, AWKWARD)
-    except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ExpressionError(f"{where}: {key}: '{expression.text}' cannot be computed: {reason}") from error
-
-
-def _column(value: Any, n: int) -> npt.NDArray[Any]:
-    return np.full(n, value) if isinstance(value, float) else ak.to_numpy(value)
 
 
 def _rows(columns: Sequence[npt.NDArray[Any]], n: int) -> npt.NDArray[np.float32]:
@@ -182,21 +166,7 @@ def _labels(values: npt.NDArray[Any], recipe: Recipe, where: str) -> npt.NDArray
 def _constituents(
     features: Set, values: Mapping[str, Any], keep: npt.NDArray[np.bool_], where: str
 ) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]:
-    columns: list[npt.NDArray[np.float32]] = []
-    counts = None
-    for branch in features.branches:
-        array = ak.to_packed(values[branch]).layout
-        of_branch = np.diff(np.asarray(array.to_ListOffsetArray64(True).offsets))
-        counts = of_branch if counts is None else counts
-        if (different := np.flatnonzero(of_branch != counts)).size:
-            event = int(different[0])
-            raise InputError(
-                f"{where}: branches of one set have different lengths: '{features.branches[0]}' has {counts[event]} and "
-                f"'{branch}' {of_branch[event]} elements in entry {event} of these; they cannot be of the same constituents"
-            )
-        with np.errstate(over="ignore"):
-            columns.append(ak.to_numpy(array.content).astype(np.float32, copy=False))
-    assert counts is not None
+    columns, counts = constituents(features.branches, values, where)
     if not keep.all():
         inside = np.repeat(keep, counts)
         columns, counts = [column[inside] for column in columns], counts[keep]

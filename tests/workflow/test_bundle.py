@@ -11,9 +11,10 @@ import onnxruntime as ort
 import pytest
 import uproot
 
-from conftest import Trained
+from conftest import Trained, jets, write_tree
 from cyclotrain.deploy.bundle import bundle
 from cyclotrain.provenance import file_sha256
+from cyclotrain.score import Ntuple, score
 
 pytestmark = pytest.mark.runtimes
 HERE = Path(__file__).parent
@@ -125,9 +126,32 @@ def test_the_cmssw_producer_gives_the_same_numbers(
         compile(script.read_text(), script, "exec")
 
 
-def test_rdataframe_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def python_with_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return uv_environment(tmp_path_factory.mktemp("root") / "environment", "root==0.1a12")
+
+
+def test_root_reads_a_friend_tree_beside_its_ntuple(trained: Trained, python_with_root: Path, tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "ntuple.root", jets(500, 5))
+    friend = tmp_path / "friend.root"
+    score(Ntuple(path, "Jets", ["jet_pt > 600"], {}), trained.onnx, file_sha256(trained.onnx), friend, threads=1)
+    script = f"""
+import ROOT
+file = ROOT.TFile("{path}")
+tree = file.Get("Jets")
+tree.AddFriend("Jets", "{friend}")
+selected = tree.GetEntries("jet_pt > 600 && abs(test_signal + test_background - 1) < 1e-5")
+print(tree.GetEntries(), selected, tree.GetEntries("jet_pt <= 600 && test_signal == -1"))
+print(str(ROOT.TFile("{friend}").Get("cyclotrain"))[:1])
+"""
+    numbers, brace = run(python_with_root, "-W", "ignore", "-c", script).splitlines()
+    n, selected, rest = map(int, numbers.split())
+    assert n == 500 == selected + rest and selected > 0 and rest > 0
+    assert brace == "{"
+
+
+def test_rdataframe_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], python_with_root: Path) -> None:
     headers, library = onnxruntime_cpp
-    python = uv_environment(tmp_path / "root", "root==0.1a12")
     script = f"""
 import ROOT
 ROOT.gInterpreter.AddIncludePath("{headers}")
@@ -138,7 +162,7 @@ frame = ROOT.cyclotrain.define(ROOT.RDF.AsRNode(frame), "again", "{deployed}/mod
 frame = frame.Define("difference", "ROOT::VecOps::Max(abs(again - probabilities))")
 print(frame.Count().GetValue(), frame.Max("difference").GetValue())
 """
-    n, largest = run(python, "-W", "ignore", "-c", script).split()
+    n, largest = run(python_with_root, "-W", "ignore", "-c", script).split()
     assert int(n) >= 300 and float(largest) <= 1e-6
 
 

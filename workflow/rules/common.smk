@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from cyclotrain.config import load, resolve_files
+from cyclotrain.config import load, resolve_files, resolve_scored
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.targets import runtime_of
 
@@ -17,17 +17,18 @@ def load_settings():
     try:
         settings = load(config)
         files = resolve_files(settings)
+        scored = resolve_scored(settings)
         # Jobs trust what the main process checked, and are spared the import.
         if workflow.is_main_process:
             from cyclotrain.checks import check_inputs
 
-            check_inputs(settings, files)
+            check_inputs(settings, files, scored)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-    return settings, files
+    return settings, files, scored
 
 
-settings, sample_files = load_settings()
+settings, sample_files, scored_files = load_settings()
 # in paths of files `<run>`, its path variable, stands for it; params have none
 RUN = f"results/{settings.run}"
 
@@ -73,9 +74,53 @@ def skim_recipe(wildcards):
     return Recipe.of(settings, wildcards.sample).to_dict()
 
 
+def friends():
+    """For each friend tree, what it is of: the name and the path of its ntuple."""
+    ntuples_of = {
+        **{sample: ntuples(sample) for sample in settings.samples},
+        **scored_files,
+    }
+    found = {}
+    for name, paths in ntuples_of.items():
+        for path in paths:
+            friend = f"{name}/{Path(path).name}"
+            if friend in found:
+                raise WorkflowError(
+                    f"'{found[friend]}' and '{path}' have the same name, so their friend trees would too; "
+                    f"put them under two names in 'score'"
+                )
+            found[friend] = path
+    return found
+
+
+def friend_trees(wildcards):
+    """All friend trees."""
+    return [f"{RUN}/friends/{friend}" for friend in friends()]
+
+
+def friend_ntuple(wildcards):
+    """The ntuple that a friend tree is of."""
+    return friends()[f"{wildcards.name}/{wildcards.file}"]
+
+
+def friend_params(wildcards):
+    """Tree, selection and definitions of the ntuple of a friend tree."""
+    if wildcards.name in settings.samples:
+        recipe = Recipe.of(settings, wildcards.name)
+        tree, selection = recipe.tree, recipe.selection
+    else:
+        of_name = settings.score[wildcards.name]
+        tree, selection = of_name.tree, [
+            cut for cut in [of_name.selection or settings.selection] if cut
+        ]
+    return {"tree": tree, "selection": selection, "define": settings.define}
+
+
 def runtime_environments():
     """The ONNX Runtime releases of the targets, each in an environment of its own."""
-    versions = sorted({runtime_of(target).version for target in settings.export.targets})
+    versions = sorted(
+        {runtime_of(target).version for target in settings.export.targets}
+    )
     return expand("results/runtimes/{version}/installed.json", version=versions)
 
 

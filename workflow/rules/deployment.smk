@@ -16,3 +16,31 @@ rule bundle:
         runtime=30,
     script:
         "../../scripts/bundle.py"
+
+
+rule score_file:
+    input:
+        ntuple=friend_ntuple,
+        onnx=rules.export.output[0],
+        verification=rules.verify.output[0],
+        gates=rules.gates.output[0],
+    output:
+        "<run>/friends/{name}/{file}",
+    log:
+        "<run>/logs/score/{name}/{file}.log",
+    benchmark:
+        "<run>/benchmarks/score/{name}/{file}.jsonl"
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        ntuple=friend_params,
+    script:
+        "../../scripts/score.py"
+
+
+rule score:
+    input:
+        friend_trees,

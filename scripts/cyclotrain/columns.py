@@ -1,0 +1,69 @@
+"""Expressions and constituents on a batch of an ntuple's columns, with errors that name the entries."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from cyclotrain.errors import InputError
+from cyclotrain.expressions import Expression, ExpressionError
+from cyclotrain.ntuples import AWKWARD
+
+
+def evaluate(key: str, expression: Expression, values: Mapping[str, Any], where: str) -> Any:
+    """An expression on columns; raises ExpressionError naming the `key` of the config and `where` in the ntuple."""
+    try:
+        with np.errstate(all="ignore"):  # log(0) and 0/0 are what the user asked for; NaN is dealt with where it matters
+            return expression(values, AWKWARD)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExpressionError(f"{where}: {key}: '{expression.text}' cannot be computed: {reason}") from error
+
+
+def define(values: dict[str, Any], definitions: Mapping[str, str], where: str) -> None:
+    """Add the defined columns to `values`; later definitions may use earlier ones."""
+    for name, text in definitions.items():
+        values[name] = evaluate(f"define.{name}", Expression(text), values, where)
+
+
+def column(value: Any, n: int) -> npt.NDArray[Any]:
+    """What an expression gives, as an array [n]; a constant is repeated."""
+    return np.full(n, value) if isinstance(value, float) else ak.to_numpy(value)
+
+
+def selected(cuts: Sequence[str], values: Mapping[str, Any], n: int, where: str) -> npt.NDArray[np.bool_]:
+    """Which of the n events pass all cuts; raises InputError for a cut that is a number, as NaN would count as true."""
+    keep = np.ones(n, np.bool_)
+    for i, cut in enumerate(cuts):
+        passes = column(evaluate(f"selection {i + 1}", Expression(cut), values, where), n)
+        if passes.dtype != np.bool_:
+            raise InputError(f"{where}: the selection '{cut}' is a number, not a condition; compare it with something")
+        keep &= passes
+    return keep
+
+
+def constituents(
+    branches: Sequence[str], values: Mapping[str, Any], where: str
+) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int64]]:
+    """The jagged branches of one set: the values of each [n_constituents] and the number in each event [n].
+
+    Raises InputError for branches of different lengths in an event.
+    """
+    columns: list[npt.NDArray[np.float32]] = []
+    counts = None
+    for branch in branches:
+        array = ak.to_packed(values[branch]).layout
+        of_branch = np.diff(np.asarray(array.to_ListOffsetArray64(True).offsets))
+        counts = of_branch if counts is None else counts
+        if (different := np.flatnonzero(of_branch != counts)).size:
+            event = int(different[0])
+            raise InputError(
+                f"{where}: branches of one set have different lengths: '{branches[0]}' has {counts[event]} and "
+                f"'{branch}' {of_branch[event]} elements in entry {event} of these; they cannot be of the same constituents"
+            )
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in the graph
+            columns.append(ak.to_numpy(array.content).astype(np.float32, copy=False))
+    assert counts is not None
+    return columns, counts

@@ -1,0 +1,137 @@
+"""Friend trees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import uproot
+
+from conftest import Trained, jets, write_tree
+from cyclotrain import score as module
+from cyclotrain.errors import InputError
+from cyclotrain.provenance import file_sha256
+from cyclotrain.score import NOT_SELECTED, Ntuple, score
+
+N = 700
+CUT, DEFINE = "pt_in_tev > 0.6", {"pt_in_tev": "jet_pt / 1000"}
+
+
+@pytest.fixture
+def ntuple(tmp_path: Path) -> Ntuple:
+    path = write_tree(tmp_path / "ntuple.root", jets(N, 5, is_signal=True, max_constituents=20))
+    return Ntuple(path, "Jets", [CUT], DEFINE)
+
+
+def run(trained: Trained, ntuple: Ntuple, friend: Path, **changes: Any) -> None:
+    arguments = {"exported": trained.onnx, "sha256": file_sha256(trained.onnx), **changes}
+    score(ntuple, friend=friend, threads=1, **arguments)
+
+
+def alone(trained: Trained, tree: Any, entry: int) -> np.ndarray:
+    """The model's answer to one entry, its branches taken as they are."""
+    session = ort.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
+    inputs = {}
+    for i in session.get_inputs():
+        values = np.atleast_1d(ak.to_numpy(tree[i.name][entry])).astype(np.float32)
+        inputs[i.name] = (values if len(values) else np.zeros(1, np.float32))[None]
+    return session.run(None, inputs)[0][0]
+
+
+def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_selected(
+    trained: Trained, ntuple: Ntuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_STEP", "20 kB")  # many batches
+    monkeypatch.setattr(module, "_BATCH", 64)
+    before = file_sha256(ntuple.path)
+    run(trained, ntuple, tmp_path / "friends/ntuple.root")
+    assert file_sha256(ntuple.path) == before
+    with uproot.open(ntuple.path) as file:
+        tree = file["Jets"].arrays()
+    with uproot.open(tmp_path / "friends/ntuple.root") as file:
+        friend = file["Jets"].arrays(library="np")
+        said = json.loads(file["cyclotrain"])
+    assert list(friend) == ["test_background", "test_signal"]
+    probabilities = np.stack(list(friend.values()), axis=1)
+    assert probabilities.shape == (N, 2)
+    passes = ak.to_numpy(tree["jet_pt"]) / 1000 > 0.6
+    assert 0 < passes.sum() < N
+    assert (probabilities[~passes] == NOT_SELECTED).all()
+    assert ak.any(ak.num(tree["pf_pt"]) == 0) and ak.any(ak.num(tree["pf_pt"]) > 8)  # empty ones, and such that are cut
+    for entry in np.flatnonzero(passes)[::7]:
+        np.testing.assert_allclose(probabilities[entry], alone(trained, tree, int(entry)), atol=1e-6)
+    assert said["ntuple"] == {"path": ntuple.path, "sha256": before, "tree": "Jets", "entries": N}
+    assert said["selection"] == [CUT] and said["selected"] == passes.sum() and said["not_selected"] == -1
+    assert said["model_sha256"] == file_sha256(trained.onnx)
+    assert said["contract"]["classes"] == ["background", "signal"]
+
+
+def test_an_empty_ntuple_gets_an_empty_friend(trained: Trained, tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "empty.root", {name: column[:0] for name, column in jets(3).items()})
+    run(trained, Ntuple(path, "Jets", [], {}), tmp_path / "friend.root")
+    with uproot.open(tmp_path / "friend.root") as file:
+        assert file["Jets"].num_entries == 0
+
+
+def without(name: str) -> dict[str, Any]:
+    columns = jets(20)
+    del columns[name]
+    return columns
+
+
+BAD_NTUPLES = {
+    "missing branch": (without("jet_mass"), "has no branch 'jet_mass'"),
+    "jagged where one number is taken": (
+        {**jets(20), "jet_mass": ak.Array([[1.0, 2.0]] * 20)},
+        "branch 'jet_mass' has a list of numbers an entry, and the model takes one number",
+    ),
+    "text": ({**jets(20), "jet_mass": ak.Array(["a"] * 20)}, "branch 'jet_mass' of tree 'Jets' is of type"),
+}
+
+
+@pytest.mark.parametrize(("columns", "message"), BAD_NTUPLES.values(), ids=BAD_NTUPLES)
+def test_an_ntuple_that_does_not_fit_is_named_and_leaves_nothing(
+    columns: dict[str, Any], message: str, trained: Trained, tmp_path: Path
+) -> None:
+    path = write_tree(tmp_path / "bad.root", columns)
+    with pytest.raises(InputError, match=message) as error:
+        run(trained, Ntuple(path, "Jets", [], {}), tmp_path / "friends/bad.root")
+    assert path in str(error.value)
+    assert not list((tmp_path / "friends").glob("*"))
+
+
+def test_a_model_that_is_not_ours_or_was_changed_is_refused(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
+    friend, other = tmp_path / "friend.root", tmp_path / "other.onnx"
+    other.write_bytes(b"not ONNX")
+    with pytest.raises(InputError, match=r"other\.onnx: not an ONNX file"):
+        run(trained, ntuple, friend, exported=other)
+    model = onnx.load(trained.onnx)
+    del model.metadata_props[:]
+    onnx.save(model, other)
+    with pytest.raises(InputError, match=r"other\.onnx: not a model made by Cyclotrain"):
+        run(trained, ntuple, friend, exported=other)
+    model = onnx.load(trained.onnx)
+    model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
+    onnx.save(model, other)
+    with pytest.raises(InputError, match=r"other\.onnx: changed since it was verified"):
+        run(trained, ntuple, friend, exported=other)
+    assert not friend.exists()
+
+
+def test_an_existing_file_is_not_written_over(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
+    friend = tmp_path / "friend.root"
+    friend.write_text("mine")
+    with pytest.raises(InputError, match=r"friend\.root: there is such a file already"):
+        run(trained, ntuple, friend)
+    assert friend.read_text() == "mine"
+    with pytest.raises(InputError, match="there is such a file already"):
+        run(trained, ntuple, Path(ntuple.path))
+
+
+def test_a_place_that_cannot_be_written_to_is_named(trained: Trained, ntuple: Ntuple) -> None:
+    with pytest.raises(OSError, match="/sys/cyclotrain"):  # read-only, for root too
+        run(trained, ntuple, Path("/sys/cyclotrain/friend.root"))
