@@ -4,6 +4,7 @@ Each figure is {name, value, unit, reference, reference_value, ratio}, a ratio a
 """
 
 import argparse
+import dataclasses
 import logging
 import statistics
 import tempfile
@@ -22,19 +23,24 @@ from lightning.pytorch.callbacks import Callback
 
 from cyclotrain.assemble import assemble
 from cyclotrain.batches import Batch, Batches
-from cyclotrain.config import Config, load
+from cyclotrain.config import Config, Export, InputSet, load
+from cyclotrain.config import Model as ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
-from cyclotrain.models import Model
-from cyclotrain.provenance import write_json
+from cyclotrain.export import export
+from cyclotrain.models import Model, Probabilities
+from cyclotrain.provenance import file_sha256, write_json
 from cyclotrain.recipe import DatasetRecipe, Recipe
+from cyclotrain.runtime import session
+from cyclotrain.score import Ntuple, score
 from cyclotrain.skim import STEP, skim
+from cyclotrain.splits import SPLITS
 from cyclotrain.train import Training
 
 Figure = dict[str, str | float]
-_JETS, _COPIES, _REPEATS, _STEPS = 3000, 56, 5, 60
+_JETS, _COPIES, _REPEATS, _STEPS, _SINGLES = 3000, 56, 5, 60, 500
 
 
 def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> Figure:
@@ -54,12 +60,35 @@ def main() -> None:
     result = parser.parse_args().result
     with tempfile.TemporaryDirectory() as folder:
         config, files = _sample(Path(folder))
-        table = [_skim_vs_uproot(config, files, Path(folder)), _train_vs_resident_batch(config, files, Path(folder))]
+        table = _table(config, files, Path(folder))
     write_json(result, table)
-    print(f"\n{'':26}{'Cyclotrain':>12}{'reference':>12}{'ratio':>8}")
+    print(f"\n{'':36}{'Cyclotrain':>12}{'reference':>12}{'ratio':>8}")
     for line in table:
         rates = f"{line['value']:12,.1f}{line['reference_value']:12,.1f}{line['ratio']:8.2f}"
-        print(f"{line['name']:26}{rates}  {line['unit']}; {line['reference']}")
+        print(f"{line['name']:36}{rates}  {line['unit']}; {line['reference']}")
+
+
+def _table(config: Config, files: dict[str, str], folder: Path) -> list[Figure]:
+    table = [_skim_vs_uproot(config, files, folder)]
+    contract, shards = _assembled(config, files, folder / "deep_sets")
+    table.append(_train_vs_resident_batch(config, contract, shards))
+    deep_sets = _Exported(contract, config.model, folder / "deep_sets")
+    table.append(_score_vs_bare(deep_sets, config, files, shards, folder))
+    table += _batch_1(deep_sets, shards)
+    flat = {"inputs": {"jet": InputSet(features=list(config.baseline_features))}, "model": ModelConfig(name="mlp")}
+    contract, shards = _assembled(config.model_copy(update=flat), files, folder / "mlp")
+    return table + _batch_1(_Exported(contract, ModelConfig(name="mlp"), folder / "mlp"), shards)
+
+
+def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Contract, list[str]]:
+    folder.mkdir()
+    shards, receipts = [], []
+    for name, path in files.items():
+        shards.append(str(folder / f"{name}.arrow"))
+        receipts.append(str(folder / f"{name}.json"))
+        skim(Recipe.of(config, name), [path], shards[-1], receipts[-1])
+    assemble(DatasetRecipe.of(config), receipts, shards, folder / "contract.json", folder / "dataset.json")
+    return Contract.read(folder / "contract.json"), shards
 
 
 def _sample(folder: Path) -> tuple[Config, dict[str, str]]:
@@ -126,14 +155,7 @@ class _Clock(Callback):
         self._last = now
 
 
-def _train_vs_resident_batch(config: Config, files: dict[str, str], folder: Path) -> Figure:
-    shards, receipts = [], []
-    for name, path in files.items():
-        shards.append(str(folder / f"{name}.arrow"))
-        receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), [path], shards[-1], receipts[-1])
-    assemble(DatasetRecipe.of(config), receipts, shards, folder / "contract.json", folder / "dataset.json")
-    contract = Contract.read(folder / "contract.json")
+def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[str]) -> Figure:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = read_split(shards, contract.layout, "train")
     batches = Batches(train, contract.layout, config.training.batch_size, device, shuffle_seed=1)
@@ -171,6 +193,121 @@ def _resident(module: Training, batch: Batch, device: torch.device) -> list[floa
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+class _Exported:
+    """A network with the weights that it starts from, as its speed does not depend on them, exported."""
+
+    def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
+        self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
+        torch.manual_seed(0)
+        made = Model(contract, model.name, model.options)
+        torch.save(made.state_dict(), folder / "weights.pt")
+        export(contract, model, folder / "weights.pt", Export().targets, self.path)
+        self.eager = Probabilities(made).eval()
+
+
+def _score_vs_bare(exported: _Exported, config: Config, files: dict[str, str], shards: list[str], folder: Path) -> Figure:
+    name, path = next(iter(files.items()))
+    tree = config.samples[name].tree
+    layout = exported.contract.layout
+    made = session(exported.path, threads=1)
+    batches: list[dict[str, Any]] = []
+    for split in SPLITS:
+        of_split = Batches(read_split(shards[:1], layout, split), layout, 1024)
+        batches += [{b: v.numpy() for b, v in batch.branches.items()} for batch in of_split]
+    n = sum(len(next(iter(batch.values()))) for batch in batches)
+
+    def bare() -> None:
+        for _ in uproot.iterate({path: tree}, list(layout.inputs), step_size=STEP):
+            pass
+        for batch in batches:
+            made.run(None, batch)
+
+    def ours() -> None:
+        (folder / "friend.root").unlink(missing_ok=True)
+        score(Ntuple(path, tree, [], {}), exported.path, file_sha256(exported.path), folder / "friend.root", threads=1)
+
+    seconds = [(_seconds(ours), _seconds(bare)) for _ in range(2)]
+    best, best_bare = (min(column) for column in zip(*seconds, strict=True))
+    reference = "uproot.iterate, and ONNX Runtime on batches made before"
+    return figure("score_vs_bare", n / best, "entries/s", reference, n / best_bare)
+
+
+def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
+    """One example at a time on one thread, over the real lengths: the model against eager PyTorch, and its network alone."""
+    torch.set_num_threads(1)
+    layout = exported.contract.layout
+    test = Batches(read_split(shards, layout, "test"), layout, 1)
+    singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
+    arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
+    network = _network_alone(exported, singles)
+    made, bare = session(exported.path, threads=1), session(network.path, threads=1)
+    eager, whole, alone = [], [], []
+    with torch.inference_mode():
+        for _ in range(_REPEATS):
+            eager.append(_seconds(lambda: [exported.eager(single) for single in singles]))
+            whole.append(_seconds(lambda: [made.run(None, inputs) for inputs in arrays]))
+            alone.append(_seconds(lambda: [bare.run(None, inputs) for inputs in network.inputs]))
+    n = len(singles)
+    of = f"{exported.name}, batch 1, 1 thread"
+    return [
+        figure(f"onnx_vs_eager_batch1_{exported.name}", n / min(whole), "examples/s", f"eager PyTorch; {of}", n / min(eager)),
+        figure(
+            f"in_graph_vs_network_only_{exported.name}",
+            n / min(whole),
+            "examples/s",
+            f"the network without its features, exported; {of}",
+            n / min(alone),
+        ),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _NetworkAlone:
+    path: Path
+    inputs: list[dict[str, Any]]
+
+
+class _OnFeatures(torch.nn.Module):
+    """The network behind the features, with softmax; masks by `mask:<set>`."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network = model.network
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        features = {name: value for name, value in inputs.items() if not name.startswith("mask_")}
+        masks = {name.removeprefix("mask_"): value > 0 for name, value in inputs.items() if name.startswith("mask_")}
+        return torch.softmax(self.network(features, masks), dim=-1)
+
+
+def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> _NetworkAlone:
+    model = exported.eager.model
+    inputs = []
+    with torch.inference_mode():
+        for single in singles:
+            features, masks = model.features(single)
+            inputs.append({**features, **{f"mask_{name}": mask.float() for name, mask in masks.items()}})
+    path = exported.path.with_name("network.onnx")
+    example, shapes = {}, {}
+    for name, value in inputs[0].items():
+        of_set = name.removeprefix("mask_")
+        example[name] = torch.rand(5, *([7] * exported.contract.layout.sets[of_set].is_jagged), *value.shape[2:])
+        shapes[name] = {0: torch.export.Dim("batch")}
+        if exported.contract.layout.sets[of_set].is_jagged:
+            shapes[name][1] = torch.export.Dim(of_set)
+        else:
+            example[name] = torch.rand(5, value.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _OnFeatures(model).eval(), (example, {}), input_names=list(example), dynamic_shapes=(shapes,),
+            opset_version=18, dynamo=True, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    program.save(path)
+    return _NetworkAlone(path, [{name: value.numpy() for name, value in one.items()} for one in inputs])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain.contract import Layout, Set
-from cyclotrain.expressions import Backend
+from cyclotrain.expressions import Backend, Expression
 
 
 def _number(x: float | Tensor) -> float | Tensor:
@@ -58,6 +58,7 @@ class _SetLayer(nn.Module):
         expressions = features.expressions()
         self._valid = expressions.pop() if features.valid else None
         self._features = expressions
+        self._jagged = frozenset(features.branches)
         self._clip = features.clip
         n = len(self._features)
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
@@ -80,9 +81,14 @@ class _SetLayer(nn.Module):
         columns = []
         for expression in self._features:
             value = expression(branches, TORCH)
-            value = value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)
-            columns.append(value.to(self.mean.dtype).expand(shape))
+            value = (value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)).to(self.mean.dtype)
+            # only where it is needed, as each operation of the graph costs time
+            columns.append(value if self._has_full_shape(expression) else value.expand(shape))
         return torch.stack(columns, dim=-1) if mask is not None else torch.cat(columns, dim=-1)
+
+    def _has_full_shape(self, expression: Expression) -> bool:
+        """Whether an expression has a branch with a value for each constituent, or for each example of a flat set."""
+        return not self._jagged.isdisjoint(expression.branches) if self._valid else bool(expression.branches)
 
     def forward(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
         x = self.raw(branches, mask)
