@@ -29,24 +29,19 @@ class FeatureLayer(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.sets = nn.ModuleDict({name: _SetLayer(features) for name, features in layout.sets.items()})
-        self._cut = {b: s.max_length for s in layout.sets.values() for b in s.branches}
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See the class."""
-        cut = {name: value[:, : self._cut[name]] if name in self._cut else value for name, value in branches.items()}
         features, masks = {}, {}
         for name, layer in self.sets.items():
-            mask = cast(_SetLayer, layer).mask(cut)
-            features[name] = layer(cut, mask)
+            features[name], mask = layer(branches)
             if mask is not None:
                 masks[name] = mask
         return features, masks
 
     def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
         """The features of one set before standardisation, and its mask; what `assemble` fits on."""
-        layer = cast(_SetLayer, self.sets[name])
-        mask = layer.mask(branches)
-        return layer.raw(branches, mask), mask
+        return cast(_SetLayer, self.sets[name]).raw(branches)
 
 
 class _SetLayer(nn.Module):
@@ -59,6 +54,7 @@ class _SetLayer(nn.Module):
         self._valid = expressions.pop() if features.valid else None
         self._features = expressions
         self._jagged = frozenset(features.branches)
+        self._max_length = features.max_length
         self._clip = features.clip
         n = len(self._features)
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
@@ -72,29 +68,33 @@ class _SetLayer(nn.Module):
                     f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
                 )
 
-    def mask(self, branches: Mapping[str, Tensor]) -> Tensor | None:
+    def raw(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         mask: Tensor | None = self._valid(branches, TORCH) if self._valid else None
-        return mask
-
-    def raw(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
-        shape = (next(iter(branches.values())).shape[0], 1) if mask is None else mask.shape
+        n, length = (next(iter(branches.values())).shape[0], 1) if mask is None else mask.shape
         columns = []
         for expression in self._features:
             value = expression(branches, TORCH)
             value = (value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)).to(self.mean.dtype)
             # only where it is needed, as each operation of the graph costs time
-            columns.append(value if self._has_full_shape(expression) else value.expand(shape))
-        return torch.stack(columns, dim=-1) if mask is not None else torch.cat(columns, dim=-1)
+            columns.append(value if self._has_full_shape(expression) else value.expand(n, length))
+        x = torch.cat(columns, dim=1)
+        if mask is None:
+            return x, None
+        # the same as torch.stack and a cut of each branch, in two operations in place of one for each column and branch
+        x = x.view(n, len(columns), length)[:, :, : self._max_length].transpose(1, 2)
+        return x, mask[:, : self._max_length]
 
     def _has_full_shape(self, expression: Expression) -> bool:
         """Whether an expression has a branch with a value for each constituent, or for each example of a flat set."""
         return not self._jagged.isdisjoint(expression.branches) if self._valid else bool(expression.branches)
 
-    def forward(self, branches: Mapping[str, Tensor], mask: Tensor | None) -> Tensor:
-        x = self.raw(branches, mask)
-        x = torch.where(torch.isfinite(x), x, self.mean)
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        x, mask = self.raw(branches)
+        # false for NaN and infinities; isfinite is five operations of ONNX
+        is_finite = x.abs() <= torch.finfo(x.dtype).max
+        x = torch.where(is_finite, x, self.mean)
         x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
-        return x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)
+        return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
 
 
 class Moments:

@@ -46,8 +46,12 @@ def _uv(*arguments: str) -> None:
 
 def _output(command: list[str]) -> str:
     # pyenv's interpreters are not found by themselves: its shims on the PATH answer for the chosen version alone
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    path = os.pathsep.join([os.environ["PATH"], *(str(folder) for folder in sorted(pyenv.glob("versions/*/bin")))])
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    beside = Path(sys.base_prefix).parent  # where this one lies, other versions of it may
+    folders = dict.fromkeys(str(folder) for root in (pyenv, beside) for folder in sorted(root.glob("*/bin")))
+    path = os.pathsep.join([os.environ["PATH"], *folders])
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**clean, "PATH": path})
+    # the machine's certificates, as pip uses: a laboratory's proxy has its own
+    environment = {**clean, "PATH": path, "UV_SYSTEM_CERTS": "true"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return done.stdout.strip()

@@ -50,7 +50,7 @@ def run(*command: str | Path, expected: int = 0) -> str:
 
 def uv_environment(folder: Path, *packages: str) -> Path:
     run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
-    run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
+    run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
     return folder / "bin/python"
 
 
