@@ -21,8 +21,8 @@ pathvars:
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/validation.smk"
-include: "workflow/rules/deployment.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/deployment.smk"
 
 
 rule all:

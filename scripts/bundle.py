@@ -5,4 +5,11 @@ from cyclotrain.deploy.bundle import bundle
 from cyclotrain.logs import rule
 
 with rule(snakemake.log[0]):
-    bundle(Contract.read(snakemake.input.contract), snakemake.input.onnx, snakemake.input.shards, snakemake.output[0])
+    bundle(
+        Contract.read(snakemake.input.contract),
+        snakemake.input.onnx,
+        snakemake.input.shards,
+        snakemake.input.cards,
+        snakemake.input.plots,
+        snakemake.output[0],
+    )

@@ -1,4 +1,4 @@
-"""Rule `benchmark`: latency and throughput of the exported model."""
+"""Rule `time_model`: latency and throughput of the exported model."""
 
 from cyclotrain.benchmark import benchmark
 from cyclotrain.config import Model
@@ -12,5 +12,7 @@ with rule(snakemake.log[0]):
         snakemake.input.weights,
         snakemake.input.onnx,
         snakemake.input.shards,
-        snakemake.output[0],
+        snakemake.input.environments,
+        snakemake.output.result,
+        snakemake.output.plot,
     )

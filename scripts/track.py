@@ -12,5 +12,5 @@ with rule(snakemake.log[0]):
     tracking = snakemake.params.config["tracking"]
     plots = Path(snakemake.input.plots[0]).parent
     contract = Contract.read(files["contract"])
-    run = track(tracking["uri"], tracking["experiment"], snakemake.params.config, contract, files, plots)
+    run = track(tracking["uri"], tracking["experiment"], snakemake.params.config, contract, files, plots, snakemake.input.cards)
     write_json(snakemake.output[0], run)

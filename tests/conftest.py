@@ -17,8 +17,11 @@ import uproot
 import yaml
 
 from cyclotrain.assemble import assemble
+from cyclotrain.baseline import baseline
+from cyclotrain.benchmark import benchmark
 from cyclotrain.config import Config, load, resolve_files
 from cyclotrain.contract import Contract
+from cyclotrain.evaluate import evaluate
 from cyclotrain.export import export
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
@@ -162,6 +165,7 @@ def run_training(contract: Contract, config: Any, shards: list[str], folder: Pat
 class Trained:
     def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
         self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
+        self.dataset = Path(shards[0]).with_name("dataset.json")
         self.weights = run_training(contract, config, shards, folder)
         self.onnx = folder / "model.onnx"
         export(contract, config.model, self.weights, config.export.targets, self.onnx)
@@ -182,6 +186,25 @@ class Trained:
             evidence,
         )
         return json.loads(result.read_text())
+
+    def results(self) -> tuple[dict[str, str], list[Path]]:
+        """What the rules behind the export make: files by name, as `card` takes them, and plots."""
+        self.verify()
+        trees, plots = self.folder / "baseline.npy", self.folder / "plots"
+        baseline(self.contract, self.shards, trees)
+        evaluation, history = self.folder / "evaluation.json", self.folder / "history.jsonl"
+        evaluate(
+            self.contract, self.config.evaluation, self.onnx, self.shards, trees, history, 1, evaluation, plots
+        )  # fmt: skip
+        times = self.folder / "benchmark.json"
+        benchmark(
+            self.contract, self.config.model, self.weights, self.onnx, self.shards, [], times, plots / "latency.png"
+        )  # fmt: skip
+        files = {
+            "model": self.onnx, "contract": self.dataset.with_name("contract.json"), "dataset": self.dataset,
+            "history": history, "verification": self.folder / "verification.json", "evaluation": evaluation, "benchmark": times,
+        }  # fmt: skip
+        return {name: str(path) for name, path in files.items()}, sorted(plots.iterdir())
 
 
 @pytest.fixture(scope="session")

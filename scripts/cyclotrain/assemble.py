@@ -2,9 +2,13 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract, Layout
@@ -42,12 +46,14 @@ def assemble(
             "shards": dict(zip(map(str, shards), (part["shard_xxh3"] for part in parts), strict=True)),
         },
     )
+    layout, ranges = _fitted(layout, shards)
     Contract(
         run=recipe.run,
         seed=recipe.seed,
         classes=tuple(recipe.classes),
         signal=recipe.signal,
-        layout=_standardised(layout, shards),
+        layout=layout,
+        ranges=ranges,
         class_weights=_class_weights(by_class, recipe.balance),
         split=recipe.split,
         event_id=tuple(recipe.event_id),
@@ -107,16 +113,40 @@ def _class_weights(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], ba
     return (events / sum(sums),) * len(sums)
 
 
-def _standardised(layout: Layout, shards: Sequence[str]) -> Layout:
+def _fitted(layout: Layout, shards: Sequence[str]) -> tuple[Layout, dict[str, tuple[float, float] | None]]:
+    """The layout with mean and std, and the range of each branch, from the finite values of the training split."""
     layer = FeatureLayer(layout)
     moments = {name: Moments(len(features.features)) for name, features in layout.sets.items()}
+    ranges = dict.fromkeys(layout.inputs, _Range())
     for examples in iterate_split(shards, layout, "train"):
         for batch in Batches(examples, layout, _BATCH):
+            real: dict[str | None, Tensor | None] = {None: None}
             for name in layout.sets:
                 x, mask = layer.raw(batch.branches, name)
                 moments[name].add(x if mask is None else x[mask])
+                real[name] = mask
+            for branch, of_set in layout.inputs.items():
+                values, mask = batch.branches[branch], real[of_set]
+                ranges[branch] = ranges[branch].with_values(values if mask is None else values[mask])
     try:
         sets = {name: moments[name].fitted(features) for name, features in layout.sets.items()}
     except ValueError as error:
         raise InputError(f"inputs: {error}") from None
-    return dataclasses.replace(layout, sets=sets)
+    found = {branch: (of.minimum, of.maximum) if of.minimum <= of.maximum else None for branch, of in ranges.items()}
+    return dataclasses.replace(layout, sets=sets), found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """The smallest and the largest of some finite values; the wrong way round for none."""
+
+    minimum: float = math.inf
+    maximum: float = -math.inf
+
+    def with_values(self, values: Tensor) -> "_Range":
+        """The range that holds the finite ones of `values` too."""
+        finite = values[torch.isfinite(values)]
+        if not finite.numel():
+            return self
+        low, high = (float(value) for value in finite.aminmax())
+        return _Range(min(low, self.minimum), max(high, self.maximum))

@@ -1,25 +1,30 @@
-"""Latency and throughput of the exported model, and of PyTorch beside it."""
+"""Latency and throughput of the exported model in the runtimes that it is for, and of PyTorch beside it."""
 
+import platform
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
 
-from cyclotrain import config
-from cyclotrain.batches import Batches
+from cyclotrain import config, plots
+from cyclotrain.batches import Batch, Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.models import Probabilities
-from cyclotrain.provenance import file_sha256, write_json
-from cyclotrain.runtime import run, session
+from cyclotrain.provenance import file_sha256, read_json, write_json
+from cyclotrain.runtime import CPU, Configuration, RuntimeProcess
 from cyclotrain.train import load_model
 
-_EXAMPLES, _WARM_UP = 500, 20
+BATCH_SIZES = (1, 32, 64, 128, 256, 512, 1024)
+_AS_DEPLOYED = Configuration(CPU, "enable_all", 1)
+_EXAMPLES, _WARM_UP, _REPEATS = 500, 20, 10
+
+Seconds = npt.NDArray[np.float64]
 
 
 def benchmark(
@@ -28,38 +33,82 @@ def benchmark(
     weights: str | Path,
     exported: str | Path,
     shards: Sequence[str],
+    environments: Sequence[str | Path],
     result: str | Path,
+    plot: str | Path,
 ) -> None:
-    """Time single test examples, one thread, as an event loop has them, and batches of 1024; CPU."""
+    """Write `result` (JSON) and `plot` (PNG): what the model costs on one thread of this machine's CPU.
+
+    In each ONNX Runtime, that of this environment first, in a process of its own: the latency of single test examples, as
+    an event loop has them, over the real lengths; the rate in batches of 32 to 1024; cold start, from the file on disk to
+    the first answer; the memory that the model adds to the process after single examples, and after batches of 1024.
+    """
     torch.set_num_threads(1)
-    reference = Probabilities(load_model(contract, model, weights)).eval()
-    made = session(exported, threads=1)
-    test = Batches(read_split(shards, contract.layout, "test"), contract.layout, 1)
-    rows = torch.linspace(0, test.n - 1, _EXAMPLES).long()  # over all samples, so over the real lengths
-    singles = [test.gather(row[None]).branches for row in rows]
-    large = test.gather(torch.arange(1024) % test.n).branches
-    with torch.inference_mode():
-        onnx_seconds = _seconds(lambda b: run(made, b), singles)
-        torch_seconds = _seconds(lambda b: reference(b), singles)
-        throughput = 1024 / float(np.median(_seconds(lambda b: run(made, b), [large] * 10, warm_up=2)))
-    write_json(
-        result,
-        {
-            "model_sha256": file_sha256(exported),
-            "runtime": f"onnxruntime {ort.__version__}, CPU, 1 thread",
-            "batch_1_latency_ms": {f"p{q}": float(np.percentile(onnx_seconds, q) * 1e3) for q in (50, 95, 99)},
-            "pytorch_batch_1_latency_ms": {f"p{q}": float(np.percentile(torch_seconds, q) * 1e3) for q in (50, 95, 99)},
-            "batch_1024_examples_per_second": throughput,
-        },
-    )
+    test = Batches(read_split(shards, contract.layout, "test"), contract.layout, max(BATCH_SIZES))
+    spread = torch.linspace(0, test.n - 1, _EXAMPLES).long()  # over all samples, so over the real lengths
+    singles = [test.gather(row[None]) for row in spread]
+    mixed = torch.randperm(test.n, generator=torch.Generator().manual_seed(0))
+    large = {n: test.gather(mixed[torch.arange(n) % test.n]) for n in BATCH_SIZES if n > 1}
+    installed = [read_json(path) for path in environments]
+    seconds: dict[str, Seconds] = {}
+    runtimes = []
+    for python in [sys.executable, *(e["python"] for e in installed if "python" in e)]:
+        with RuntimeProcess(python, exported, [_AS_DEPLOYED]) as made:
+            line, of_singles = _measured(made, singles, large)
+        runtimes.append(line)
+        seconds[line["runtime"]] = of_singles
+    seconds["PyTorch, eager"] = _eager(Probabilities(load_model(contract, model, weights)).eval(), singles)
+    content = {
+        "model_sha256": file_sha256(exported),
+        "machine": _processor(),
+        "conditions": "CPU, 1 thread",
+        "runtimes": runtimes,
+        "pytorch_batch_1_latency_ms": _percentiles(seconds["PyTorch, eager"]),
+    }
+    write_json(result, content)
+    Path(plot).parent.mkdir(parents=True, exist_ok=True)
+    plots.latency(seconds, content, Path(plot))
 
 
-def _seconds(call: Callable[[Any], Any], arguments: Sequence[Any], warm_up: int = _WARM_UP) -> npt.NDArray[np.float64]:
-    for argument in arguments[:warm_up]:
-        call(argument)
+def _measured(made: RuntimeProcess, singles: Sequence[Batch], large: dict[int, Batch]) -> tuple[dict[str, Any], Seconds]:
+    def run(batch: Batch) -> float:
+        made.ask(batch.branches, [_AS_DEPLOYED])
+        made.answers()
+        return made.seconds[0]
+
+    before = made.memory
+    cold_start = made.load_seconds + run(singles[0])
+    for batch in singles[:_WARM_UP]:
+        run(batch)
+    seconds = np.array([run(batch) for batch in singles])
+    small = made.memory
+    rate = {n: n / float(np.median([run(batch) for _ in range(_REPEATS)])) for n, batch in large.items()}
+    line = {
+        "runtime": f"onnxruntime {made.version}",
+        "batch_1_latency_ms": _percentiles(seconds),
+        "examples_per_second": {1: len(seconds) / float(seconds.sum()), **rate},
+        "cold_start_ms": cold_start * 1e3,
+        "memory_mb": {n: after - before if after and before else None for n, after in ((1, small), (1024, made.memory))},
+    }
+    return line, seconds
+
+
+def _eager(model: Probabilities, singles: Sequence[Batch]) -> Seconds:
     seconds = []
-    for argument in arguments:
-        start = time.perf_counter()
-        call(argument)
-        seconds.append(time.perf_counter() - start)
-    return np.array(seconds)
+    with torch.inference_mode():
+        for batch in [*singles[:_WARM_UP], *singles]:
+            start = time.perf_counter()
+            model(batch.branches)
+            seconds.append(time.perf_counter() - start)
+    return np.array(seconds[_WARM_UP:])
+
+
+def _percentiles(seconds: Seconds) -> dict[str, float]:
+    return {f"p{q}": float(np.percentile(seconds, q) * 1e3) for q in (50, 95, 99)}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -200,6 +200,8 @@ class Config(_Model):
     """A whole run. Paths are relative to the working directory."""
 
     run: Name = Field(description="Name of the run: everything lands in `results/<run>/`.")
+    description: str | None = Field(None, description="What the model is and what it is for, for its model card.")
+    licence: str | None = Field(None, description="Licence of the model, for its model card.")
     seed: int = Field(1, ge=0, lt=2**31, description="Seed of the split, the training and the demo sample.")
     samples: dict[Name, Sample] = Field(min_length=1, description="The samples, by name.")
     event_id: list[str] = Field(

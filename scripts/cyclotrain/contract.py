@@ -69,6 +69,7 @@ class Contract:
     classes: tuple[str, ...]
     signal: str
     layout: Layout
+    ranges: dict[str, tuple[float, float] | None]  # of each branch's finite values in training, real constituents alone
     class_weights: tuple[float, ...]  # factor on the physics weight in training, by class
     split: dict[str, float]
     event_id: tuple[str, ...]
@@ -101,4 +102,5 @@ class Contract:
         """The contract of `to_dict`."""
         fields = {name: content[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
+        fields["ranges"] = _tuples(fields["ranges"])
         return cls(**_tuples(fields))

@@ -1,6 +1,5 @@
 """The physics of the exported model on the test split: ROC, rejection, confusion, overtraining; and the boosted trees'."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from cyclotrain import config, plots
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import Examples, read_split
-from cyclotrain.provenance import file_sha256, write_json
+from cyclotrain.provenance import file_sha256, read_json_lines, write_json
 from cyclotrain.roc import Roc, figures
 from cyclotrain.runtime import predict, session
 
@@ -85,7 +84,7 @@ def evaluate(
     plots.roc(curves, backgrounds, contract.signal, folder / "roc.png")
     plots.scores(scores, examples, contract, overtraining, folder / "scores.png")
     plots.confusion(np.array(confusion), contract.classes, folder / "confusion.png")
-    plots.history([json.loads(line) for line in Path(history).read_text().splitlines()], folder / "history.png")
+    plots.history(read_json_lines(history), folder / "history.png")
 
 
 def _against(

@@ -32,12 +32,12 @@ _SIZE = {
 
 
 @contextmanager
-def _figure(path: Path, width: float = 7.0, height: float = 6.0) -> Iterator[Any]:
+def _figure(path: Path, width: float = 7.0, height: float = 6.0, columns: int = 1) -> Iterator[Any]:
     mpl.use("Agg")
     with mpl.rc_context(
         {**mplhep.style.ROOT, **_SIZE, "figure.figsize": (width, height), "axes.prop_cycle": cycler(color=_COLOURS)}
     ):
-        figure, axes = plt.subplots(layout="constrained")
+        figure, axes = plt.subplots(ncols=columns, layout="constrained")
         yield axes
         with atomic(path) as temporary:
             figure.savefig(temporary, dpi=130, format="png", metadata={"Software": None})
@@ -136,3 +136,27 @@ def history(epochs: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
         axes.legend()
         axes.grid(alpha=0.3)
+
+
+def latency(seconds: Mapping[str, npt.NDArray[np.float64]], content: Mapping[str, Any], path: Path) -> None:
+    """The latency of single examples as a distribution by runtime, and the rate by the size of the batch."""
+    with _figure(path, 13.0, 5.5, columns=2) as (of_one, rate):
+        for (name, values), colour in zip(seconds.items(), itertools.cycle(_COLOURS), strict=False):
+            milliseconds = np.sort(values) * 1e3
+            share = np.arange(1, len(milliseconds) + 1) / len(milliseconds)
+            label = f"{name}: {np.percentile(milliseconds, 50):.2g} ms, 99 %: {np.percentile(milliseconds, 99):.2g} ms"
+            of_one.step(milliseconds, share, where="post", color=colour, label=label)
+        of_one.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.6))
+        of_one.set_yticks(np.linspace(0, 1, 6))
+        of_one.xaxis.set_major_formatter("{x:g}")
+        of_one.legend(loc="upper left", fontsize=11)
+        for line, colour in zip(content["runtimes"], itertools.cycle(_COLOURS), strict=False):
+            of_batch = line["examples_per_second"]
+            rate.plot([int(n) for n in of_batch], list(of_batch.values()), "o-", color=colour, label=line["runtime"])
+        rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.35 * rate.get_ylim()[1]))
+        sizes = [int(n) for n in content["runtimes"][0]["examples_per_second"]]
+        rate.set_xticks(sizes, [str(n) for n in sizes])
+        rate.minorticks_off()
+        rate.legend(fontsize=11)
+        for axes in (of_one, rate):
+            axes.grid(alpha=0.3)

@@ -46,6 +46,11 @@ def read_json(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
 
 
+def read_json_lines(path: str | Path) -> list[Any]:
+    """The content of a file with a JSON value in each line."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with Path(path).open("rb") as file:

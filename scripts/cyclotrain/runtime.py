@@ -69,12 +69,17 @@ class RuntimeProcess:
     """The model in an ONNX Runtime release in a process of its own, in one session a configuration.
 
     Raises RuntimeError, with what ONNX Runtime said, when the model cannot be loaded or run.
+    `load_seconds` is for all sessions; `memory`, the most that the process has held so far, is in MB, or None on macOS;
+    `seconds` are of the sessions that answered last.
     """
 
     def __init__(self, python: str | Path, model: str | Path, configurations: Sequence[Configuration]) -> None:
         self.configurations = configurations
         self.inputs: dict[str, list[Any]] = {}
         self.version = ""
+        self.load_seconds = 0.0
+        self.memory: float | None = None
+        self.seconds: list[float] = []
         self._python, self._model = str(python), str(Path(model).resolve())
 
     def __enter__(self) -> "RuntimeProcess":
@@ -87,6 +92,7 @@ class RuntimeProcess:
         self._send(request, {})
         content, _ = self._receive()
         self.version, self.inputs = content["version"], content["inputs"]
+        self.load_seconds, self.memory = content["load_seconds"], content["memory"]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
@@ -101,7 +107,8 @@ class RuntimeProcess:
 
     def answers(self) -> dict[Configuration, npt.NDArray[np.float32]]:
         """Probabilities [B, n_classes] of the batch handed over last, by configuration."""
-        _, answers = self._receive()
+        content, answers = self._receive()
+        self.seconds, self.memory = content["seconds"], content["memory"]
         return {self.configurations[int(session)]: answer for session, answer in answers.items()}
 
     def _send(self, content: dict[str, Any], arrays: dict[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 It is run by the Python of an environment with an ONNX Runtime release of its own, as old as Python 3.7, so it imports that
 runtime and NumPy alone. A message is a line of JSON and the bytes of its float32 arrays; runtime.py speaks the other side.
+Times and memory are taken here, so that those of the pipe are not in them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -54,29 +57,46 @@ def make_session(model: str, provider: str, optimisation: str, threads: int) -> 
     return made
 
 
+def peak_memory() -> float | None:
+    """The most memory that this process has held, in MB; None where there is no /proc (macOS)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    # not getrusage's, which counts the parent's before exec
+    (peak,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(peak) / 1024
+
+
 def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
     """Make the sessions that the first message asks for; then answer each batch with what those of its sessions say."""
     message = read_message(stdin)
     if message is None:
         return
     request = message[0]
+    before = {"memory": peak_memory()}
+    start = time.perf_counter()
     try:
         sessions = [make_session(request["model"], *configuration) for configuration in request["configurations"]]
     except Exception as error:  # whatever ONNX Runtime raises is for the other side to report
         write_message(stdout, {"error": str(error)}, {})
         return
+    before["load_seconds"] = time.perf_counter() - start
     inputs = {i.name: i.shape for i in sessions[0].get_inputs()}
-    write_message(stdout, {"version": ort.__version__, "inputs": inputs}, {})
+    write_message(stdout, {"version": ort.__version__, "inputs": inputs, **before}, {})
     while True:
         message = read_message(stdin)
         if message is None:
             return
+        answers, seconds = {}, []
         try:
-            answers = {str(i): sessions[i].run(None, message[1])[0] for i in message[0]["sessions"]}
+            for i in message[0]["sessions"]:
+                start = time.perf_counter()
+                answers[str(i)] = sessions[i].run(None, message[1])[0]
+                seconds.append(time.perf_counter() - start)
         except Exception as error:
             write_message(stdout, {"error": str(error)}, {})
             return
-        write_message(stdout, {}, answers)
+        write_message(stdout, {"seconds": seconds, "memory": peak_memory()}, answers)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def summary(run: str, files: Mapping[str, str]) -> str:
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification["runtimes"])
     cases = sum(line["cases"] for line in matrix)
     passed = cases - sum(line["cases_failed"] for line in matrix)
-    latency = benchmark["batch_1_latency_ms"]
+    here = benchmark["runtimes"][0]
+    latency = here["batch_1_latency_ms"]
     lines += [
         "",
         f"Parity      {verification['max_abs']:.1e} at most, over {verification['test_examples']:,} test examples",
@@ -35,12 +36,13 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         f"            in ONNX Runtime {runtimes}, each in {len(matrix) // len(verification['runtimes'])} kinds of session",
         *(f"            {line['runtime']} was NOT run: {line['reason']}" for line in verification["not_run"]),
         f"Latency     {latency['p50']:.2f} ms for one example on one thread (99 %: {latency['p99']:.2f} ms); "
-        f"{benchmark['batch_1024_examples_per_second']:,.0f} examples/s in batches of 1024",
+        f"{here['examples_per_second']['1024']:,.0f} examples/s in batches of 1024",
         "",
         f"Model       {files['model']}   (raw branches in, probabilities out)",
         f"Contract    {files['contract']}",
         f"Physics     {files['evaluation']}, plots in {Path(files['evaluation']).parent / 'plots'}",
         f"Parity      {files['verification']}",
+        f"Model card  {Path(files['bundle']) / 'model_card.html'}",
         f"Deploy      {files['bundle']}   (C++, CMSSW, Triton, RDataFrame, reference vectors)",
     ]
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 
 from cyclotrain.contract import Contract
 from cyclotrain.export import OUTPUT, model_metadata
-from cyclotrain.provenance import file_sha256, read_json
+from cyclotrain.provenance import file_sha256, read_json, read_json_lines
 
 _MODEL_TAG = "cyclotrain.model_sha256"
 _log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ def track(
     contract: Contract,
     files: Mapping[str, str],
     plots: Path,
+    cards: Sequence[str | Path],
 ) -> dict[str, str]:
     """Write the run to the MLflow store at `uri` and return its ids and address.
 
@@ -40,7 +41,7 @@ def track(
     client = mlflow.MlflowClient(uri)
     of = _experiment(client, experiment, uri)
     sha256 = file_sha256(files["model"])
-    history = [json.loads(line) for line in Path(files["history"]).read_text().splitlines()]
+    history = read_json_lines(files["history"])
     verification, evaluation, benchmark = (read_json(files[name]) for name in ("verification", "evaluation", "benchmark"))
     run, is_new = _run(client, of, contract.run, sha256, history)
     if is_new:
@@ -66,6 +67,8 @@ def track(
     passed = verification["passed"] and evaluation["passed"]
     client.set_tag(run.info.run_id, "cyclotrain.gates", "passed" if passed else "failed")
     client.log_artifacts(run.info.run_id, str(plots), "plots")
+    for path in cards:
+        client.log_artifact(run.info.run_id, str(path))
     for name in ("contract", "dataset", "verification", "evaluation", "benchmark", "history"):
         client.log_artifact(run.info.run_id, files[name])
     if is_new:
@@ -123,11 +126,12 @@ def _dataset(contract: Contract) -> MetaDataset:
 
 
 def _results(verification: Mapping[str, Any], evaluation: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str, float]:
+    here = benchmark["runtimes"][0]
     results = {
         "parity_max_abs": verification["max_abs"],
-        "latency_ms_p50": benchmark["batch_1_latency_ms"]["p50"],
-        "latency_ms_p99": benchmark["batch_1_latency_ms"]["p99"],
-        "throughput_per_second": benchmark["batch_1024_examples_per_second"],
+        **{f"latency_ms_{q}": value for q, value in here["batch_1_latency_ms"].items()},
+        "throughput_per_second": here["examples_per_second"]["1024"],
+        "cold_start_ms": here["cold_start_ms"],
     }
     for background, of in evaluation["backgrounds"].items():
         for model, figures in of.items():

@@ -24,8 +24,17 @@ SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 @pytest.fixture(scope="module")
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
-    bundle(trained.contract, trained.onnx, trained.shards, folder)
+    bundle(trained.contract, trained.onnx, trained.shards, *page(folder.parent), folder)
     return folder
+
+
+def page(folder: Path) -> tuple[list[Path], list[Path]]:
+    """A model card and its plots, of which the bundle takes the files as they are."""
+    made = folder / "made"
+    made.mkdir(exist_ok=True)
+    for name in ("model_card.md", "model_card.html", "roc.png"):
+        (made / name).write_text(name)
+    return [made / "model_card.md", made / "model_card.html"], [made / "roc.png"]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +67,7 @@ def test_every_file_is_listed_with_its_checksum(deployed: Path, trained: Trained
     lines = dict(reversed(line.split("  ")) for line in (deployed / "SHA256SUMS").read_text().splitlines())
     found = {str(p.relative_to(deployed)) for p in deployed.rglob("*") if p.is_file()} - {"SHA256SUMS"}
     assert set(lines) == found
+    assert (deployed / "model_card.md").read_text() == "model_card.md" and (deployed / "plots/roc.png").exists()
     models = [path for path in lines if path.endswith("model.onnx")]
     assert len(models) == 3 and {lines[path] for path in models} == {file_sha256(trained.onnx)}
 
@@ -192,6 +202,6 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
 def test_a_bundle_that_fails_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        bundle(trained.contract, trained.onnx.with_name("none.onnx"), trained.shards, deployed)
+        bundle(trained.contract, trained.onnx.with_name("none.onnx"), trained.shards, *page(deployed.parent), deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
-    assert [path.name for path in deployed.parent.iterdir()] == [deployed.name]
+    assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "made"]

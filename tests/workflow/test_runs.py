@@ -41,6 +41,8 @@ def test_the_demo_makes_what_the_readme_says(demo: Workflow) -> None:
         "verification.json",
         "evaluation.json",
         "plots/roc.png",
+        "plots/latency.png",
+        "deploy/model_card.html",
         "summary.txt",
     ):
         assert (results / name).stat().st_size > 0, name

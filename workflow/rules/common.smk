@@ -129,6 +129,7 @@ def get_final_output():
     return [
         "<run>/model/model.onnx",
         "<run>/gates.json",
+        "<run>/model_card.html",
         "<run>/deploy",
         "<run>/mlflow_run.json",
         "<run>/summary.txt",

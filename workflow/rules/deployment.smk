@@ -3,6 +3,8 @@ rule bundle:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
         shards=skims("arrow"),
+        cards=rules.model_card.output,
+        plots=PLOTS,
         # nothing is deployed that failed
         gates=rules.gates.output[0],
     output:

@@ -5,19 +5,50 @@ RESULTS = {
     "history": rules.train.output.history,
     "verification": rules.verify.output[0],
     "evaluation": rules.evaluate.output.result,
-    "benchmark": rules.time_model.output[0],
+    "benchmark": rules.time_model.output.result,
 }
+
+
+PLOTS = [
+    rules.evaluate.output.roc,
+    rules.evaluate.output.scores,
+    rules.evaluate.output.confusion,
+    rules.evaluate.output.training,
+    rules.time_model.output.plot,
+]
+
+
+rule model_card:
+    input:
+        **RESULTS,
+        plots=PLOTS,
+    output:
+        markdown="<run>/model_card.md",
+        html=report(
+            "<run>/model_card.html",
+            caption="../report/model_card.rst",
+            category="Model card",
+            labels={"file": "model card"},
+        ),
+    log:
+        "<run>/logs/model_card.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        description=settings.description,
+        licence=settings.licence,
+        training=settings.training.model_dump(),
+        files=list(RESULTS),
+    script:
+        "../../scripts/model_card.py"
 
 
 rule track:
     input:
         **RESULTS,
-        plots=[
-            rules.evaluate.output.roc,
-            rules.evaluate.output.scores,
-            rules.evaluate.output.confusion,
-            rules.evaluate.output.training,
-        ],
+        plots=PLOTS,
+        cards=rules.model_card.output,
     output:
         "<run>/mlflow_run.json",
     log:
@@ -35,7 +66,7 @@ rule track:
 rule summarise:
     input:
         **RESULTS,
-        bundle=rules.bundle.output[0],
+        bundle="<run>/deploy",
     output:
         report(
             "<run>/summary.txt",

@@ -120,8 +120,15 @@ rule time_model:
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         shards=skims("arrow"),
+        environments=runtime_environments(),
     output:
-        "<run>/benchmark.json",
+        result="<run>/benchmark.json",
+        plot=report(
+            "<run>/plots/latency.png",
+            caption="../report/latency.rst",
+            category="Speed",
+            labels={"figure": "latency and throughput"},
+        ),
     log:
         "<run>/logs/time_model.log",
     conda:

@@ -17,13 +17,26 @@ from cyclotrain.provenance import file_sha256
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def bundle(contract: Contract, exported: str | Path, shards: Sequence[str | Path], folder: str | Path) -> None:
-    """Write the bundle into `folder`, whole or not at all."""
+def bundle(
+    contract: Contract,
+    exported: str | Path,
+    shards: Sequence[str | Path],
+    cards: Sequence[str | Path],
+    plots: Sequence[str | Path],
+    folder: str | Path,
+) -> None:
+    """Write the bundle into `folder`, whole or not at all, with the model card's files and their plots."""
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         _write(contract, Path(exported), shards, part)
+        for path in cards:
+            shutil.copyfile(path, part / Path(path).name)
+        (part / "plots").mkdir()
+        for path in plots:
+            shutil.copyfile(path, part / "plots" / Path(path).name)
+        _write_checksums(part)
         shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
     finally:
@@ -60,6 +73,9 @@ def _write(contract: Contract, exported: Path, shards: Sequence[str | Path], fol
         shutil.copyfile(exported, folder / path)
     (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
     write_reference(contract, exported, shards, sha256, folder / "reference")
+
+
+def _write_checksums(folder: Path) -> None:
     listed = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = "".join(f"{file_sha256(path)}  {path.relative_to(folder)}\n" for path in listed)
     (folder / "SHA256SUMS").write_text(sums)
