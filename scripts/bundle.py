@@ -8,6 +8,7 @@ with rule(snakemake.log[0]):
     bundle(
         Contract.read(snakemake.input.contract),
         snakemake.input.onnx,
+        snakemake.input.others,
         snakemake.input.shards,
         snakemake.input.cards,
         snakemake.input.plots,

@@ -12,6 +12,8 @@ with rule(snakemake.log[0]):
         Contract.read(snakemake.input.contract),
         Evaluation(**snakemake.params.settings),
         snakemake.input.onnx,
+        dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
+        {kind: gates["rejection_loss"] for kind, gates in snakemake.params.variants.items()},
         snakemake.input.shards,
         snakemake.input.baseline,
         snakemake.input.history,

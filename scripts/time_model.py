@@ -11,6 +11,7 @@ with rule(snakemake.log[0]):
         Model(**snakemake.params.model),
         snakemake.input.weights,
         snakemake.input.onnx,
+        dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
         snakemake.input.shards,
         snakemake.input.environments,
         snakemake.output.result,

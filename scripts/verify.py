@@ -3,17 +3,23 @@
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
 from cyclotrain.logs import rule
-from cyclotrain.verify import verify
+from cyclotrain.verify import MODEL, Artefact, verify
 
 with rule(snakemake.log[0]):
+    tolerance = snakemake.params.tolerance
+    artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance)]
+    if snakemake.input.network:
+        network, preprocess = snakemake.input.network
+        artefacts.append(Artefact("network with preprocess.json", network, tolerance, preprocess))
+    for (kind, gates), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
+        artefacts.append(Artefact(kind, path, gates["tolerance"], hostile_tolerance=gates["hostile_tolerance"]))
     verify(
         Contract.read(snakemake.input.contract),
         Model(**snakemake.params.model),
         snakemake.input.weights,
-        snakemake.input.onnx,
+        artefacts,
         snakemake.input.shards,
         snakemake.input.environments,
-        snakemake.params.tolerance,
         snakemake.threads,
         snakemake.output[0],
         snakemake.params.evidence,

@@ -26,7 +26,7 @@ from cyclotrain.export import export
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
 from cyclotrain.train import train
-from cyclotrain.verify import verify
+from cyclotrain.verify import MODEL, Artefact, verify
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
@@ -77,9 +77,16 @@ def jets(n: int, seed: int = 0, is_signal: bool = False, max_constituents: int =
     }
 
 
-def write_tree(path: Path, columns: dict[str, Any], tree: str = "Jets") -> str:
-    """Write one TTree and return the path."""
+def write_tree(path: Path, columns: dict[str, Any], tree: str = "Jets", rntuple: bool = False) -> str:
+    """Write one TTree or RNTuple, the same branches in both, and return the path."""
     columns = {name: ak.Array(column) for name, column in columns.items()}
+    if rntuple:
+        flat = {}
+        for name, column in columns.items():
+            flat |= {f"{name}_{field}": column[field] for field in column.fields} if column.fields else {name: column}
+        with uproot.recreate(path) as file:
+            file.mkrntuple(tree, {name: column.type.content for name, column in flat.items()}).extend(flat)
+        return str(path)
     with uproot.recreate(path) as file:
         file.mktree(tree, {name: column.type for name, column in columns.items()}).extend(columns)
     return str(path)
@@ -170,21 +177,13 @@ class Trained:
         self.onnx = folder / "model.onnx"
         export(contract, config.model, self.weights, config.export.targets, self.onnx)
 
-    def verify(self, exported: Path | None = None, environments: Sequence[Path] = ()) -> Any:
+    def verify(self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()) -> Any:
         result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
         evidence.unlink(missing_ok=True)
+        artefacts = [Artefact(MODEL, str(exported or self.onnx), 1e-5), *others]
         verify(
-            self.contract,
-            self.config.model,
-            self.weights,
-            exported or self.onnx,
-            self.shards,
-            environments,
-            1e-5,
-            2,
-            result,
-            evidence,
-        )
+            self.contract, self.config.model, self.weights, artefacts, self.shards, environments, 2, result, evidence
+        )  # fmt: skip
         return json.loads(result.read_text())
 
     def results(self) -> tuple[dict[str, str], list[Path]]:
@@ -194,11 +193,11 @@ class Trained:
         baseline(self.contract, self.shards, trees)
         evaluation, history = self.folder / "evaluation.json", self.folder / "history.jsonl"
         evaluate(
-            self.contract, self.config.evaluation, self.onnx, self.shards, trees, history, 1, evaluation, plots
+            self.contract, self.config.evaluation, self.onnx, {}, {}, self.shards, trees, history, 1, evaluation, plots
         )  # fmt: skip
         times = self.folder / "benchmark.json"
         benchmark(
-            self.contract, self.config.model, self.weights, self.onnx, self.shards, [], times, plots / "latency.png"
+            self.contract, self.config.model, self.weights, self.onnx, {}, self.shards, [], times, plots / "latency.png"
         )  # fmt: skip
         files = {
             "model": self.onnx, "contract": self.dataset.with_name("contract.json"), "dataset": self.dataset,

@@ -84,7 +84,7 @@ def _sample(parts: Sequence[Any], recipe: DatasetRecipe, name: str) -> dict[str,
         raise InputError(
             f"samples.{name}: the sum of weights '{of_sample['weight']}' is {total:g} over {kept} events; it must be positive"
         )
-    _log.info("sample %s: %d of %d events, sum of weights %.6g", name, kept, read, total)
+    _log.info("sample %s: %d examples from %d entries, sum of weights %.6g", name, kept, read, total)
     return {"events_read": read, "events_kept": kept, "by_class": by_class, "recipe": of_sample}
 
 

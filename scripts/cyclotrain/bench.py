@@ -4,7 +4,6 @@ Each figure is {name, value, unit, reference, reference_value, ratio}, a ratio a
 """
 
 import argparse
-import dataclasses
 import logging
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 
 import awkward as ak
 import lightning as L
+import onnx
 import torch
 import uproot
 import yaml
@@ -29,14 +29,16 @@ from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
-from cyclotrain.export import export
+from cyclotrain.export import export, network_to_onnx
 from cyclotrain.models import Model, Probabilities
+from cyclotrain.preprocess import prepare, preprocess_json, variables
 from cyclotrain.provenance import file_sha256, write_json
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.runtime import session
 from cyclotrain.score import Ntuple, score
 from cyclotrain.skim import STEP, skim
 from cyclotrain.splits import SPLITS
+from cyclotrain.targets import settings_for
 from cyclotrain.train import Training
 
 Figure = dict[str, str | float]
@@ -241,14 +243,14 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     test = Batches(read_split(shards, layout, "test"), layout, 1)
     singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
-    network = _network_alone(exported, singles)
-    made, bare = session(exported.path, threads=1), session(network.path, threads=1)
+    network, inputs_alone = _network_alone(exported, singles)
+    made, bare = session(exported.path, threads=1), session(network, threads=1)
     eager, whole, alone = [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):
             eager.append(_seconds(lambda: [exported.eager(single) for single in singles]))
             whole.append(_seconds(lambda: [made.run(None, inputs) for inputs in arrays]))
-            alone.append(_seconds(lambda: [bare.run(None, inputs) for inputs in network.inputs]))
+            alone.append(_seconds(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
     n = len(singles)
     of = f"{exported.name}, batch 1, 1 thread"
     return [
@@ -263,51 +265,13 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
-class _NetworkAlone:
-    path: Path
-    inputs: list[dict[str, Any]]
-
-
-class _OnFeatures(torch.nn.Module):
-    """The network behind the features, with softmax; masks by `mask:<set>`."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.network = model.network
-
-    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        features = {name: value for name, value in inputs.items() if not name.startswith("mask_")}
-        masks = {name.removeprefix("mask_"): value > 0 for name, value in inputs.items() if name.startswith("mask_")}
-        return torch.softmax(self.network(features, masks), dim=-1)
-
-
-def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> _NetworkAlone:
-    model = exported.eager.model
-    inputs = []
-    with torch.inference_mode():
-        for single in singles:
-            features, masks = model.features(single)
-            inputs.append({**features, **{f"mask_{name}": mask.float() for name, mask in masks.items()}})
-    path = exported.path.with_name("network.onnx")
-    example, shapes = {}, {}
-    for name, value in inputs[0].items():
-        of_set = name.removeprefix("mask_")
-        example[name] = torch.rand(5, *([7] * exported.contract.layout.sets[of_set].is_jagged), *value.shape[2:])
-        shapes[name] = {0: torch.export.Dim("batch")}
-        if exported.contract.layout.sets[of_set].is_jagged:
-            shapes[name][1] = torch.export.Dim(of_set)
-        else:
-            example[name] = torch.rand(5, value.shape[1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _OnFeatures(model).eval(), (example, {}), input_names=list(example), dynamic_shapes=(shapes,),
-            opset_version=18, dynamo=True, verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    program.save(path)
-    return _NetworkAlone(path, [{name: value.numpy() for name, value in one.items()} for one in inputs])
+def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
+    """The network as CMSSW's preprocess.json has it, and its inputs, made before."""
+    layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
+    ir_version, opset = settings_for(Export().targets)
+    onnx.save(network_to_onnx(exported.eager.model, layout, opset, ir_version), path)
+    content, layer = preprocess_json(layout), exported.eager.model.features
+    return path, [prepare(content, variables(layer, layout, single)) for single in singles]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def benchmark(
     model: config.Model,
     weights: str | Path,
     exported: str | Path,
+    variants: Mapping[str, str | Path],
     shards: Sequence[str],
     environments: Sequence[str | Path],
     result: str | Path,
@@ -42,6 +43,7 @@ def benchmark(
     In each ONNX Runtime, that of this environment first, in a process of its own: the latency of single test examples, as
     an event loop has them, over the real lengths; the rate in batches of 32 to 1024; cold start, from the file on disk to
     the first answer; the memory that the model adds to the process after single examples, and after batches of 1024.
+    The `variants`, in this environment's runtime, with what they gain.
     """
     torch.set_num_threads(1)
     test = Batches(read_split(shards, contract.layout, "test"), contract.layout, max(BATCH_SIZES))
@@ -57,12 +59,18 @@ def benchmark(
             line, of_singles = _measured(made, singles, large)
         runtimes.append(line)
         seconds[line["runtime"]] = of_singles
+    compared = {}
+    for kind, path in variants.items():
+        with RuntimeProcess(sys.executable, path, [_AS_DEPLOYED]) as made:
+            line, _ = _measured(made, singles, large)
+        compared[kind] = {**line, "gain": _gain(line, Path(path), runtimes[0], Path(exported))}
     seconds["PyTorch, eager"] = _eager(Probabilities(load_model(contract, model, weights)).eval(), singles)
     content = {
         "model_sha256": file_sha256(exported),
         "machine": _processor(),
         "conditions": "CPU, 1 thread",
         "runtimes": runtimes,
+        "variants": compared,
         "pytorch_batch_1_latency_ms": _percentiles(seconds["PyTorch, eager"]),
     }
     write_json(result, content)
@@ -91,6 +99,16 @@ def _measured(made: RuntimeProcess, singles: Sequence[Batch], large: dict[int, B
         "memory_mb": {n: after - before if after and before else None for n, after in ((1, small), (1024, made.memory))},
     }
     return line, seconds
+
+
+def _gain(variant: Mapping[str, Any], path: Path, model: Mapping[str, Any], exported: Path) -> dict[str, float]:
+    """What the model takes over what the variant takes."""
+    return {
+        "batch_1_latency": model["batch_1_latency_ms"]["p50"] / variant["batch_1_latency_ms"]["p50"],
+        "batch_1024_rate": variant["examples_per_second"][1024] / model["examples_per_second"][1024],
+        "cold_start": model["cold_start_ms"] / variant["cold_start_ms"],
+        "size": exported.stat().st_size / path.stat().st_size,
+    }
 
 
 def _eager(model: Probabilities, singles: Sequence[Batch]) -> Seconds:

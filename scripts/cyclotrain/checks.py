@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from cyclotrain.config import Config
-from cyclotrain.demo.branches import JAGGED_BY_BRANCH, JETS_TREE
+from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.errors import InputError
-from cyclotrain.ntuples import jaggedness, open_tree
+from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, require_branches
 
 
@@ -19,14 +19,14 @@ def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Map
         if sample.simulate:
             if sample.tree != JETS_TREE:
                 raise InputError(f"samples.{name}.tree: a simulated sample has the tree '{JETS_TREE}', not '{sample.tree}'")
-            require_branches(recipe.branches(), JAGGED_BY_BRANCH, f"samples.{name}: a simulated sample")
-            check_branches(recipe, JAGGED_BY_BRANCH, f"samples.{name}")
+            require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
+            check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
             path = files[name][0]
             with open_tree(path, recipe.tree) as tree:
-                check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
+                check_branches(recipe, depths(tree, path, recipe.branches()), path)
     model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
     for name, of_name in config.score.items():
         for path in scored[name]:
             with open_tree(path, of_name.tree) as tree:
-                jaggedness(tree, path, model_branches)
+                depths(tree, path, model_branches)

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cyclotrain.contract import mask_group
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.targets import settings_for
 
@@ -53,7 +54,7 @@ class Sample(_Model):
     files: list[str] = Field([], description="ROOT files: paths or globs, relative to the working directory.")
     simulate: Simulate | None = Field(None, description="Make the files here, in place of `files`; for the demo.")
     files_per_job: int = Field(1, ge=1, description="Number of files that one `skim` job reads.")
-    tree: str = Field("Events", description="Name of the TTree in each file.")
+    tree: str = Field("Events", description="Name of the TTree or RNTuple in each file.")
     label: str | None = Field(
         None,
         description="The class of these events: a name from `classes`, or an expression that gives its index. "
@@ -73,10 +74,34 @@ class Score(_Model):
     """Ntuples that did not make the model, and get its friend trees."""
 
     files: list[str] = Field(min_length=1, description="ROOT files to score: paths or globs.")
-    tree: str = Field("Events", description="Name of the TTree in each of these files.")
+    tree: str = Field("Events", description="Name of the TTree or RNTuple in each of these files.")
     selection: ExpressionText | None = Field(
         None, description="Entries that fail it get -1 in place of probabilities. Default: the common `selection`."
     )
+
+
+class Link(_Model):
+    """Where an example is an object: how constituents, which stand in a list an event, belong to it."""
+
+    count: str | None = Field(
+        None, description="Branch with the number of each object's constituents, which follow one another in the event's list."
+    )
+    object_index: str | None = Field(
+        None,
+        description="Branch with the index of the object, one for each constituent, or for each entry of an index table such as "
+        "`JetPFCands_jetIdx`. A negative index belongs to no object.",
+    )
+    constituent_index: str | None = Field(
+        None,
+        description="Branch of the index table with the index of the constituent, such as `JetPFCands_pFCandsIdx`. Branches with "
+        "the table's prefix are taken from the table itself.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Link":
+        if (self.count is None) == (self.object_index is None) or (self.count and self.constituent_index):
+            raise ValueError("give 'count', or 'object_index' with or without 'constituent_index'")
+        return self
 
 
 class InputSet(_Model):
@@ -95,12 +120,19 @@ class InputSet(_Model):
         None,
         description="For constituents: the condition that tells a real one from zero padding, such as `pf_pt > 0`.",
     )
+    link: Link | None = Field(
+        None,
+        description="With `object`, for constituents that stand in a list an event: how they belong to an object. Leave it out "
+        "for branches with a list an object.",
+    )
     clip: float = Field(10.0, gt=0, description="Standardised features are limited to ± this number of standard deviations.")
 
     @model_validator(mode="after")
     def _valid_with_length(self) -> "InputSet":
         if (self.max_length is None) != (self.valid is None):
             raise ValueError("'max_length' and 'valid' go together: both for constituents, neither for flat branches")
+        if self.link and self.max_length is None:
+            raise ValueError("'link' is for constituents; give 'max_length' and 'valid', or leave it out")
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature is listed twice")
         return self
@@ -144,6 +176,28 @@ class Training(_Model):
     )
 
 
+VariantKind = Literal["fp16", "int8_dynamic", "int8_static", "optimised"]
+VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
+
+
+class Variant(_Model):
+    """The gates of a variant of the model, which gives other numbers than the model."""
+
+    tolerance: float = Field(0.05, gt=0, description="Largest absolute difference of a probability from PyTorch's that passes.")
+    hostile_tolerance: float = Field(
+        1.0,
+        gt=0,
+        description="The same where inputs are NaN, infinite, ±1e30 or denormal, for which integers were not scaled. The answer "
+        "must be a probability in any case.",
+    )
+    rejection_loss: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="Largest fraction of the background rejection that may be lost, at each of evaluation.signal_efficiencies.",
+    )
+
+
 class Export(_Model):
     """Where the model will run."""
 
@@ -154,9 +208,23 @@ class Export(_Model):
         "ONNX opset and IR version that all of them load are used, and the model is verified in each one's ONNX Runtime.",
     )
 
+    preprocess_json: bool = Field(
+        False,
+        description="Also write the network alone, with a preprocess.json for CMSSW's ParticleNetConstructor: for producers "
+        "whose tag infos hold the features ready-made.",
+    )
+    variants: dict[VariantKind, Variant] = Field(
+        {},
+        description="Faster or smaller forms of the model, and their gates. `fp16`: half precision, for GPUs; `int8_dynamic` and "
+        "`int8_static`: 8-bit integers, with scales from each batch or from the training split; `optimised`: ONNX Runtime's "
+        "optimisations, made once and not at every start.",
+    )
+
     @model_validator(mode="after")
     def _targets_exist(self) -> "Export":
         settings_for(self.targets)
+        if self.preprocess_json and not any(target.startswith("CMSSW") for target in self.targets):
+            raise ValueError("'preprocess_json' is for CMSSW, and none of the targets is a CMSSW release")
         return self
 
 
@@ -204,6 +272,11 @@ class Config(_Model):
     licence: str | None = Field(None, description="Licence of the model, for its model card.")
     seed: int = Field(1, ge=0, lt=2**31, description="Seed of the split, the training and the demo sample.")
     samples: dict[Name, Sample] = Field(min_length=1, description="The samples, by name.")
+    object: Name | None = Field(
+        None,
+        description="Make each object of this collection an example, such as `Jet`: its branches, `Jet_...`, are then one number "
+        "an example, as are those with one number an event. Without it, each entry of the tree is an example.",
+    )
     event_id: list[str] = Field(
         ["run", "luminosityBlock", "event"],
         min_length=1,
@@ -259,6 +332,10 @@ class Config(_Model):
                 if features.max_length is None and text in seen:
                     raise ValueError(f"inputs.{key}.features: '{text}' is in inputs.{seen[text]} too")
                 seen[text] = key
+        if linked := [key for key, features in self.inputs.items() if features.link and not self.object]:
+            raise ValueError(f"inputs.{linked[0]}.link: only where an example is an object; give 'object', or leave it out")
+        if self.export.preprocess_json:
+            self._check_preprocess_json()
         for key in self.inputs:
             if not key.isidentifier() or key == "batch" or hasattr(dict, key):
                 raise ValueError(f"inputs.{key}: this name is not free; take another, with letters, digits and '_'")
@@ -268,6 +345,20 @@ class Config(_Model):
             if not name.isidentifier():
                 raise ValueError(f"define.{name}: not a name that an expression can use")
         return self
+
+    def _check_preprocess_json(self) -> None:
+        """ParticleNetConstructor knows a variable, and a group, by its name alone."""
+        owner: dict[str, str] = {}
+        for name, inputs in self.inputs.items():
+            if mask_group(name) in self.inputs:
+                raise ValueError(f"inputs.{mask_group(name)}: export.preprocess_json takes this name for the mask of '{name}'")
+            for text in inputs.features:
+                if text in owner:
+                    raise ValueError(
+                        f"export.preprocess_json: the feature '{text}' is in inputs.{owner[text]} and in inputs.{name}, and a "
+                        "preprocess.json has one variable of a name; take it out of one, or go without preprocess_json"
+                    )
+                owner[text] = name
 
     def _check_label_expression(self, sample: str, label: str) -> None:
         try:

@@ -8,11 +8,39 @@ from cyclotrain.expressions import Expression
 from cyclotrain.provenance import read_json, write_json
 
 
+def mask_group(name: str) -> str:
+    """In a preprocess.json, the group that tells the real constituents of a set."""
+    return f"{name}_mask"
+
+
+def is_of(branch: str, collection: str) -> bool:
+    """Whether a branch is of a collection, such as `Jet_pt` of `Jet`, by NanoAOD's way of naming."""
+    return branch.startswith(f"{collection}_")
+
+
+@dataclass(frozen=True)
+class Link:
+    """How constituents belong to an object: by `count` of each object's, which follow one another, or by index.
+
+    `object_index` is held by each constituent, or by each entry of a table whose `constituent_index` points at them.
+    """
+
+    count: str | None = None
+    object_index: str | None = None
+    constituent_index: str | None = None
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The branches that hold it."""
+        return tuple(b for b in (self.count, self.object_index, self.constituent_index) if b)
+
+
 @dataclass(frozen=True)
 class Set:
     """A set of features of the model, with the numbers that standardise them.
 
-    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`.
+    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`. `link`:
+    where an example is an object, how the constituents belong to it; None if the file has a list an object.
     `mean` and `std` [n_features] are of the finite values of the training split.
     """
 
@@ -21,6 +49,7 @@ class Set:
     max_length: int | None
     valid: str | None
     clip: float
+    link: Link | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -36,11 +65,15 @@ class Set:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which branches a shard holds: `scalars` one value an example, the jagged ones by set."""
+    """Which branches a shard holds: `scalars` one value an example, the jagged ones by set.
+
+    `object`: the collection of which each object is an example; None where each entry of the tree is one.
+    """
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
     observers: tuple[str, ...]  # expressions of the baseline, evaluated at ingest
+    object: str | None = None
 
     @property
     def inputs(self) -> dict[str, str | None]:
@@ -48,11 +81,20 @@ class Layout:
         jagged = {branch: name for name, features in self.sets.items() for branch in features.branches}
         return {**dict.fromkeys(self.scalars), **jagged}
 
+    @property
+    def read(self) -> list[str]:
+        """The branches that an example is made from: the inputs, and those of the links."""
+        links = [branch for features in self.sets.values() if features.link for branch in features.link.branches]
+        return list(dict.fromkeys([*self.inputs, *links]))
+
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Layout":
         """The layout of `dataclasses.asdict`, after JSON."""
-        sets = {name: Set(**_tuples(features)) for name, features in content["sets"].items()}
-        return cls(tuple(content["scalars"]), sets, tuple(content["observers"]))
+        sets = {}
+        for name, features in content["sets"].items():
+            link = Link(**features["link"]) if features["link"] else None
+            sets[name] = Set(**_tuples({**features, "link": link}))
+        return cls(tuple(content["scalars"]), sets, tuple(content["observers"]), content["object"])
 
 
 def _tuples(content: dict[str, Any]) -> dict[str, Any]:

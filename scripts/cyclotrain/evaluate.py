@@ -1,6 +1,6 @@
 """The physics of the exported model on the test split: ROC, rejection, confusion, overtraining; and the boosted trees'."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ def evaluate(
     contract: Contract,
     settings: config.Evaluation,
     exported: str | Path,
+    variants: Mapping[str, str | Path],
+    rejection_losses: Mapping[str, float],
     shards: Sequence[str],
     baseline: str | Path,
     history: str | Path,
@@ -36,6 +38,7 @@ def evaluate(
 
     Every score is the exported model's, through ONNX Runtime. Weights are the physics weights, each class normalised to
     itself. With more than two classes, signal and one background at a time, by p_signal / (p_signal + p_background).
+    `rejection_losses`: of each of the `variants`, the largest fraction of the model's background rejection that it may lose.
     """
     made = session(exported, threads)
     examples = {split: read_split(shards, contract.layout, split) for split in ("train", "test")}
@@ -62,6 +65,18 @@ def evaluate(
         for name, of in backgrounds.items()
         if settings.minimum_auc is not None and of["model"]["auc"]["value"] < settings.minimum_auc
     ]
+    compared = {}
+    for kind, path in variants.items():
+        of_variant = predict(session(path, threads), Batches(test, contract.layout, _BATCH))
+        compared[kind] = {
+            **_compared(test, of_variant, contract, settings.signal_efficiencies, backgrounds),
+            "allowed_loss": rejection_losses[kind],
+        }
+        if compared[kind]["rejection_loss"] > rejection_losses[kind]:
+            failed.append(
+                f"{kind}: loses {compared[kind]['rejection_loss']:.1%} of the background rejection, and "
+                f"export.variants.{kind}.rejection_loss allows {rejection_losses[kind]:.1%}"
+            )
     content = {
         "passed": not failed,
         "failed": failed,
@@ -70,6 +85,7 @@ def evaluate(
         "test_examples": len(test),
         "signal": contract.signal,
         "backgrounds": backgrounds,
+        "variants": compared,
         "confusion": {
             "rows": "true class",
             "columns": "largest probability",
@@ -99,6 +115,26 @@ def _against(
         "rejection": [{"signal_efficiency": e, **asdict(r)} for e, r in zip(efficiencies, rejections, strict=True)],
     }
     return content, curve
+
+
+def _compared(
+    test: Examples,
+    probabilities: Probabilities,
+    contract: Contract,
+    efficiencies: Sequence[float],
+    of_model: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A variant's rejection beside the model's on the same examples, and the largest loss; none where no background is left."""
+    signal = contract.classes.index(contract.signal)
+    losses, rejections = [0.0], {}
+    for name in of_model:
+        content, _ = _against(test, probabilities, signal, contract.classes.index(name), efficiencies, contract.seed)
+        rejections[name] = content["rejection"]
+        for ours, theirs in zip(content["rejection"], of_model[name]["model"]["rejection"], strict=True):
+            if ours["value"] is not None:
+                # a model that lets nothing through is infinitely better than a variant that does
+                losses.append(1.0 if theirs["value"] is None else 1 - ours["value"] / theirs["value"])
+    return {"rejection_loss": max(losses), "rejection": rejections}
 
 
 def _confusion(test: Examples, probabilities: Probabilities) -> list[list[float]]:

@@ -16,11 +16,20 @@ def _number(x: float | Tensor) -> float | Tensor:
     return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
 
 
+# A feature beyond is no number: it becomes the mean, as NaN does. It is the limit of CMSSW's btagbtvdeep::catch_infs, so that
+# both ways to CMSSW agree.
+LARGEST = 1e32
+
 TORCH = Backend(where=torch.where, number=_number, elementary=torch)
 
 
+def is_number(x: Tensor) -> Tensor:
+    """False for NaN and beyond LARGEST; in ONNX two operations, and isfinite is five."""
+    return x.abs() <= LARGEST
+
+
 class FeatureLayer(nn.Module):
-    """Branches to features: expressions, non-finite values to the mean, standardisation, clipping, zeros where masked.
+    """Branches to features: expressions, what is no number to the mean, standardisation, clipping, zeros where masked.
 
     forward: branches, scalars [B, 1] and jagged ones [B, L], float32 and zero-padded, to
     features by set, [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
@@ -90,9 +99,7 @@ class _SetLayer(nn.Module):
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         x, mask = self.raw(branches)
-        # false for NaN and infinities; isfinite is five operations of ONNX
-        is_finite = x.abs() <= torch.finfo(x.dtype).max
-        x = torch.where(is_finite, x, self.mean)
+        x = torch.where(is_number(x), x, self.mean)
         x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
         return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
 
@@ -108,10 +115,10 @@ class Moments:
     def add(self, x: Tensor) -> None:
         """Add values [n, n_features]."""
         x = x.double()
-        finite = torch.isfinite(x)
-        count = finite.sum(0)
-        mean = torch.where(finite, x, 0.0).sum(0) / count.clamp(min=1)
-        squares = torch.where(finite, (x - mean) ** 2, 0.0).sum(0)
+        number = is_number(x)
+        count = number.sum(0)
+        mean = torch.where(number, x, 0.0).sum(0) / count.clamp(min=1)
+        squares = torch.where(number, (x - mean) ** 2, 0.0).sum(0)
         total = (self.count + count).clamp(min=1)
         delta = mean - self.mean
         self.squares += squares + delta**2 * self.count * count / total

@@ -17,6 +17,8 @@ from cyclotrain.recipe import require_branches
 
 _DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
 
+RNTUPLE = "ROOT::RNTuple"
+
 AWKWARD = Backend(
     where=ak.where,
     # booleans and integers as float64, so that no arithmetic overflows in an 8-bit branch
@@ -27,7 +29,7 @@ AWKWARD = Backend(
 
 @contextmanager
 def open_tree(path: str, tree: str) -> Iterator[Any]:
-    """The TTree `tree` of the file `path`; raises InputError if either is not there or not readable."""
+    """The TTree or RNTuple `tree` of the file `path`; raises InputError if either is not there or not readable."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file (looked from {Path.cwd()})")
     with _reading(path):
@@ -36,7 +38,7 @@ def open_tree(path: str, tree: str) -> Iterator[Any]:
         size = Path(path).stat().st_size
         if size < file.file.fEND:
             raise InputError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
-        names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind == "TTree"})
+        names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
         if tree not in names:
             near = difflib.get_close_matches(tree, names, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
@@ -56,7 +58,13 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: str) 
             if batch is None:
                 return
             columns, report = batch
-            yield columns, f"{path}: entries {report.tree_entry_start} to {report.tree_entry_stop - 1}"
+            start, stop = (report.start, report.stop) if is_rntuple(tree) else (report.tree_entry_start, report.tree_entry_stop)
+            yield columns, f"{path}: entries {start} to {stop - 1}"
+
+
+def is_rntuple(tree: Any) -> bool:
+    """Whether what `open_tree` gave is an RNTuple."""
+    return bool(tree.classname == RNTUPLE)
 
 
 @contextmanager
@@ -76,21 +84,27 @@ def _reading(path: str) -> Iterator[None]:
         ) from error
 
 
-def jaggedness(tree: Any, path: str, branches: Collection[str]) -> dict[str, bool]:
-    """For each branch, whether it holds a list of numbers an entry (True) or one number (False).
+def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
+    """For each branch, what it holds an entry: one number (0), a list of numbers (1), or a list of lists (2).
 
     Raises InputError for a branch that is missing (with the nearest names) or holds anything else.
     """
     require_branches(branches, tree.keys(), f"{path}: tree '{tree.name}'")
-    found = {}
-    for branch in branches:
-        interpretation = tree[branch].interpretation
-        is_jagged = isinstance(interpretation, uproot.AsJagged)
-        numbers = interpretation.content if is_jagged else interpretation
-        if not isinstance(numbers, uproot.AsDtype) or numbers.to_dtype.shape or numbers.to_dtype.kind not in "biuf":
-            raise InputError(
-                f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
-                "a number or a list of numbers an entry is needed"
-            )
-        found[branch] = is_jagged
-    return found
+    return {branch: _depth(tree, path, branch) for branch in branches}
+
+
+def _depth(tree: Any, path: str, branch: str) -> int:
+    try:
+        form = tree[branch].to_akform()[0].content(0) if is_rntuple(tree) else tree[branch].interpretation.awkward_form(tree.file)
+    except (uproot.interpretation.objects.CannotBeAwkward, uproot.interpretation.identify.UnknownInterpretation):
+        form = None
+    depth = 0
+    while isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None:
+        form, depth = form.content, depth + 1
+    is_number = isinstance(form, ak.forms.NumpyForm) and not form.inner_shape and np.dtype(form.primitive).kind in "biuf"
+    if not is_number or depth > 2:
+        raise InputError(
+            f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
+            "a number, a list of numbers, or a list of such lists an entry is needed"
+        )
+    return depth

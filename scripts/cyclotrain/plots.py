@@ -49,7 +49,7 @@ def roc(curves: Mapping[str, Mapping[str, Roc]], figures: Mapping[str, Any], sig
     with _figure(path) as axes:
         colours = itertools.cycle(_COLOURS)
         for background, of in curves.items():
-            for (name, curve), key, style in zip(of.items(), figures[background], ("-", "--"), strict=True):
+            for (name, curve), key, style in zip(of.items(), figures[background], ("-", "--"), strict=False):
                 colour = next(colours)
                 shown = (curve.background > 0) & (curve.signal > 0.05)
                 auc = figures[background][key]["auc"]
@@ -148,15 +148,17 @@ def latency(seconds: Mapping[str, npt.NDArray[np.float64]], content: Mapping[str
             of_one.step(milliseconds, share, where="post", color=colour, label=label)
         of_one.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.6))
         of_one.set_yticks(np.linspace(0, 1, 6))
+        of_one.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
         of_one.xaxis.set_major_formatter("{x:g}")
+        of_one.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         of_one.legend(loc="upper left", fontsize=11)
         for line, colour in zip(content["runtimes"], itertools.cycle(_COLOURS), strict=False):
             of_batch = line["examples_per_second"]
             rate.plot([int(n) for n in of_batch], list(of_batch.values()), "o-", color=colour, label=line["runtime"])
-        rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.35 * rate.get_ylim()[1]))
+        rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.1 * rate.get_ylim()[1]))
         sizes = [int(n) for n in content["runtimes"][0]["examples_per_second"]]
         rate.set_xticks(sizes, [str(n) for n in sizes])
         rate.minorticks_off()
-        rate.legend(fontsize=11)
+        rate.legend(loc="lower right", fontsize=11)
         for axes in (of_one, rate):
             axes.grid(alpha=0.3)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cyclotrain.config import Config
-from cyclotrain.contract import Layout, Set
+from cyclotrain.contract import Layout, Link, Set, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Expression
 
@@ -17,6 +17,7 @@ class Recipe:
 
     sample: str
     tree: str
+    object: str | None
     classes: list[str]
     label: str
     selection: list[str]
@@ -37,6 +38,7 @@ class Recipe:
         return cls(
             sample=sample,
             tree=of_sample.tree,
+            object=config.object,
             classes=config.classes,
             label=label,
             selection=[cut for cut in (config.selection, of_sample.selection) if cut],
@@ -71,16 +73,23 @@ class Recipe:
     def branches(self) -> list[str]:
         """All branches that are read: those that the graph takes, and those of ingest."""
         ingest = [*self.ingest().values(), *(Expression(text) for text in self.define.values())]
-        names = [*self.model_branches(), *self.event_id, *(b for expression in ingest for b in expression.branches)]
+        links = [b for inputs in self.inputs.values() if inputs["link"] for b in Link(**inputs["link"]).branches]
+        of_ingest = [b for expression in ingest for b in expression.branches]
+        names = [*self.model_branches(), *links, *self.event_id, *of_ingest]
         return [name for name in dict.fromkeys(names) if name not in self.define]
 
 
-def layout(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
-    """Sort the branches of the model into scalars and sets; raises InputError where config and file do not fit."""
+def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
+    """Sort the branches of the model into scalars and sets; raises InputError where config and file do not fit.
+
+    `depths`: of ntuples.depths, lists within lists of each branch.
+    """
+    is_jagged = _is_jagged(recipe, depths, path)
     owner: dict[str, str] = {}
     sets = {}
     for name, inputs in recipe.inputs.items():
-        features = Set(tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"])
+        link = Link(**inputs["link"]) if inputs["link"] else None
+        features = Set(tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link)
         names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
         if defined := [b for b in names if b in recipe.define]:
             raise InputError(
@@ -97,21 +106,51 @@ def layout(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
                     f"inputs.{name}: branch '{branch}' is in inputs.{owner[branch]} too; put their features in one set"
                 )
             owner[branch] = name
+            if recipe.object:
+                _check_link(recipe.object, name, link, branch, depths, path)
         sets[name] = replace(features, branches=jagged)
     scalars = tuple(b for b in recipe.model_branches() if not is_jagged[b])
-    return Layout(scalars, sets, tuple(recipe.observers))
+    return Layout(scalars, sets, tuple(recipe.observers), recipe.object)
 
 
-def check_branches(recipe: Recipe, is_jagged: Mapping[str, bool], path: str) -> Layout:
+def _is_jagged(recipe: Recipe, depths: Mapping[str, int], path: str) -> dict[str, bool]:
+    """For each branch, whether an example has a list of it."""
+    if recipe.object is None:
+        if nested := [branch for branch, depth in depths.items() if depth > 1]:
+            raise InputError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
+        return {branch: depth > 0 for branch, depth in depths.items()}
+    if not any(is_of(branch, recipe.object) and depth > 0 for branch, depth in depths.items()):
+        raise InputError(
+            f"{path}: object is '{recipe.object}', and no branch '{recipe.object}_...' with a list an event is used; use one"
+        )
+    return {branch: depth > 1 or (depth == 1 and not is_of(branch, recipe.object)) for branch, depth in depths.items()}
+
+
+def _check_link(collection: str, name: str, link: Link | None, branch: str, depths: Mapping[str, int], path: str) -> None:
+    if link is None and depths[branch] == 1:
+        raise InputError(
+            f"{path}: '{branch}' has a list an event; say in inputs.{name}.link how its elements belong to a {collection}"
+        )
+    if link is not None:
+        if depths[branch] > 1:
+            raise InputError(f"{path}: '{branch}' has a list an object already; leave inputs.{name}.link out")
+        for of_link in link.branches:
+            if depths[of_link] != 1:
+                raise InputError(f"{path}: inputs.{name}.link: '{of_link}' has no list an event")
+
+
+def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
     """The layout, with the branches of every expression of ingest known to be flat."""
-    found = layout(recipe, is_jagged, path)
+    found, is_jagged = layout(recipe, depths, path), _is_jagged(recipe, depths, path)
     ingest = [*recipe.ingest().items(), *((f"define.{name}", Expression(text)) for name, text in recipe.define.items())]
     for key, expression in [*ingest, ("event_id", None)]:
         for branch in expression.branches if expression else recipe.event_id:
             if is_jagged.get(branch, False):
-                raise InputError(
-                    f"{path}: {key} of sample '{recipe.sample}' uses '{branch}', which is jagged; one number an event is needed"
-                )
+                one = f"one number a {recipe.object}" if recipe.object else "one number an event"
+                raise InputError(f"{path}: {key} of sample '{recipe.sample}' uses '{branch}', which is jagged; {one} is needed")
+    for branch in recipe.event_id:
+        if depths.get(branch, 0):
+            raise InputError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
     return found
 
 

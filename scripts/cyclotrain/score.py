@@ -1,4 +1,4 @@
-"""Friend trees: the model's probabilities for every entry of an ntuple."""
+"""Friend trees: the model's probabilities for every entry of an ntuple, or for every object of every entry."""
 
 import json
 import logging
@@ -16,11 +16,12 @@ import onnxruntime as ort
 import uproot
 
 from cyclotrain.columns import constituents, define, selected
-from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract import Contract, Layout, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.expressions import Expression
-from cyclotrain.ntuples import jaggedness, open_tree, read_batches
+from cyclotrain.ntuples import depths, is_rntuple, open_tree, read_batches
+from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, file_sha256
 from cyclotrain.runtime import session
 
@@ -64,11 +65,12 @@ def read_model(exported: str | Path, sha256: str) -> Contract:
 
 
 def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path, threads: int) -> None:
-    """Write the friend tree of one ntuple: an entry for each of its entries, a float32 branch `<run>_<class>` a class.
+    """Write the friend of one ntuple, a TTree or an RNTuple as the ntuple is: an entry for each of its entries.
 
-    Entries that fail the selection have NOT_SELECTED. The tree has the ntuple's tree's name, and the file a JSON string
-    under `cyclotrain`: the ntuple's checksum, the model's, the sentinel, the selection and the contract. The ntuple is read
-    in batches, so in bounded memory, and never written to. `sha256`: of the model file that was verified.
+    It has a float32 branch `<run>_<class>` a class; where the model is of objects, a list with a number for each object of
+    the entry. Entries or objects that fail the selection have NOT_SELECTED. The tree has the ntuple's tree's name, and the
+    file a JSON string under `cyclotrain`: the ntuple's checksum, the model's, the sentinel, the selection and the contract.
+    The ntuple is read in batches, so in bounded memory, and never written to. `sha256`: of the model file that was verified.
     Raises InputError for an ntuple that does not fit the model, for another model file, and for a friend that exists.
     """
     contract = read_model(exported, sha256)
@@ -78,12 +80,18 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
     branches = branch_names(contract)
     start = time.perf_counter()
     with open_tree(ntuple.path, ntuple.tree) as tree, atomic(friend) as temporary, uproot.recreate(temporary) as file:
-        check_ntuple(contract.layout, ntuple, jaggedness(tree, ntuple.path, needed(contract.layout, ntuple)))
-        n, kept = tree.num_entries, 0
-        output = file.mktree(ntuple.tree, dict.fromkeys(branches, np.dtype(np.float32)))
-        for probabilities, keep in _scored(contract.layout, ntuple, tree, made, len(branches)):
-            output.extend(dict(zip(branches, probabilities.T, strict=True)))
-            kept += int(keep.sum())
+        check_ntuple(contract.layout, ntuple, depths(tree, ntuple.path, needed(contract.layout, ntuple)))
+        n, written, kept = tree.num_entries, 0, 0
+        make = file.mkrntuple if is_rntuple(tree) else file.mktree
+        type_ = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
+        output = make(ntuple.tree, dict.fromkeys(branches, type_))
+        for scored in _scored(contract.layout, ntuple, tree, made, len(branches)):
+            columns: list[Any] = list(scored.probabilities.T)
+            if scored.counts is not None:
+                columns = [ak.unflatten(np.ascontiguousarray(column), scored.counts) for column in columns]
+            output.extend(dict(zip(branches, columns, strict=True)))
+            kept += int(scored.is_selected.sum())
+            written += scored.n_entries
         file[DESCRIPTION] = json.dumps(
             {
                 "ntuple": {"path": ntuple.path, "sha256": file_sha256(ntuple.path), "tree": ntuple.tree, "entries": n},
@@ -95,10 +103,10 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
                 "contract": contract.to_dict(),
             }
         )
-        if output.num_entries != n:
-            raise InputError(f"{ntuple.path}: read {output.num_entries} of {n} entries; the file may have changed meanwhile")
+        if written != n:
+            raise InputError(f"{ntuple.path}: read {written} of {n} entries; the file may have changed meanwhile")
     seconds = time.perf_counter() - start
-    _log.info("%s: %d of %d entries selected and scored in %.1f s (%.0f entries/s)", ntuple.path, kept, n, seconds, n / seconds)
+    _log.info("%s: %d entries, %d selected and scored in %.1f s (%.0f entries/s)", ntuple.path, n, kept, seconds, n / seconds)
 
 
 def branch_names(contract: Contract) -> list[str]:
@@ -108,32 +116,49 @@ def branch_names(contract: Contract) -> list[str]:
 
 def needed(layout: Layout, ntuple: Ntuple) -> list[str]:
     """All branches that are read."""
-    return list(dict.fromkeys([*layout.inputs, *ntuple.cut_branches()]))
+    return list(dict.fromkeys([*layout.read, *ntuple.cut_branches()]))
 
 
-def check_ntuple(layout: Layout, ntuple: Ntuple, is_jagged: Mapping[str, bool]) -> None:
-    """Raise InputError where a branch of the model is jagged in the ntuple and not in the model, or the other way round."""
+def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> None:
+    """Raise InputError where a branch holds another kind of list an entry than the model takes; `found`: of ntuples.depths."""
+    kinds = ("one number", "a list of numbers", "a list of lists")
     for branch, name in layout.inputs.items():
-        if is_jagged[branch] != (name is not None):
-            here, there = ("a list of numbers", "one number") if is_jagged[branch] else ("one number", "a list of numbers")
-            raise InputError(f"{ntuple.path}: branch '{branch}' has {here} an entry, and the model takes {there}")
+        link = name is not None and layout.sets[name].link is not None
+        in_object = layout.object is not None and (name is not None or is_of(branch, layout.object)) and not link
+        expected = (name is not None) + in_object
+        if found[branch] != expected:
+            raise InputError(
+                f"{ntuple.path}: branch '{branch}' has {kinds[found[branch]]} an entry, and the model takes {kinds[expected]}"
+            )
     for branch in ntuple.cut_branches():
-        if is_jagged[branch]:
-            raise InputError(f"{ntuple.path}: the selection uses '{branch}', which is jagged; one number an entry is needed")
+        is_of_object = layout.object is not None and is_of(branch, layout.object)
+        if found[branch] > is_of_object:
+            one = f"one number a {layout.object}" if layout.object else "one number an entry"
+            raise InputError(f"{ntuple.path}: the selection uses '{branch}', which is jagged; {one} is needed")
 
 
-def _scored(
-    layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSession, n_classes: int
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
-    """Probabilities [n, n_classes] and which entries are selected, batch by batch."""
+@dataclass(frozen=True)
+class _Scored:
+    """A batch: probabilities [n, n_classes], which are selected [n], and for objects their number in each entry."""
+
+    probabilities: npt.NDArray[np.float32]
+    is_selected: npt.NDArray[np.bool_]
+    counts: npt.NDArray[np.int64] | None
+    n_entries: int
+
+
+def _scored(layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSession, n_classes: int) -> Iterator[_Scored]:
     for columns, where in read_batches(tree, ntuple.path, needed(layout, ntuple), _STEP):
-        values = {name: columns[name] for name in columns.fields}
+        values, n, counts = {name: columns[name] for name in needed(layout, ntuple)}, len(columns), None
+        if layout.object:
+            values, counts = examples(values, layout, where)
+            n = int(counts.sum())
         if ntuple.selection:
             define(values, ntuple.define, where)
-        keep = selected(ntuple.selection, values, len(columns), where)
-        probabilities = np.full((len(columns), n_classes), NOT_SELECTED, np.float32)
+        keep = selected(ntuple.selection, values, n, where)
+        probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
         probabilities[keep] = _probabilities(layout, values, keep, made, n_classes, where)
-        yield probabilities, keep
+        yield _Scored(probabilities, keep, counts, len(columns))
 
 
 def _probabilities(

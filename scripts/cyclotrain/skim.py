@@ -22,7 +22,8 @@ from cyclotrain.columns import column, constituents, define, evaluate, selected
 from cyclotrain.contract import Layout, Set
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Expression
-from cyclotrain.ntuples import jaggedness, open_tree, read_batches
+from cyclotrain.ntuples import depths, open_tree, read_batches
+from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches
 from cyclotrain.splits import SPLITS, event_hash, split_index
@@ -46,7 +47,7 @@ def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str |
         for path in paths:
             with open_tree(path, recipe.tree) as tree:
                 checksum = helper.submit(file_sha256, path)
-                of_file = check_branches(recipe, jaggedness(tree, path, recipe.branches()), path)
+                of_file = check_branches(recipe, depths(tree, path, recipe.branches()), path)
                 if found is not None and of_file != found:
                     raise InputError(f"{path}: other branches are jagged than in {paths[0]}")
                 found = of_file
@@ -111,9 +112,12 @@ class _Totals:
 def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_Batch]:
     branches = recipe.branches()
     for columns, where in read_batches(tree, path, branches, STEP):
-        values = {name: columns[name] for name in branches}
+        values, n = {name: columns[name] for name in branches}, len(columns)
+        if found.object:
+            values, counts = examples(values, found, where)
+            n = int(counts.sum())
         define(values, recipe.define, where)
-        yield _select(recipe, found, values, len(columns), where)
+        yield _select(recipe, found, values, n, where)
 
 
 def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:

@@ -23,17 +23,21 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         for i, point in enumerate(models[0]["rejection"]):
             name = f"  1/ε({background}) at ε({evaluation['signal']}) = {point['signal_efficiency']:.0%}"
             lines.append(_row(name, [m and m["rejection"][i] for m in models], ".0f"))
-    matrix, tolerance = verification["matrix"], verification["tolerance"]
+    tolerance = verification["tolerance"]
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification["runtimes"])
-    cases = sum(line["cases"] for line in matrix)
-    passed = cases - sum(line["cases_failed"] for line in matrix)
+    model = verification["matrix"][0]["artefact"]
+    of_model = [line for line in verification["matrix"] if line["artefact"] == model]
+    cases = sum(line["cases"] for line in of_model)
+    passed = cases - sum(line["cases_failed"] for line in of_model)
+    others = dict.fromkeys(line["artefact"] for line in verification["matrix"] if line["artefact"] != model)
     here = benchmark["runtimes"][0]
     latency = here["batch_1_latency_ms"]
     lines += [
         "",
         f"Parity      {verification['max_abs']:.1e} at most, over {verification['test_examples']:,} test examples",
         f"            {passed:,} of {cases:,} comparisons within {tolerance:g} (lengths, empty sets, NaN, ±inf, ...)",
-        f"            in ONNX Runtime {runtimes}, each in {len(matrix) // len(verification['runtimes'])} kinds of session",
+        f"            in ONNX Runtime {runtimes}, each in {len(of_model) // len(verification['runtimes'])} kinds of session",
+        *(_other(name, verification["matrix"], evaluation, benchmark) for name in others),
         *(f"            {line['runtime']} was NOT run: {line['reason']}" for line in verification["not_run"]),
         f"Latency     {latency['p50']:.2f} ms for one example on one thread (99 %: {latency['p99']:.2f} ms); "
         f"{here['examples_per_second']['1024']:,.0f} examples/s in batches of 1024",
@@ -46,6 +50,16 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         f"Deploy      {files['bundle']}   (C++, CMSSW, Triton, RDataFrame, reference vectors)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _other(name: str, matrix: list[Mapping[str, Any]], evaluation: Mapping[str, Any], benchmark: Mapping[str, Any]) -> str:
+    """A variant, or the network alone."""
+    lines = [line for line in matrix if line["artefact"] == name]
+    said = f"            {name}: {max(line['max_abs'] for line in lines):.1e} on test examples"
+    if name in benchmark["variants"]:
+        gain, loss = benchmark["variants"][name]["gain"], evaluation["variants"][name]["rejection_loss"]
+        said += f", loses {loss:.1%} of the rejection; latency ÷ {gain['batch_1_latency']:.2f}, file ÷ {gain['size']:.2f}"
+    return said
 
 
 def _row(name: str, figures: list[Mapping[str, Any] | None], form: str) -> str:

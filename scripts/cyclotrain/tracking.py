@@ -69,6 +69,8 @@ def track(
     client.log_artifacts(run.info.run_id, str(plots), "plots")
     for path in cards:
         client.log_artifact(run.info.run_id, str(path))
+    matrix = verification["matrix"]
+    client.log_table(run.info.run_id, {key: [line[key] for line in matrix] for key in matrix[0]}, "verification_matrix.json")
     for name in ("contract", "dataset", "verification", "evaluation", "benchmark", "history"):
         client.log_artifact(run.info.run_id, files[name])
     if is_new:
@@ -133,6 +135,12 @@ def _results(verification: Mapping[str, Any], evaluation: Mapping[str, Any], ben
         "throughput_per_second": here["examples_per_second"]["1024"],
         "cold_start_ms": here["cold_start_ms"],
     }
+    for line in verification["matrix"]:
+        if line["optimisation"] == "enable_all" and line["threads"] == 1:
+            results[f"parity_max_abs/{line['artefact']}/{line['runtime'].replace(' ', '_')}"] = line["max_abs"]
+    for kind, line in benchmark["variants"].items():
+        results |= {f"variant/{kind}/{name}_gain": value for name, value in line["gain"].items()}
+        results[f"variant/{kind}/rejection_loss"] = evaluation["variants"][kind]["rejection_loss"]
     for background, of in evaluation["backgrounds"].items():
         for model, figures in of.items():
             suffix = f"{background}" if model == "model" else f"{background}_{model}"

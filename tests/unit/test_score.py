@@ -70,6 +70,19 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
     assert said["contract"]["classes"] == ["background", "signal"]
 
 
+def test_the_friend_of_an_rntuple_is_an_rntuple(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
+    columns = jets(N, 5, is_signal=True, max_constituents=20)
+    path = write_tree(tmp_path / "rntuple.root", columns, rntuple=True)
+    run(trained, ntuple, tmp_path / "friend.root")
+    run(trained, Ntuple(path, "Jets", [CUT], DEFINE), tmp_path / "rfriend.root")
+    with uproot.open(tmp_path / "friend.root") as tree, uproot.open(tmp_path / "rfriend.root") as rntuple:
+        assert rntuple.classnames()["Jets;1"] == "ROOT::RNTuple"
+        assert json.loads(rntuple["cyclotrain"])["ntuple"]["entries"] == N
+        expected, found = (of["Jets"].arrays(["test_background", "test_signal"], library="np") for of in (tree, rntuple))
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
 def test_an_empty_ntuple_gets_an_empty_friend(trained: Trained, tmp_path: Path) -> None:
     path = write_tree(tmp_path / "empty.root", {name: column[:0] for name, column in jets(3).items()})
     run(trained, Ntuple(path, "Jets", [], {}), tmp_path / "friend.root")

@@ -60,7 +60,7 @@ def test_a_gate_that_fails_fails_the_run_and_keeps_the_evidence(workflow: Workfl
     raw = raw_config(toy_files, verification={"tolerance": 1e-12}, evaluation={"minimum_auc": 0.9999})
     done = workflow.run(raw, check=False)
     assert done.returncode != 0
-    assert "the exported model does not agree with PyTorch" in done.stdout
+    assert "what was exported does not agree with PyTorch" in done.stdout
     assert "(tolerance 1e-12) at example" in done.stdout
     assert "background: AUC" in done.stdout and "is below evaluation.minimum_auc = 0.9999" in done.stdout
     results = workflow.folder / "results/test"

@@ -7,12 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
+import torch
 import uproot
 
 from conftest import Trained, jets, write_tree
 from cyclotrain.deploy.bundle import bundle
+from cyclotrain.export import export_network
+from cyclotrain.features import FeatureLayer
+from cyclotrain.preprocess import prepare, variables
 from cyclotrain.provenance import file_sha256
 from cyclotrain.score import Ntuple, score
 
@@ -24,8 +29,15 @@ SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 @pytest.fixture(scope="module")
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
-    bundle(trained.contract, trained.onnx, trained.shards, *page(folder.parent), folder)
+    bundle(trained.contract, trained.onnx, others(trained), trained.shards, *page(folder.parent), folder)
     return folder
+
+
+def others(trained: Trained) -> list[Path]:
+    """The network alone and its preprocess.json."""
+    paths = [trained.folder / "network.onnx", trained.folder / "preprocess.json"]
+    export_network(trained.contract, trained.config.model, trained.weights, trained.config.export.targets, *paths)
+    return paths
 
 
 def page(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -80,6 +92,20 @@ def test_python_checks_the_reference_vectors(deployed: Path, tmp_path: Path) -> 
     content["examples"][-1]["probabilities"][0] += 1e-5
     (copy / "reference/reference.json").write_text(json.dumps(content))
     run(sys.executable, copy / "reference/check.py", expected=1)
+
+
+def test_the_network_behind_its_preprocess_json_gives_the_same_numbers(deployed: Path, trained: Trained) -> None:
+    data = deployed / "cmssw/Cyclotrain/Test/data/test/V01"
+    session = ort.InferenceSession(data / "network.onnx", providers=["CPUExecutionProvider"])
+    content = json.loads((data / "preprocess.json").read_text())
+    layer, layout = FeatureLayer(trained.contract.layout), trained.contract.layout
+    examples = json.loads((deployed / "reference/reference.json").read_text())["examples"]
+    for example in examples:
+        branches = {branch: torch.tensor([values or [0.0]]) for branch, values in example["inputs"].items()}
+        inputs = prepare(content, variables(layer, layout, branches))
+        (answer,) = session.run(None, inputs)
+        np.testing.assert_allclose(answer[0], example["probabilities"], atol=1e-6)
+    assert "preprocess.json" in (deployed / "cmssw/README.md").read_text()
 
 
 def test_the_reference_vectors_are_real_examples_of_all_kinds(deployed: Path, trained: Trained) -> None:
@@ -202,6 +228,6 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
 def test_a_bundle_that_fails_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        bundle(trained.contract, trained.onnx.with_name("none.onnx"), trained.shards, *page(deployed.parent), deployed)
+        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], trained.shards, *page(deployed.parent), deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
     assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "made"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uproot
 import yaml
 
 from conftest import REPOSITORY, Workflow, real_file
@@ -111,3 +112,21 @@ def test_higgs(tmp_path: Path) -> None:
     assert figures["model"]["auc"]["value"] >= 0.74
     assert figures["boosted_trees"]["auc"]["value"] >= 0.74
     assert json.loads((workflow.folder / "results/higgs/verification.json").read_text())["passed"]
+
+
+def test_pfnano(tmp_path: Path) -> None:
+    """Ten events of PFNano, by object: every file is made, and friend trees have a number for each fat jet."""
+    workflow = Workflow(tmp_path / "project")
+    raw = yaml.safe_load((REPOSITORY / "config/examples/pfnano.yaml").read_text())
+    path = real_file("pfnano.root")
+    raw["samples"]["qcd"]["files"] = [str(path)]
+    raw |= {"training": {"epochs": 2, "batch_size": 4}, "split": {"train": 0.4, "validation": 0.3, "test": 0.3}}
+    raw["export"]["targets"] = ["CMSSW_15_0_X"]
+    workflow.run(raw)
+    workflow.run(raw, "score")
+    results = workflow.folder / "results/pfnano"
+    assert json.loads((results / "verification.json").read_text())["passed"]
+    assert (results / "deploy/cmssw/Cyclotrain/Pfnano/data/pfnano/V01/preprocess.json").exists()
+    with uproot.open(path) as ntuple, uproot.open(results / "friends/qcd/pfnano.root") as friend:
+        counts = ntuple["Events"]["nFatJet"].array().tolist()
+        assert [len(scores) for scores in friend["Events"]["pfnano_wide"].array().tolist()] == counts

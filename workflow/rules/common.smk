@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from cyclotrain.config import load, resolve_files, resolve_scored
+from cyclotrain.config import VARIANT_KINDS, load, resolve_files, resolve_scored
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.targets import runtime_of
 
@@ -122,6 +122,25 @@ def runtime_environments():
         {runtime_of(target).version for target in settings.export.targets}
     )
     return expand("results/runtimes/{version}/installed.json", version=versions)
+
+
+def network_alone():
+    """The network and its preprocess.json, where the config asks for them."""
+    if not settings.export.preprocess_json:
+        return []
+    return ["<run>/model/network.onnx", "<run>/model/preprocess.json"]
+
+
+def variants():
+    """The variants that the config asks for."""
+    return [f"<run>/model/{kind}.onnx" for kind in settings.export.variants]
+
+
+def variant_gates():
+    """The gates of each variant, in the order of `variants`."""
+    return {
+        kind: gates.model_dump() for kind, gates in settings.export.variants.items()
+    }
 
 
 def get_final_output():

@@ -2,6 +2,7 @@ rule bundle:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
+        others=[network_alone(), variants()],
         shards=skims("arrow"),
         cards=rules.model_card.output,
         plots=PLOTS,

@@ -42,3 +42,47 @@ rule export:
         targets=settings.export.targets,
     script:
         "../../scripts/export.py"
+
+
+rule export_network:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+    output:
+        onnx="<run>/model/network.onnx",
+        preprocess="<run>/model/preprocess.json",
+    log:
+        "<run>/logs/export_network.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        model=settings.model.model_dump(),
+        targets=settings.export.targets,
+    script:
+        "../../scripts/export_network.py"
+
+
+rule variant:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+    output:
+        "<run>/model/{kind}.onnx",
+    log:
+        "<run>/logs/variant/{kind}.log",
+    wildcard_constraints:
+        kind="|".join(VARIANT_KINDS),
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        model=settings.model.model_dump(),
+    script:
+        "../../scripts/variant.py"

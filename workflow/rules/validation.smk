@@ -16,6 +16,8 @@ rule verify:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
+        network=network_alone(),
+        variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
     output:
@@ -38,6 +40,7 @@ rule verify:
     params:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
+        variants=variant_gates(),
         # written only if a case fails
         evidence=f"{RUN}/verification_evidence.npz",
     script:
@@ -66,6 +69,7 @@ rule evaluate:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
+        variants=variants(),
         shards=skims("arrow"),
         baseline=rules.baseline.output[0],
         history=rules.train.output.history,
@@ -110,6 +114,7 @@ rule evaluate:
         runtime=60,
     params:
         settings=settings.evaluation.model_dump(),
+        variants=variant_gates(),
     script:
         "../../scripts/evaluate.py"
 
@@ -119,6 +124,7 @@ rule time_model:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
+        variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
     output:
@@ -140,6 +146,7 @@ rule time_model:
         runtime=30,
     params:
         model=settings.model.model_dump(),
+        variants=list(settings.export.variants),
     script:
         "../../scripts/time_model.py"
 

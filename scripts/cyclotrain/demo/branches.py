@@ -7,9 +7,9 @@ _EVENT = ("run", "luminosityBlock", "event", "genWeight")
 _JET = ("index", "isTop", "nConstituents", "pt", "eta", "phi", "mass", "msoftdrop", "tau1", "tau2", "tau3", "tau4")
 _CONSTITUENT = ("pt", "eta", "phi", "energy", "charge", "pdgId", "d0", "d0Err", "dz", "dzErr")
 
-JAGGED_BY_BRANCH = {
-    **dict.fromkeys(_EVENT, False),
-    **dict.fromkeys((f"jet_{name}" for name in _JET), False),
-    "npf": False,
-    **dict.fromkeys((f"pf_{name}" for name in _CONSTITUENT), True),
+DEPTHS = {  # as ntuples.depths gives them
+    **dict.fromkeys(_EVENT, 0),
+    **dict.fromkeys((f"jet_{name}" for name in _JET), 0),
+    "npf": 0,
+    **dict.fromkeys((f"pf_{name}" for name in _CONSTITUENT), 1),
 }

@@ -20,17 +20,22 @@ TEMPLATES = Path(__file__).parent / "templates"
 def bundle(
     contract: Contract,
     exported: str | Path,
+    others: Sequence[str | Path],
     shards: Sequence[str | Path],
     cards: Sequence[str | Path],
     plots: Sequence[str | Path],
     folder: str | Path,
 ) -> None:
-    """Write the bundle into `folder`, whole or not at all, with the model card's files and their plots."""
+    """Write the bundle into `folder`, whole or not at all.
+
+    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `cards` and `plots`:
+    the model card's files.
+    """
     folder = Path(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        _write(contract, Path(exported), shards, part)
+        _write(contract, Path(exported), [Path(path) for path in others], shards, part)
         for path in cards:
             shutil.copyfile(path, part / Path(path).name)
         (part / "plots").mkdir()
@@ -43,9 +48,11 @@ def bundle(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(contract: Contract, exported: Path, shards: Sequence[str | Path], folder: Path) -> None:
+def _write(contract: Contract, exported: Path, others: Sequence[Path], shards: Sequence[str | Path], folder: Path) -> None:
     sha256 = file_sha256(exported)
-    values = _values(contract, exported, sha256)
+    for_constructor = [path for path in others if path.stem in ("network", "preprocess")]
+    variants = [path for path in others if path not in for_constructor]
+    values = {**_values(contract, exported, sha256), "preprocess": for_constructor, "variants": [path.stem for path in variants]}
     package, name = Path(values["package"]), values["name"]
     files = {
         "README.md": "README.md.jinja",
@@ -68,9 +75,13 @@ def _write(contract: Contract, exported: Path, shards: Sequence[str | Path], fol
     for path, template in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(templates.get_template(template).render(values))
-    for path in ("model.onnx", f"cmssw/{package}/{values['model_path']}", f"triton/{name}/1/model.onnx"):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(exported, folder / path)
+    data = f"cmssw/{package}/{values['model_path']}"
+    copies = [(exported, "model.onnx"), (exported, data), (exported, f"triton/{name}/1/model.onnx")]
+    copies += [(path, str(Path(data).with_name(path.name))) for path in for_constructor]
+    copies += [(path, f"variants/{path.name}") for path in variants]
+    for source, copy in copies:
+        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / copy)
     (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
     write_reference(contract, exported, shards, sha256, folder / "reference")
 

@@ -16,6 +16,7 @@ from cyclotrain.deploy.bundle import TEMPLATES
 from cyclotrain.export import model_metadata
 from cyclotrain.provenance import atomic, file_sha256, read_json, read_json_lines
 from cyclotrain.splits import SPLITS
+from cyclotrain.verify import MODEL
 
 
 def card(
@@ -71,6 +72,7 @@ def _values(
     model = onnx.load(files["model"])
     contract = Contract.read(files["contract"])
     verification = read_json(files["verification"])
+    of_model = [line for line in verification["matrix"] if line["artefact"] == MODEL]
     history = read_json_lines(files["history"])
     kept = min(history, key=lambda line: line["validation_loss"])
     return {
@@ -90,7 +92,10 @@ def _values(
         "seconds": sum(line["seconds"] for line in history),
         "trained": datetime.fromtimestamp(history[-1]["time"], UTC).strftime("%Y-%m-%d"),
         "verification": verification,
-        "comparisons": sum(line["cases"] for line in verification["matrix"]),
+        "comparisons": sum(line["cases"] for line in of_model),
+        "comparisons_failed": sum(line["cases_failed"] for line in of_model),
+        # of a variant's sessions, the one that is farthest off
+        "variants": {line["artefact"]: line for line in sorted(verification["matrix"], key=lambda line: line["max_abs"])},
         "evaluation": read_json(files["evaluation"]),
         "benchmark": read_json(files["benchmark"]),
         "plots": {Path(plot).stem for plot in plots},

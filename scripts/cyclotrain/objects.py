@@ -1,0 +1,132 @@
+"""One example an object: the branches of events as each object of one collection sees them.
+
+Branches of the collection, such as `Jet_pt` of `Jet`, become one number an example, branches with one number an event are
+repeated for each of its objects, and constituents become those of the object, found by one of four layouts: a list an
+object in the file; the number of each object's constituents, which follow one another; an index table, as in NanoAOD; or
+the object's index held by each constituent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from cyclotrain.contract import Layout, Link, is_of
+from cyclotrain.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+
+
+def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dict[str, Any], Ints]:
+    """Branches of events [n_events] as those of objects [n_objects], and the number of objects in each event.
+
+    Raises InputError for counts and indices that do not fit, naming the entry.
+    """
+    collection = layout.object
+    assert collection is not None
+    counts = _counts(values, collection, where)
+    found: dict[str, Any] = {}
+    for branch, array in values.items():
+        if array.ndim == 1:
+            found[branch] = ak.Array(np.repeat(ak.to_numpy(array), counts))
+        elif is_of(branch, collection) and array.ndim == 2:
+            found[branch] = ak.flatten(array, axis=1)
+    for of_set in layout.sets.values():
+        if of_set.link:
+            found |= _linked(values, of_set.branches, of_set.link, counts, where)
+        else:
+            for branch in of_set.branches:
+                _same(ak.to_numpy(ak.num(values[branch])), counts, f"'{branch}' has", f"there are {collection}", where)
+                found[branch] = ak.flatten(values[branch], axis=1)
+    return found, counts
+
+
+def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
+    counts: Ints | None = None
+    for branch, array in values.items():
+        if is_of(branch, collection) and array.ndim > 1:
+            of_branch = ak.to_numpy(ak.num(array))
+            counts = of_branch if counts is None else counts
+            _same(of_branch, counts, f"'{branch}' has", f"other branches of {collection} have", where)
+    if counts is None:
+        raise InputError(f"{where}: no branch '{collection}_...' is read, so the number of {collection} is not known")
+    return counts
+
+
+def _same(found: Ints, expected: Ints, here: str, there: str, where: str) -> None:
+    if (different := np.flatnonzero(found != expected)).size:
+        entry = int(different[0])
+        raise InputError(f"{where}: {here} {found[entry]} elements in entry {entry} of these, and {there} {expected[entry]}")
+
+
+def _starts(counts: Ints) -> Ints:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
+    """The constituents of each object: jagged arrays [n_objects]."""
+    objects = _starts(counts)
+    if link.count:
+        _same(ak.to_numpy(ak.num(values[link.count])), counts, f"'{link.count}' has", "there are objects:", where)
+        of_object = ak.to_numpy(ak.flatten(values[link.count])).astype(np.int64)
+        before = _starts(of_object)
+        in_event = before[objects[1:]] - before[objects[:-1]]
+        # where an event's constituents begin in the branch, less where they begin among those that belong to an object
+        shift = np.repeat(_starts(_num(values[branches[0]]))[:-1] - before[objects[:-1]], in_event)
+        order = np.arange(before[-1]) + shift
+        _not_more(in_event, _num(values[branches[0]]), link.count, branches[0], where)
+        return {branch: _gathered(values[branch], order, before) for branch in branches}
+    assert link.object_index
+    index = ak.to_numpy(ak.flatten(values[link.object_index])).astype(np.int64)
+    event = np.repeat(np.arange(len(counts)), _num(values[link.object_index]))
+    if (wrong := np.flatnonzero(index >= counts[event])).size:
+        entry = int(event[wrong[0]])
+        raise InputError(
+            f"{where}: '{link.object_index}' is {index[wrong[0]]} in entry {entry} of these, which has {counts[entry]} objects"
+        )
+    belongs = np.flatnonzero(index >= 0)  # a negative one belongs to no object
+    owner = objects[event[belongs]] + index[belongs]
+    order = belongs[np.argsort(owner, kind="stable")]
+    starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
+    table = link.object_index.rpartition("_")[0]
+    found = {}
+    for branch in branches:
+        if link.constituent_index and not is_of(branch, table):
+            found[branch] = _gathered(values[branch], _through(values, link, branch, event, order, where), starts)
+        else:
+            _same(_num(values[branch]), _num(values[link.object_index]), f"'{branch}' has", f"'{link.object_index}' has", where)
+            found[branch] = _gathered(values[branch], order, starts)
+    return found
+
+
+def _num(array: Any) -> Ints:
+    return ak.to_numpy(ak.num(array)).astype(np.int64)
+
+
+def _not_more(in_event: Ints, there: Ints, count: str, branch: str, where: str) -> None:
+    if (wrong := np.flatnonzero(in_event > there)).size:
+        entry = int(wrong[0])
+        raise InputError(
+            f"{where}: '{count}' sums to {in_event[entry]} in entry {entry} of these, and '{branch}' has {there[entry]} elements"
+        )
+
+
+def _through(values: Mapping[str, Any], link: Link, branch: str, event: Ints, order: Ints, where: str) -> Ints:
+    """Positions in `branch` that the table's entries `order` point at."""
+    assert link.constituent_index
+    position = ak.to_numpy(ak.flatten(values[link.constituent_index])).astype(np.int64)[order]
+    in_event, n = event[order], _num(values[branch])
+    if (wrong := np.flatnonzero((position < 0) | (position >= n[in_event]))).size:
+        entry = int(in_event[wrong[0]])
+        raise InputError(
+            f"{where}: '{link.constituent_index}' is {position[wrong[0]]} in entry {entry} of these, where '{branch}' has "
+            f"{n[entry]} elements"
+        )
+    return _starts(n)[in_event] + position
+
+
+def _gathered(array: Any, order: Ints, starts: Ints) -> ak.Array:
+    content = ak.to_numpy(ak.flatten(array))[order]
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(starts), ak.contents.NumpyArray(content)))

@@ -1,0 +1,17 @@
+"""Rule `variant`: a faster or smaller form of the exported model."""
+
+from cyclotrain.config import Model
+from cyclotrain.contract import Contract
+from cyclotrain.logs import rule
+from cyclotrain.variants import make_variant
+
+with rule(snakemake.log[0]):
+    make_variant(
+        snakemake.wildcards.kind,
+        Contract.read(snakemake.input.contract),
+        Model(**snakemake.params.model),
+        snakemake.input.weights,
+        snakemake.input.onnx,
+        snakemake.input.shards,
+        snakemake.output[0],
+    )

@@ -1,0 +1,285 @@
+"""One example an object: the four layouts of constituents, against loops over events, and on real files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Trained, real_file, skim_and_assemble
+from cyclotrain.config import ConfigError, load
+from cyclotrain.contract import Layout, Link, Set
+from cyclotrain.dataset import read_split
+from cyclotrain.errors import InputError
+from cyclotrain.objects import examples
+from cyclotrain.provenance import file_sha256
+from cyclotrain.score import Ntuple, score
+from cyclotrain.splits import SPLITS
+
+Events = list[dict[str, list[Any]]]
+BRANCHES = ("PF_pt", "PF_eta")
+
+
+def layout(link: Link | None, branches: tuple[str, ...] = BRANCHES) -> Layout:
+    return Layout(("Jet_pt", "met"), {"pf": Set((), branches, 8, "PF_pt > 0", 10.0, link)}, (), "Jet")
+
+
+# events of jets of constituents, which are numbers
+EVENTS = st.lists(st.lists(st.lists(st.integers(1, 99), max_size=4), max_size=3), min_size=1, max_size=5)
+
+
+def jagged(lists: list[Any], depth: int = 1) -> ak.Array:
+    empty = ak.Array([[0.0]]) if depth == 1 else ak.Array([[[0.0]]])
+    array = ak.concatenate([empty, ak.values_astype(ak.from_iter(lists), np.float32)])
+    return ak.values_astype(array, np.float32)[1:]
+
+
+def integers(lists: list[list[int]]) -> ak.Array:
+    return ak.values_astype(ak.concatenate([ak.Array([[0]]), ak.from_iter(lists)]), np.int64)[1:]
+
+
+def scalars(events: list[Any]) -> dict[str, Any]:
+    return {
+        "met": ak.Array(np.arange(len(events), dtype=np.float32)),
+        "Jet_pt": jagged([[10.0 * e + j for j in range(len(jets))] for e, jets in enumerate(events)]),
+    }
+
+
+def check(values: dict[str, Any], link: Link | None, events: list[Any], expected: list[list[int]]) -> None:
+    found, counts = examples(values, layout(link), "here")
+    assert counts.tolist() == [len(jets) for jets in events]
+    assert found["met"].tolist() == [e for e, jets in enumerate(events) for _ in jets]
+    assert found["Jet_pt"].tolist() == [10.0 * e + j for e, jets in enumerate(events) for j in range(len(jets))]
+    assert found["PF_pt"].tolist() == expected
+    assert found["PF_eta"].tolist() == [[-x for x in of_jet] for of_jet in expected]
+
+
+@given(events=EVENTS)
+def test_a_list_an_object(events: list[Any]) -> None:
+    nested = jagged(events, depth=2) if any(any(jets) for jets in events) else None
+    if nested is None or nested.ndim != 3:
+        return
+    values = {**scalars(events), "PF_pt": nested, "PF_eta": -nested}
+    check(values, None, events, [of_jet for jets in events for of_jet in jets])
+
+
+@given(events=EVENTS, unclaimed=st.integers(0, 2))
+def test_a_count_an_object(events: list[Any], unclaimed: int) -> None:
+    flat = [[x for of_jet in jets for x in of_jet] + [7] * unclaimed for jets in events]
+    counts = [[len(of_jet) for of_jet in jets] for jets in events]
+    pf = jagged(flat)
+    values = {**scalars(events), "PF_pt": pf, "PF_eta": -pf, "Jet_n": integers(counts)}
+    check(values, Link(count="Jet_n"), events, [of_jet for jets in events for of_jet in jets])
+
+
+@given(events=EVENTS, random=st.randoms(use_true_random=False))
+def test_an_index_held_by_each_constituent(events: list[Any], random: Any) -> None:
+    owned = []
+    for jets in events:
+        of_event = [(j, x) for j, of_jet in enumerate(jets) for x in of_jet] + [(-1, 5)]
+        random.shuffle(of_event)
+        owned.append(of_event)
+    pf = jagged([[x for _, x in of_event] for of_event in owned])
+    values = {**scalars(events), "PF_pt": pf, "PF_eta": -pf, "PF_jetIdx": integers([[j for j, _ in of] for of in owned])}
+    expected = [[x for owner, x in owned[e] if owner == j] for e, jets in enumerate(events) for j in range(len(jets))]
+    check(values, Link(object_index="PF_jetIdx"), events, expected)
+
+
+@given(events=EVENTS, random=st.randoms(use_true_random=False))
+def test_an_index_table(events: list[Any], random: Any) -> None:
+    """As NanoAOD has it: a constituent may be of several jets or of none."""
+    pfs, tables = [], []
+    for jets in events:
+        values = sorted({x for of_jet in jets for x in of_jet} | {3})
+        random.shuffle(values)
+        pfs.append(values)
+        tables.append([(j, values.index(x)) for j, of_jet in enumerate(jets) for x in of_jet])
+        random.shuffle(tables[-1])
+    pf = jagged(pfs)
+    values = {
+        **scalars(events), "PF_pt": pf, "PF_eta": -pf, "JetPF_jetIdx": integers([[j for j, _ in t] for t in tables]),
+        "JetPF_pfIdx": integers([[i for _, i in t] for t in tables]),
+    }  # fmt: skip
+    expected = [[pfs[e][i] for owner, i in tables[e] if owner == j] for e, jets in enumerate(events) for j in range(len(jets))]
+    link = Link(object_index="JetPF_jetIdx", constituent_index="JetPF_pfIdx")
+    check(values, link, events, expected)
+    # a column of the table itself
+    values["JetPF_pt"] = jagged([[float(i) for i in range(len(t))] for t in tables])
+    found, _ = examples(values, layout(link, ("JetPF_pt", "PF_pt")), "here")
+    objects = [(e, j) for e, jets in enumerate(events) for j in range(len(jets))]
+    rows = [[r for r, (owner, _) in enumerate(tables[e]) if owner == j] for e, j in objects]
+    assert found["JetPF_pt"].tolist() == rows
+
+
+COUNT, INDEX = Link(count="Jet_n"), Link(object_index="PF_jetIdx")
+MISFITS = [
+    ({"Jet_eta": [[1.0]]}, COUNT, "'Jet_eta' has 1 elements in entry 0 of these, and other branches of Jet have 2"),
+    ({"Jet_n": [[1, 3]]}, COUNT, "'Jet_n' sums to 4 in entry 0 of these, and 'PF_pt' has 3 elements"),
+    ({"PF_jetIdx": [[0, 1, 2]]}, INDEX, "'PF_jetIdx' is 2 in entry 0 of these, which has 2 objects"),
+    ({"PF_jetIdx": [[0, 1]]}, INDEX, "'PF_pt' has 3 elements in entry 0 of these, and 'PF_jetIdx' has 2"),
+    (
+        {"T_jetIdx": [[0, 1]], "T_pfIdx": [[0, 3]]},
+        Link(object_index="T_jetIdx", constituent_index="T_pfIdx"),
+        "'T_pfIdx' is 3 in entry 0 of these, where 'PF_pt' has 3 elements",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "link", "message"), MISFITS)
+def test_counts_and_indices_that_do_not_fit_are_named(changes: dict[str, Any], link: Link, message: str) -> None:
+    pf = ak.Array([[1.0, 2.0, 3.0]])
+    values = {"met": ak.Array([1.0]), "Jet_pt": ak.Array([[1.0, 2.0]]), "PF_pt": pf, "PF_eta": pf}
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        examples({**values, **{name: ak.Array(lists) for name, lists in changes.items()}}, layout(link), "file")
+
+
+def nano(path: Path, **changes: Any) -> dict[str, Any]:
+    """Fat jets of PFNano with their PF candidates through the index table."""
+    return {
+        "run": "nano", "object": "FatJet",
+        "samples": {"qcd": {"files": [str(path)], "tree": "Events"}},
+        "selection": "FatJet_pt > 200", "classes": ["light", "heavy"], "label": "FatJet_eta > 0",
+        "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
+        "inputs": {
+            "jet": {"features": ["log(FatJet_pt)", "FatJet_eta", "log(MET_pt)"]},
+            "pf": {
+                "max_length": 50, "valid": "PFCands_pt > 0",
+                "features": ["log(PFCands_pt / FatJet_pt)", "PFCands_eta - FatJet_eta", "FatJetPFCands_btagSip3dSig"],
+                "link": {"object_index": "FatJetPFCands_jetIdx", "constituent_index": "FatJetPFCands_pFCandsIdx"},
+            },
+        },
+        "model": {"name": "deep_sets", "options": {"phi": [8], "rho": [8]}}, "baseline": {"features": ["FatJet_msoftdrop"]},
+        "training": {"epochs": 1, "batch_size": 4}, **changes,
+    }  # fmt: skip
+
+
+def by_hand(path: Path) -> dict[tuple[int, int], dict[str, Any]]:
+    """Every fat jet above 200 GeV by loops: (event, jet) to its numbers."""
+    with uproot.open(path) as file:
+        events = file["Events"].arrays(
+            ["event", "MET_pt", "FatJet_pt", "FatJet_eta", "PFCands_pt", "FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx",
+             "FatJetPFCands_btagSip3dSig"]
+        )  # fmt: skip
+    found = {}
+    for event in events.tolist():
+        for j, pt in enumerate(event["FatJet_pt"]):
+            if pt > 200:
+                rows = [r for r, owner in enumerate(event["FatJetPFCands_jetIdx"]) if owner == j][:50]
+                found[event["event"], j] = {
+                    "pt": pt, "met": event["MET_pt"], "label": int(event["FatJet_eta"][j] > 0),
+                    "pf_pt": [event["PFCands_pt"][event["FatJetPFCands_pFCandsIdx"][r]] for r in rows],
+                    "sip": [event["FatJetPFCands_btagSip3dSig"][r] for r in rows],
+                }  # fmt: skip
+    return found
+
+
+def test_fat_jets_of_pfnano_are_what_loops_find(tmp_path: Path) -> None:
+    path = real_file("pfnano.root")
+    _, contract, shards = skim_and_assemble(nano(path), tmp_path)
+    expected = sorted(by_hand(path).values(), key=lambda jet: jet["pt"])
+    found = []
+    of_set = contract.layout.sets["pf"].branches
+    for split in SPLITS:
+        examples_ = read_split(shards, contract.layout, split)
+        content, offsets = examples_.sets["pf"]
+        for i in range(len(examples_)):
+            row = dict(zip(contract.layout.scalars, examples_.scalars[i], strict=True))
+            pf = dict(zip(of_set, content[offsets[i] : offsets[i + 1]].T, strict=True))
+            found.append((row, pf, int(examples_.label[i])))
+    found.sort(key=lambda example: example[0]["FatJet_pt"])
+    assert len(found) == len(expected) > 10
+    for (row, pf, label), jet in zip(found, expected, strict=True):
+        assert (row["FatJet_pt"], row["MET_pt"], label) == (jet["pt"], np.float32(jet["met"]), jet["label"])
+        np.testing.assert_array_equal(pf["PFCands_pt"], np.array(jet["pf_pt"], np.float32))
+        np.testing.assert_array_equal(pf["FatJetPFCands_btagSip3dSig"], np.array(jet["sip"], np.float32))
+
+
+def test_muons_by_the_index_that_they_hold(tmp_path: Path) -> None:
+    """NanoAOD's Muon_jetIdx, on CMS Open Data."""
+    path = real_file("nanoAOD_2015_CMS_Open_Data_ttbar.root")
+    raw = nano(path, object="Jet", selection=None, label="Jet_hadronFlavour == 5", baseline={"features": ["Jet_pt"]})
+    raw["inputs"] = {
+        "jet": {"features": ["log(Jet_pt)"]},
+        "muons": {
+            "max_length": 3, "valid": "Muon_pt > 0", "features": ["log(Muon_pt / Jet_pt)"],
+            "link": {"object_index": "Muon_jetIdx"},
+        },
+    }  # fmt: skip
+    del raw["selection"]
+    _, contract, shards = skim_and_assemble(raw, tmp_path)
+    with uproot.open(path) as file:
+        events = file["Events"].arrays(["Jet_pt", "Muon_pt", "Muon_jetIdx"]).tolist()
+    expected = sorted(
+        (pt, tuple(m for m, owner in zip(event["Muon_pt"], event["Muon_jetIdx"], strict=True) if owner == j))
+        for event in events
+        for j, pt in enumerate(event["Jet_pt"])
+    )
+    found = []
+    for split in SPLITS:
+        of = read_split(shards, contract.layout, split)
+        content, offsets = of.sets["muons"]
+        found += [(float(of.scalars[i, 0]), tuple(content[offsets[i] : offsets[i + 1], 0].tolist())) for i in range(len(of))]
+    assert sorted(found) == expected
+    assert sum(len(muons) for _, muons in expected) > 5
+
+
+def test_objects_of_one_event_are_in_one_split(tmp_path: Path) -> None:
+    path = real_file("pfnano.root")
+    _, contract, shards = skim_and_assemble(nano(path), tmp_path)
+    hashes = [set(read_split(shards, contract.layout, split).event_hash.tolist()) for split in SPLITS]
+    assert not (hashes[0] & hashes[1] or hashes[0] & hashes[2] or hashes[1] & hashes[2])
+
+
+def test_a_friend_tree_has_a_number_for_each_object(tmp_path: Path) -> None:
+    path = real_file("pfnano.root")
+    trained = Trained(*skim_and_assemble(nano(path), tmp_path), tmp_path / "out")
+    friend = tmp_path / "friend.root"
+    score(Ntuple(str(path), "Events", ["FatJet_pt > 200"], {}), trained.onnx, file_sha256(trained.onnx), friend, threads=1)
+    with uproot.open(path) as ntuple, uproot.open(friend) as file:
+        pt = ntuple["Events"]["FatJet_pt"].array()
+        scores = file["Events"].arrays(["nano_light", "nano_heavy"])
+        said = json.loads(file["cyclotrain"])
+    assert ak.num(scores.nano_light).tolist() == ak.num(pt).tolist()
+    total = scores.nano_light + scores.nano_heavy
+    assert ak.all(np.abs(total[pt > 200] - 1) < 1e-5) and ak.all(total[pt <= 200] == -2)
+    assert said["selected"] == ak.sum(pt > 200) and said["contract"]["layout"]["object"] == "FatJet"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"link": None}, "'PFCands_pt' has a list an event; say in inputs.pf.link how its elements belong to a FatJet"),
+        ({"link": {"count": "MET_pt"}}, "inputs.pf.link: 'MET_pt' has no list an event"),
+        ({"features": ["PFCands_pT"]}, "has no branch 'PFCands_pT'; nearest names: PFCands_pt"),
+    ],
+)
+def test_a_link_that_does_not_fit_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    raw = nano(real_file("pfnano.root"))
+    raw["inputs"]["pf"] |= change
+    with pytest.raises(InputError, match=message):
+        skim_and_assemble(raw, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        ({}, "inputs.pf.link: give 'count', or 'object_index'"),
+        ({"count": "a", "object_index": "b"}, "inputs.pf.link: give 'count', or 'object_index'"),
+        ({"constituent_index": "a"}, "inputs.pf.link: give 'count', or 'object_index'"),
+    ],
+)
+def test_a_link_that_says_two_things_is_refused(link: dict[str, str], message: str) -> None:
+    raw = nano(Path("x.root"))
+    raw["inputs"]["pf"]["link"] = link
+    with pytest.raises(ConfigError, match=message):
+        load(raw)
+
+
+def test_a_link_without_an_object_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"inputs.pf.link: only where an example is an object; give 'object'"):
+        load(nano(Path("x.root"), object=None))

@@ -1,0 +1,108 @@
+"""Variants of the exported model: each goes through gates of its own."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from conftest import Trained
+from cyclotrain.benchmark import benchmark
+from cyclotrain.config import VARIANT_KINDS, VariantKind
+from cyclotrain.evaluate import evaluate
+from cyclotrain.export import model_metadata
+from cyclotrain.provenance import file_sha256
+from cyclotrain.variants import make_variant
+from cyclotrain.verify import Artefact
+
+TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05, "optimised": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def variants(trained: Trained) -> dict[VariantKind, Path]:
+    made = {kind: trained.folder / f"{kind}.onnx" for kind in VARIANT_KINDS}
+    for kind, path in made.items():
+        make_variant(
+            kind, trained.contract, trained.config.model, trained.weights, trained.onnx, trained.shards, path
+        )  # fmt: skip
+    return made
+
+
+def test_each_agrees_within_its_tolerance(trained: Trained, variants: dict[VariantKind, Path]) -> None:
+    others = [Artefact(kind, str(path), TOLERANCES[kind], hostile_tolerance=1.0) for kind, path in variants.items()]
+    result = trained.verify(others=others)
+    assert result["passed"], result["failed"]
+    differences = {line["artefact"]: line["max_abs"] for line in result["matrix"]}
+    assert differences["optimised"] <= 1e-6 < differences["fp16"] < differences["int8_dynamic"]
+
+
+def test_each_is_what_it_says(trained: Trained, variants: dict[VariantKind, Path]) -> None:
+    models = {kind: onnx.load(path) for kind, path in variants.items()}
+    original = onnx.load(trained.onnx)
+    for kind, model in models.items():
+        assert [i.name for i in model.graph.input] == [i.name for i in original.graph.input]
+        assert (model.ir_version, model.opset_import[0].version) == (original.ir_version, original.opset_import[0].version)
+        metadata = model_metadata(model)
+        assert metadata["contract"] == model_metadata(original)["contract"]
+        assert (metadata["variant"], metadata["variant_of"]) == (kind, file_sha256(trained.onnx))
+    operators = {kind: Counter(node.op_type for node in model.graph.node) for kind, model in models.items()}
+    products = Counter(node.op_type for node in original.graph.node)
+    n = products["MatMul"] + products["Gemm"]
+    assert operators["int8_dynamic"]["MatMulInteger"] == n
+    assert operators["int8_static"]["QuantizeLinear"] >= n
+    half = [i.name for i in models["fp16"].graph.initializer if i.data_type == onnx.TensorProto.FLOAT16]
+    assert len(half) >= 2 * n  # weights and biases
+
+
+def test_a_variant_off_its_tolerance_fails_the_gate(trained: Trained, variants: dict[VariantKind, Path]) -> None:
+    result = trained.verify(others=[Artefact("int8_dynamic", str(variants["int8_dynamic"]), 1e-4, hostile_tolerance=1.0)])
+    assert not result["passed"]
+    assert all("int8_dynamic" in line and "in pf" not in line for line in result["failed"])
+
+
+def test_a_variant_that_a_runtime_does_not_load_fails_the_gate(trained: Trained, tmp_path: Path) -> None:
+    model = onnx.load(trained.onnx)
+    model.ir_version = 99
+    onnx.save(model, tmp_path / "new.onnx")
+    result = trained.verify(others=[Artefact("fp16", str(tmp_path / "new.onnx"), 1e-3)])
+    assert not result["passed"]
+    assert result["failed"][0].startswith("fp16: ONNX Runtime in ") and "99" in result["failed"][0]
+
+
+def judged(trained: Trained, path: Path, allowed: float, folder: Path) -> Any:
+    trees = folder / "baseline.npy"
+    np.save(trees, np.empty((0, 0), np.float32))
+    evaluate(
+        trained.contract, trained.config.evaluation, trained.onnx, {"optimised": path}, {"optimised": allowed},
+        trained.shards, trees, trained.folder / "history.jsonl", 1, folder / "evaluation.json", folder / "plots",
+    )  # fmt: skip
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_a_variant_that_loses_rejection_fails_the_physics_gate(
+    trained: Trained, variants: dict[VariantKind, Path], tmp_path: Path
+) -> None:
+    result = judged(trained, variants["optimised"], 0.001, tmp_path)
+    assert result["passed"] and result["variants"]["optimised"]["rejection_loss"] <= 0.001
+    model = onnx.load(variants["optimised"])
+    (head,) = [i for i in model.graph.initializer if i.name.endswith("head.weight")]
+    head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), head.name))
+    onnx.save(model, tmp_path / "worse.onnx")
+    result = judged(trained, tmp_path / "worse.onnx", 0.05, tmp_path)
+    assert not result["passed"]
+    assert "of the background rejection, and export.variants.optimised.rejection_loss allows 5.0%" in result["failed"][0]
+
+
+def test_its_gains_are_measured(trained: Trained, variants: dict[VariantKind, Path], tmp_path: Path) -> None:
+    paths = {"int8_dynamic": variants["int8_dynamic"]}
+    result, plot = tmp_path / "benchmark.json", tmp_path / "latency.png"
+    benchmark(
+        trained.contract, trained.config.model, trained.weights, trained.onnx, paths, trained.shards, [], result, plot
+    )  # fmt: skip
+    gain = json.loads(result.read_text())["variants"]["int8_dynamic"]["gain"]
+    assert set(gain) == {"batch_1_latency", "batch_1024_rate", "cold_start", "size"}
+    assert all(value > 0 for value in gain.values())
