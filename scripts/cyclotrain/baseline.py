@@ -13,6 +13,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.provenance import atomic
 
+_ENOUGH = 20  # examples of each class, of which early stopping holds a tenth back
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +28,10 @@ def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> Non
         # negative weights, which trees cannot use, are left out here; the figures on the test split count them
         usable = train.weight > 0
         weight = train.weight * np.array(contract.class_weights)[train.label]
-        trees = HistGradientBoostingClassifier(max_iter=300, learning_rate=0.05, early_stopping=True, random_state=contract.seed)
+        enough = np.bincount(train.label[usable]).min() >= _ENOUGH
+        trees = HistGradientBoostingClassifier(
+            max_iter=300, learning_rate=0.05, early_stopping=bool(enough), random_state=contract.seed
+        )
         start = time.monotonic()
         trees.fit(_finite(train.observers[usable]), train.label[usable], sample_weight=weight[usable])
         probabilities = trees.predict_proba(_finite(test.observers)).astype(np.float32)

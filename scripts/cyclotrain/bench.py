@@ -245,12 +245,16 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
     network, inputs_alone = _network_alone(exported, singles)
     made, bare = session(exported.path, threads=1), session(network, threads=1)
-    eager, whole, alone = [], [], []
+    paths = [_nothing(of[0], network.with_name(f"{i}.onnx")) for i, of in enumerate((arrays, inputs_alone))]
+    handed = [session(path, threads=1) for path in paths]
+    eager, whole, alone, branches, groups = [], [], [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):
             eager.append(_seconds(lambda: [exported.eager(single) for single in singles]))
             whole.append(_seconds(lambda: [made.run(None, inputs) for inputs in arrays]))
             alone.append(_seconds(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
+            branches.append(_seconds(lambda: [handed[0].run(None, inputs) for inputs in arrays]))
+            groups.append(_seconds(lambda: [handed[1].run(None, inputs) for inputs in inputs_alone]))
     n = len(singles)
     of = f"{exported.name}, batch 1, 1 thread"
     return [
@@ -262,7 +266,26 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
             f"the network without its features, exported; {of}",
             n / min(alone),
         ),
+        figure(
+            f"in_graph_limit_{exported.name}",
+            n / (min(alone) + min(branches) - min(groups)),
+            "examples/s",
+            f"the same; if features cost nothing but handing over {len(arrays[0])} inputs; {of}",
+            n / min(alone),
+        ),
     ]
+
+
+def _nothing(inputs: dict[str, Any], path: Path) -> Path:
+    """A graph that takes these inputs and does nothing with them."""
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None] * x.ndim) for name, x in inputs.items()]
+    first = next(iter(inputs))
+    output = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [None] * inputs[first].ndim)
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", [first], ["same"])], "nothing", values, [output])
+    ir_version, opset = settings_for(Export().targets)
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=ir_version), path)
+    return path
 
 
 def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:

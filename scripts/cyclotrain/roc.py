@@ -63,7 +63,10 @@ def figures(
     random = np.random.default_rng(seed)
     areas, backgrounds = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
     for replica in range(_REPLICAS):
-        roc = Roc._of_sorted(is_signal, weight * random.poisson(1.0, len(weight)), cuts)
+        drawn = weight * random.poisson(1.0, len(weight))
+        while not (drawn[is_signal].any() and drawn[~is_signal].any()):  # in a handful of examples, a class can be missed
+            drawn = weight * random.poisson(1.0, len(weight))
+        roc = Roc._of_sorted(is_signal, drawn, cuts)
         areas[replica] = roc.auc
         backgrounds[replica] = [roc.background_at(e) for e in signal_efficiencies]
     return (

@@ -44,3 +44,10 @@ def test_uncertainty_of_the_rejection_covers_its_spread_over_independent_samples
         spread.append(point.value)
         uncertainties.append(point.uncertainty)
     assert np.mean(uncertainties) == pytest.approx(np.std(spread), rel=0.35)
+
+
+def test_a_handful_of_examples_has_uncertainties_too() -> None:
+    score, is_signal = np.array([0.9, 0.4, 0.3]), np.array([True, False, True])
+    _, area, rejections = figures(score, is_signal, np.ones(3), [0.5], seed=1)
+    assert area.value == 0.5 and area.uncertainty is not None and np.isfinite(area.uncertainty)
+    assert rejections[0].value is None
