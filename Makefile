@@ -12,7 +12,10 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: run plan score test bench seeds lint format ui docs lock clean
+# HTCondor's Python bindings, which the executor brings, warn at each start on a machine without HTCondor.
+export PYTHONWARNINGS ?= ignore:The environment variable CONDOR_CONFIG
+
+.PHONY: run plan score test test-clusters bench seeds lint format ui docs lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) --quiet reason $(ARGS)
@@ -59,9 +62,14 @@ ui: .venv/complete
 	@echo "Open http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///results/mlflow.db
 
-# the files that are made from the config model: comments of the YAML, schema, config/README.md
+# the files that are made from the config model (comments of the YAML, schema, config/README.md) and from the rules (profiles)
 docs: .venv/complete
 	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.config_docs
+	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.profiles
+
+# whole runs, and what goes wrong with jobs, on a real HTCondor pool and a real Slurm that are started here; as root on Debian
+test-clusters: .venv/complete
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest tests/clusters $(ARGS)
 
 # the lock holds for Linux and macOS, Python 3.11 and later
 lock: .venv/complete

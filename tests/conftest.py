@@ -212,6 +212,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
 
 
+def small_demo() -> dict[str, Any]:
+    raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    for sample in raw["samples"].values():
+        sample["simulate"] |= {"jets": 1000, "files": 2}
+    raw["training"] |= {"epochs": 2}
+    raw["evaluation"] |= {"minimum_auc": 0.8}
+    return raw
+
+
 class Workflow:
     """A copy of this project's files elsewhere, as a clean clone has them, and snakemake in it."""
 
@@ -224,15 +233,24 @@ class Workflow:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(REPOSITORY / name, folder / name)
 
-    def run(self, raw: dict[str, Any], *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run snakemake with the config; its output, both streams, is in `stdout`."""
+    def start(self, raw: dict[str, Any], *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start snakemake with the config."""
         (self.folder / "test.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "test.yaml", *arguments]
+        command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "test.yaml"]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            env={**os.environ, "PATH": path},
+        return subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PATH": path, **environment},
         )  # fmt: skip
+
+    def run(
+        self, raw: dict[str, Any], *arguments: str, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake with the config, on two cores unless a profile is given; its output, both streams, is in `stdout`."""
+        where = () if "--workflow-profile" in arguments else ("--cores", "2")
+        process = self.start(raw, *where, *arguments, **environment)
+        output, _ = process.communicate()
+        done = subprocess.CompletedProcess(process.args, process.returncode, output)
         if check and done.returncode:
             pytest.fail(f"snakemake ended with {done.returncode}:\n{done.stdout[-6000:]}")
         return done

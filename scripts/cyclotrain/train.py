@@ -57,7 +57,8 @@ def train(
     folder = Path(checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     if last.exists():
-        _log.info("resuming from %s", last)
+        done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
+        _log.info("an earlier try was interrupted: goes on after epoch %d, from %s", done, last)
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
     trainer = L.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

@@ -6,25 +6,15 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, real_file
+from conftest import REPOSITORY, Workflow, real_file, small_demo
 from cyclotrain.provenance import file_sha256
 
 pytestmark = pytest.mark.workflow
-
-
-def small_demo() -> dict[str, Any]:
-    raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    for sample in raw["samples"].values():
-        sample["simulate"] |= {"jets": 1000, "files": 2}
-    raw["training"] |= {"epochs": 2}
-    raw["evaluation"] |= {"minimum_auc": 0.8}
-    return raw
 
 
 @pytest.fixture(scope="module")

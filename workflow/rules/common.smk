@@ -124,6 +124,11 @@ def runtime_environments():
     return expand("results/runtimes/{version}/installed.json", version=versions)
 
 
+def gpus():
+    """The number of GPUs that the training asks for: one if it must have one; with `auto` it takes what it is given."""
+    return int(settings.training.accelerator == "gpu")
+
+
 def network_alone():
     """The network and its preprocess.json, where the config asks for them."""
     if not settings.export.preprocess_json:

@@ -16,6 +16,7 @@ rule bundle:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=30,
     script:
         "../../scripts/bundle.py"
@@ -37,6 +38,7 @@ rule score_file:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=2000,
+        disk_mb=2000,
         runtime=120,
     params:
         ntuple=friend_params,

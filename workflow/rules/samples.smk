@@ -9,6 +9,7 @@ rule simulate:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=1000,
+        disk_mb=500,
         runtime=60,
     params:
         settings=simulate_params,
@@ -30,6 +31,7 @@ rule skim:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=2000,
+        disk_mb=4000,
         runtime=60,
     params:
         recipe=skim_recipe,
@@ -50,6 +52,7 @@ rule assemble:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=2000,
+        disk_mb=1000,
         runtime=60,
     params:
         recipe=DatasetRecipe.of(settings).to_dict(),

@@ -14,7 +14,11 @@ rule train:
     threads: 4
     resources:
         mem_mb=8000,
+        disk_mb=4000,
         runtime=1440,
+        gpu=gpus(),
+        # the same, as HTCondor's executor reads it
+        request_gpus=gpus(),
     params:
         model=settings.model.model_dump(),
         training=settings.training.model_dump(),
@@ -36,6 +40,7 @@ rule export:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=30,
     params:
         model=settings.model.model_dump(),
@@ -57,6 +62,7 @@ rule export_network:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=30,
     params:
         model=settings.model.model_dump(),
@@ -81,6 +87,7 @@ rule variant:
         "../../envs/cyclotrain.yaml"
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=30,
     params:
         model=settings.model.model_dump(),

@@ -36,6 +36,7 @@ rule verify:
     threads: 2
     resources:
         mem_mb=4000,
+        disk_mb=2000,
         runtime=120,
     params:
         model=settings.model.model_dump(),
@@ -60,6 +61,7 @@ rule baseline:
     threads: 2
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=60,
     script:
         "../../scripts/baseline.py"
@@ -111,6 +113,7 @@ rule evaluate:
     threads: 2
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=60,
     params:
         settings=settings.evaluation.model_dump(),
@@ -143,6 +146,7 @@ rule time_model:
     threads: 64
     resources:
         mem_mb=4000,
+        disk_mb=500,
         runtime=30,
     params:
         model=settings.model.model_dump(),

@@ -1,0 +1,94 @@
+"""What each profile makes of what the rules state, in the submit descriptions that HTCondor's real executor plugin builds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import REPOSITORY, Workflow, small_demo
+from cyclotrain.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
+
+pytestmark = pytest.mark.workflow
+HTCONDOR = [profile for profile in TRANSLATIONS if profile != "slurm"]
+
+
+def everything() -> dict[str, Any]:
+    """The demo with every rule in it, and a GPU."""
+    raw = small_demo()
+    raw["training"]["accelerator"] = "gpu"
+    raw["export"]["variants"] = {"optimised": {}}
+    return raw
+
+
+@pytest.fixture(scope="module", params=HTCONDOR)
+def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """The profile, and what was submitted for each rule."""
+    folder = tmp_path_factory.mktemp(request.param)
+    workflow = Workflow(folder / "project")
+    (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
+    command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", "all", "score"]
+    command += ["--workflow-profile", f"workflow/profiles/{request.param}", "--seconds-between-status-checks", "0"]
+    quick = ["--latency-wait", "1", "--configfile", "test.yaml"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PLANTED_TOKEN": "s3cr3t"}
+    done = subprocess.run(
+        [*map(str, command), *quick], cwd=workflow.folder, capture_output=True, text=True, check=False, env=environment,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "s3cr3t" not in done.stdout + done.stderr
+    lines = [json.loads(line) for line in (folder / "record").read_text().splitlines()]
+    return request.param, {line["rules"][0]: line for line in lines}
+
+
+def test_every_rule_gets_what_it_states(submissions: tuple[str, dict[str, Any]]) -> None:
+    profile, submitted = submissions
+    rules = stated()
+    assert set(submitted) == set(rules)
+    for rule, numbers in rules.items():
+        n = len(submitted[rule]["rules"])  # of a group, that many run side by side at most
+        asked = submitted[rule]["submitted"]
+        asked = {key.lower(): value for key, value in asked.items()}
+        if n == 1:
+            assert asked["request_memory"] in (f"{numbers['mem_mb']}MB", str(numbers["mem_mb"]))
+            assert int(asked["request_disk"]) == numbers["disk_mb"] * 1024
+            seconds = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_execute_duration")
+            assert int(asked[seconds]) == numbers["runtime"] * 60
+        else:
+            assert int(asked["request_memory"].removesuffix("MB")) >= numbers["mem_mb"]
+        assert 1 <= int(asked["request_cpus"]) <= 4
+        # jobs find git and uv, and a token file by its variable's name
+        assert "PATH" in asked["getenv"] and "BEARER_TOKEN_FILE" in asked["getenv"]
+
+
+def test_the_training_alone_asks_for_a_gpu(submissions: tuple[str, dict[str, Any]]) -> None:
+    for rule, line in submissions[1].items():
+        found = {key.lower(): value for key, value in line["submitted"].items()}.get("request_gpus", "0")
+        assert found == ("1" if rule == "train" else "0")
+
+
+def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tuple[str, dict[str, Any]]) -> None:
+    profile, submitted = submissions
+    for line in submitted.values():
+        asked = {key.lower(): value for key, value in line["submitted"].items()}
+        if profile == "htcondor-noshared":
+            brought = asked["transfer_input_files"].split(", ")
+            assert {"workflow", "scripts", "envs", "config"} <= set(brought)
+            assert asked["executable"] == "workflow/profiles/htcondor-noshared/job.sh" and asked["executable"] in brought
+            assert asked["should_transfer_files"] == "YES"
+        else:
+            assert "transfer_input_files" not in asked
+
+
+@pytest.mark.parametrize("profile", TRANSLATIONS)
+def test_the_generated_part_is_up_to_date_and_the_default_profile_is_in_it(profile: str) -> None:
+    text = (REPOSITORY / FOLDER / profile / "profile.v9+.yaml").read_text()
+    _, begin, generated = text.partition(BEGIN)
+    assert begin + generated == set_resources(profile, stated()), "run `make docs`"
+    default = yaml.safe_load((REPOSITORY / FOLDER / "default/config.v9+.yaml").read_text())
+    content = yaml.safe_load(text)
+    assert set(default) <= set(content)  # a workflow profile takes the default one's place
