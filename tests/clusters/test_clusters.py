@@ -46,7 +46,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTCondorPool]:
 
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory(prefix="cyclotrain-slurm-") as folder:
+    # the daemons still write their state while the folder is removed
+    with tempfile.TemporaryDirectory(prefix="cyclotrain-slurm-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # munged wants its socket where everybody can go
         with servers.slurm(Path(folder)) as environment:
             yield environment
