@@ -5,4 +5,10 @@ from cyclotrain.recipe import Recipe
 from cyclotrain.skim import skim
 
 with rule(snakemake.log[0]):
-    skim(Recipe(**snakemake.params.recipe), snakemake.input, snakemake.output.shard, snakemake.output.receipt)
+    skim(
+        Recipe(**snakemake.params.recipe),
+        [*snakemake.input, *snakemake.params.urls],
+        snakemake.params.skip_broken,
+        snakemake.output.shard,
+        snakemake.output.receipt,
+    )

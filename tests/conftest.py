@@ -19,12 +19,13 @@ import yaml
 from cyclotrain.assemble import assemble
 from cyclotrain.baseline import baseline
 from cyclotrain.benchmark import benchmark
-from cyclotrain.config import Config, load, resolve_files
+from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
 from cyclotrain.evaluate import evaluate
 from cyclotrain.export import export
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
+from cyclotrain.sources import resolve_files
 from cyclotrain.train import train
 from cyclotrain.verify import MODEL, Artefact, verify
 
@@ -128,7 +129,7 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
     for name, files in resolve_files(config).items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), files, shards[-1], receipts[-1])
+        skim(Recipe.of(config, name), files, False, shards[-1], receipts[-1])
     path = folder / "contract.json"
     assemble(DatasetRecipe.of(config), receipts, shards, path, folder / "dataset.json")
     return config, Contract.read(path), shards

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from cyclotrain.balance import training_weights
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.provenance import atomic
@@ -22,19 +23,20 @@ def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> Non
 
     Written empty, [n_test, 0], if the contract names no example-level features.
     """
-    train, test = (read_split(shards, contract.layout, split) for split in ("train", "test"))
+    train, test = (read_split(shards, contract, split) for split in ("train", "test"))
     probabilities = np.empty((len(test), 0), np.float32)
-    if contract.layout.observers:
+    if contract.baseline_features:
+        columns = [contract.layout.observers.index(text) for text in contract.baseline_features]
         # negative weights, which trees cannot use, are left out here; the figures on the test split count them
-        usable = train.weight > 0
-        weight = train.weight * np.array(contract.class_weights)[train.label]
+        weight = training_weights(train, contract)
+        usable = weight > 0
         enough = np.bincount(train.label[usable]).min() >= _ENOUGH
         trees = HistGradientBoostingClassifier(
             max_iter=300, learning_rate=0.05, early_stopping=bool(enough), random_state=contract.seed
         )
         start = time.monotonic()
-        trees.fit(_finite(train.observers[usable]), train.label[usable], sample_weight=weight[usable])
-        probabilities = trees.predict_proba(_finite(test.observers)).astype(np.float32)
+        trees.fit(_finite(train.observers[usable][:, columns]), train.label[usable], sample_weight=weight[usable])
+        probabilities = trees.predict_proba(_finite(test.observers[:, columns])).astype(np.float32)
         _log.info("boosted trees: %d iterations in %.1f s", trees.n_iter_, time.monotonic() - start)
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)

@@ -54,7 +54,7 @@ class Batches:
         else:
             generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.n, generator=generator).to(device)
-        for rows in order.split(self.batch_size):
+        for rows in order.split(self.batch_size) if self.n else ():  # torch makes one empty part of nothing
             yield self.gather(rows)
 
     def gather(self, rows: Tensor) -> Batch:

@@ -88,7 +88,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
     for name, path in files.items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), [path], shards[-1], receipts[-1])
+        skim(Recipe.of(config, name), [path], False, shards[-1], receipts[-1])
     assemble(DatasetRecipe.of(config), receipts, shards, folder / "contract.json", folder / "dataset.json")
     return Contract.read(folder / "contract.json"), shards
 
@@ -117,12 +117,12 @@ def _skim_vs_uproot(config: Config, files: dict[str, str], folder: Path) -> Figu
     recipe = Recipe.of(config, name)
 
     def bare() -> int:
-        return sum(len(batch) for batch in uproot.iterate({path: JETS_TREE}, recipe.branches(), step_size=STEP))
+        return sum(len(batch) for batch in uproot.iterate({path: JETS_TREE}, recipe.branches(), step_size=f"{STEP} B"))
 
     def ours() -> None:
         for extension in ("arrow", "json"):  # else the time to free the old file's blocks is in it
             (folder / f"skim.{extension}").unlink(missing_ok=True)
-        skim(recipe, [path], folder / "skim.arrow", folder / "skim.json")
+        skim(recipe, [path], False, folder / "skim.arrow", folder / "skim.json")
 
     n = bare()
     reference = "uproot.iterate over the same branches, read and dropped"
@@ -159,7 +159,7 @@ class _Clock(Callback):
 
 def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[str]) -> Figure:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train = read_split(shards, contract.layout, "train")
+    train = read_split(shards, contract, "train")
     batches = Batches(train, contract.layout, config.training.batch_size, device, shuffle_seed=1)
     module = Training(Model(contract, config.model.name, config.model.options), contract, config.training, 10 * _STEPS)
     loop, resident = [], []
@@ -216,12 +216,12 @@ def _score_vs_bare(exported: _Exported, config: Config, files: dict[str, str], s
     made = session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
     for split in SPLITS:
-        of_split = Batches(read_split(shards[:1], layout, split), layout, 1024)
+        of_split = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
         batches += [{b: v.numpy() for b, v in batch.branches.items()} for batch in of_split]
     n = sum(len(next(iter(batch.values()))) for batch in batches)
 
     def bare() -> None:
-        for _ in uproot.iterate({path: tree}, list(layout.inputs), step_size=STEP):
+        for _ in uproot.iterate({path: tree}, list(layout.inputs), step_size=f"{STEP} B"):
             pass
         for batch in batches:
             made.run(None, batch)
@@ -240,7 +240,7 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     """One example at a time on one thread, over the real lengths: the model against eager PyTorch, and its network alone."""
     torch.set_num_threads(1)
     layout = exported.contract.layout
-    test = Batches(read_split(shards, layout, "test"), layout, 1)
+    test = Batches(read_split(shards, exported.contract, "test"), layout, 1)
     singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
     network, inputs_alone = _network_alone(exported, singles)

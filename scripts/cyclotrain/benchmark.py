@@ -46,7 +46,7 @@ def benchmark(
     The `variants`, in this environment's runtime, with what they gain.
     """
     torch.set_num_threads(1)
-    test = Batches(read_split(shards, contract.layout, "test"), contract.layout, max(BATCH_SIZES))
+    test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     spread = torch.linspace(0, test.n - 1, _EXAMPLES).long()  # over all samples, so over the real lengths
     singles = [test.gather(row[None]) for row in spread]
     mixed = torch.randperm(test.n, generator=torch.Generator().manual_seed(0))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cyclotrain.config import Config
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
-from cyclotrain.errors import InputError
+from cyclotrain.errors import FileError, InputError
 from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, require_branches
 
@@ -22,11 +22,21 @@ def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Map
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            path = files[name][0]
-            with open_tree(path, recipe.tree) as tree:
-                check_branches(recipe, depths(tree, path, recipe.branches()), path)
+            _check_first(recipe, files[name], config.skip_broken > 0)
     model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
     for name, of_name in config.score.items():
         for path in scored[name]:
             with open_tree(path, of_name.tree) as tree:
                 depths(tree, path, model_branches)
+
+
+def _check_first(recipe: Recipe, paths: Sequence[str], skip_broken: bool) -> None:
+    """Check the first file, or the first that can be read where others may be skipped."""
+    for path in paths:
+        try:
+            with open_tree(path, recipe.tree) as tree:
+                check_branches(recipe, depths(tree, path, recipe.branches()), path)
+            return
+        except FileError:
+            if not skip_broken or path == paths[-1]:
+                raise

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Expression, ExpressionError
-from cyclotrain.ntuples import AWKWARD
+from cyclotrain.lists import AWKWARD
 
 
 def evaluate(key: str, expression: Expression, values: Mapping[str, Any], where: str) -> Any:

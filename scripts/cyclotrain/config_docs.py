@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from cyclotrain.config import Config, inner_model, keys
-from cyclotrain.expressions import CONSTANTS, FUNCTIONS
+from cyclotrain.functions import CONSTANTS, FUNCTIONS
 
 SCHEMA, README, YAML = Path("workflow/schemas/config.schema.json"), Path("config/README.md"), Path("config/config.yaml")
 _WIDTH = 110
@@ -73,12 +73,15 @@ def _scalar(value: Any) -> str:
 def readme() -> str:
     """The reference of all keys and of the expression language, as Markdown."""
     rows = [f"| `{key}` | {_type(info)} | {_default(info)} | {info.description} |" for key, info in keys()]
-    functions = [f"| `{name}` | {function.arguments} | {function.meaning} |" for name, function in FUNCTIONS.items()]
+    functions = [
+        f"| `{name}` | {function.arguments} | {'ingest' if function.lists else 'graph, ingest'} | {function.meaning} |"
+        for name, function in FUNCTIONS.items()
+    ]
     return "\n".join(
         [
             "# Configuration",
             "",
-            "Made from `scripts/cyclotrain/config.py` by `make docs`; do not edit. `config.yaml` is the demo, `examples/` holds",
+            "Made from `scripts/cyclotrain/config/` by `make docs`; do not edit. `config.yaml` is the demo, `examples/` holds",
             "others to copy. Run yours with `make run CONFIG=my.yaml` or `snakemake --cores 8 --configfile my.yaml`; single keys",
             "change with `--config seed=2`. A config of yours replaces the demo's as a whole.",
             "",
@@ -96,8 +99,13 @@ def readme() -> str:
             "`define`, `weight`, `label` and `baseline` when the files are read, in the branch's own precision.",
             f"Constants: {', '.join(f'`{name}`' for name in CONSTANTS)}.",
             "",
-            "| function | arguments | meaning |",
-            "|---|---|---|",
+            "When files are read, lists can be cut, counted and indexed too: `num(Jet_pt[Jet_pt > 30]) >= 4`,",
+            "`Jet_pt[argmax(Jet_btag)]`, `Jet_pt[0]` for the first, and one collection by another's index,",
+            "`Jet_pt[Muon_jetIdx]`. An index that points nowhere, as a negative one always does, gives NaN; a comparison with",
+            "NaN does not hold.",
+            "",
+            "| function | arguments | where | meaning |",
+            "|---|---|---|---|",
             *functions,
             "",
         ]

@@ -39,9 +39,9 @@ class Link:
 class Set:
     """A set of features of the model, with the numbers that standardise them.
 
-    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`. `link`:
-    where an example is an object, how the constituents belong to it; None if the file has a list an object.
-    `mean` and `std` [n_features] are of the finite values of the training split.
+    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`. `sort_by`: the
+    largest first; None for the order of the file. `link`: where an example is an object, how the constituents belong to it; None
+    if the file has a list an object. `mean` and `std` [n_features] are of the finite values of the training split, or 0 and 1.
     """
 
     features: tuple[str, ...]
@@ -50,6 +50,8 @@ class Set:
     valid: str | None
     clip: float
     link: Link | None = None
+    sort_by: str | None = None
+    standardise: bool = True
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -59,8 +61,8 @@ class Set:
         return self.max_length is not None
 
     def expressions(self) -> list[Expression]:
-        """The features, and `valid` where there is one."""
-        return [Expression(text) for text in (*self.features, *([self.valid] if self.valid else []))]
+        """The features, and `valid` and `sort_by` where there are such."""
+        return [Expression(text) for text in (*self.features, self.valid, self.sort_by) if text]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Layout:
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
-    observers: tuple[str, ...]  # expressions of the baseline, evaluated at ingest
+    observers: tuple[str, ...]  # expressions evaluated at ingest: of the baseline and of `flatten`
     object: str | None = None
 
     @property
@@ -103,6 +105,25 @@ def _tuples(content: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Flattening:
+    """Factors on the training weight by histograms of one or two observers; outside the edges the factor is 0.
+
+    edges: rising, a tuple for each variable; factors [n_classes][n_bins], the bins of two variables row by row.
+    """
+
+    variables: tuple[str, ...]
+    edges: tuple[tuple[float, ...], ...]
+    to: str
+    factors: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Flattening":
+        """The flattening of `dataclasses.asdict`, after JSON."""
+        edges, factors = (tuple(map(tuple, content[key])) for key in ("edges", "factors"))
+        return cls(tuple(content["variables"]), edges, content["to"], factors)
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything that is downstream of `assemble` reads, and that travels inside the ONNX file."""
 
@@ -113,10 +134,18 @@ class Contract:
     layout: Layout
     ranges: dict[str, tuple[float, float] | None]  # of each branch's finite values in training, real constituents alone
     class_weights: tuple[float, ...]  # factor on the physics weight in training, by class
+    negative_weights: str  # in training: keep, absolute or drop
+    flattening: Flattening | None
+    baseline_features: tuple[str, ...]  # those of the observers that the boosted trees see
     split: dict[str, float]
     event_id: tuple[str, ...]
-    samples: dict[str, Any]  # selection, weight, label and number of events of each
+    samples: dict[str, Any]  # selection, weight, label, normalisation and number of events of each
     dataset_sha256: str  # of the skimmed content
+
+    @property
+    def normalisation(self) -> dict[str, float]:
+        """Factor on the weights in the shards, by sample: cross section * luminosity / sum of generator weights, or 1."""
+        return {name: sample["normalisation"] for name, sample in self.samples.items()}
 
     def write(self, path: str | Path) -> None:
         """Write as JSON."""
@@ -145,4 +174,5 @@ class Contract:
         fields = {name: content[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
         fields["ranges"] = _tuples(fields["ranges"])
+        fields["flattening"] = Flattening.from_dict(fields["flattening"]) if fields["flattening"] else None
         return cls(**_tuples(fields))

@@ -1,6 +1,6 @@
 """Shards as arrays: one split of them in memory, or batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cyclotrain.contract import Layout, Set
+from cyclotrain.contract import Contract, Layout, Set
 from cyclotrain.splits import SPLITS
 
 
@@ -31,33 +31,31 @@ class Examples:
         return len(self.label)
 
 
-def read_split(shards: Sequence[str | Path], layout: Layout, split: str) -> Examples:
+def read_split(shards: Sequence[str | Path], contract: Contract, split: str) -> Examples:
     """All examples of a split ("train", "validation" or "test"), in memory."""
-    return _concatenate([_select(batch, layout, split) for batch in _record_batches(shards)], layout)
+    return concatenate(list(iterate_split(shards, contract.layout, split, contract.normalisation)), contract.layout)
 
 
-def iterate_split(shards: Sequence[str | Path], layout: Layout, split: str) -> Iterator[Examples]:
-    """The examples of a split, a record batch at a time, in bounded memory."""
-    for batch in _record_batches(shards):
-        yield _select(batch, layout, split)
-
-
-def _record_batches(shards: Sequence[str | Path]) -> Iterator[pa.RecordBatch]:
+def iterate_split(
+    shards: Sequence[str | Path], layout: Layout, split: str, normalisation: Mapping[str, float]
+) -> Iterator[Examples]:
+    """The examples of a split, a record batch at a time, in bounded memory; `normalisation`: a factor on weights, by sample."""
     for shard in shards:
         with pa.memory_map(str(shard)) as file:
             reader = pa.ipc.open_file(file)
+            factor = np.float32(normalisation[reader.schema.metadata[b"sample"].decode()])
             for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
+                yield _select(reader.get_batch(index), layout, split, factor)
 
 
-def _select(batch: pa.RecordBatch, layout: Layout, split: str) -> Examples:
+def _select(batch: pa.RecordBatch, layout: Layout, split: str, factor: np.float32) -> Examples:
     rows = batch["split"].to_numpy() == SPLITS.index(split)
     return Examples(
         scalars=_matrix(batch["scalars"], len(layout.scalars))[rows],
         sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
         observers=_matrix(batch["observers"], len(layout.observers))[rows],
         label=batch["label"].to_numpy()[rows].astype(np.int64),
-        weight=batch["weight"].to_numpy()[rows],
+        weight=batch["weight"].to_numpy()[rows] * factor,
         event_hash=batch["event_hash"].to_numpy()[rows],
     )
 
@@ -86,7 +84,8 @@ def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
+def concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
+    """Examples one after another."""
     sets = {}
     for name in (name for name, features in layout.sets.items() if features.is_jagged):
         counts = np.concatenate([np.diff(part.sets[name][1]) for part in parts])

@@ -1,2 +1,6 @@
 class InputError(ValueError):
-    """An ntuple that cannot be used as the configuration asks; the message names file, tree, branch or config key."""
+    """An input cannot be used; the message says what, where, and what to do."""
+
+
+class FileError(InputError):
+    """A file cannot be read, or has another content than the sample needs: what a run may be allowed to skip."""

@@ -41,7 +41,7 @@ def evaluate(
     `rejection_losses`: of each of the `variants`, the largest fraction of the model's background rejection that it may lose.
     """
     made = session(exported, threads)
-    examples = {split: read_split(shards, contract.layout, split) for split in ("train", "test")}
+    examples = {split: read_split(shards, contract, split) for split in ("train", "test")}
     scores = {split: predict(made, Batches(of, contract.layout, _BATCH)) for split, of in examples.items()}
     test, trees = examples["test"], np.load(baseline)
     signal = contract.classes.index(contract.signal)

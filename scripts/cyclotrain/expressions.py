@@ -5,128 +5,25 @@
 
 A branch whose name is not a Python name stands in backticks: `` `jet1_b-tag` > 0 ``.
 Operators: `+ - * / **`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
+Where an entry has lists, and at ingest alone: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
 Both backends follow one set of rules, so that the sample and the model agree on what a text means:
 division is true division, booleans are 0 and 1 in arithmetic, NaN goes through `min`, `max` and `clip`.
 """
 
 import ast
 import difflib
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from cyclotrain.functions import CONSTANTS, FUNCTIONS, Backend
 
 
 class ExpressionError(ValueError):
     """An expression that the language does not have; the message shows the text and the position."""
 
-
-@dataclass(frozen=True)
-class Backend:
-    """The few operations that awkward (in `ntuples`) and torch (in `features`) spell differently; the rest is shared."""
-
-    where: Callable[[Any, Any, Any], Any]
-    number: Callable[[Any], Any]
-    elementary: Any  # the module that holds log, exp, sqrt, ...
-
-    def unary(self, name: str) -> Callable[[Any], Any]:
-        """The elementwise function `name`; plain numbers (constants of an expression) are computed by NumPy."""
-        on_array, on_number = getattr(self.elementary, name), getattr(np, name)
-        return lambda x: float(on_number(x)) if isinstance(x, float) else on_array(self.number(x))
-
-
-def _minimum(b: Backend, x: Any, y: Any) -> Any:
-    # Written with comparisons: ONNX Runtime's own Min and Max treat NaN differently from release to release.
-    if isinstance(x, float) and isinstance(y, float):
-        return min(x, y)
-    return b.where((x < y) | (x != x), *_arrays(b, x, y))
-
-
-def _maximum(b: Backend, x: Any, y: Any) -> Any:
-    if isinstance(x, float) and isinstance(y, float):
-        return max(x, y)
-    return b.where((x > y) | (x != x), *_arrays(b, x, y))
-
-
-def _arrays(b: Backend, x: Any, y: Any) -> tuple[Any, Any]:
-    """Both alternatives of a choice as numbers of one type."""
-    return b.number(x), b.number(y)
-
-
-def _delta_phi(b: Backend, phi1: Any, phi2: Any) -> Any:
-    """phi1 - phi2 in [-pi, pi); only exactly rounded operations, so that runtimes agree for any argument."""
-    difference = phi1 - phi2
-    return difference - 2 * math.pi * b.unary("floor")((difference + math.pi) / (2 * math.pi))
-
-
-def _delta_r(b: Backend, eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
-    delta_eta, delta_phi = eta1 - eta2, _delta_phi(b, phi1, phi2)
-    # not hypot: it has no ONNX function
-    return b.unary("sqrt")(delta_eta * delta_eta + delta_phi * delta_phi)
-
-
-def _log1p(b: Backend, x: Any) -> Any:
-    """log(1 + x) to full precision with log alone (Goldberg 1991, theorem 4): ONNX has no Log1p and would lose small x."""
-    u = 1 + x
-    is_one = u == 1
-    if isinstance(x, float):
-        return math.log1p(x) if x > -1 else math.nan
-    return b.where(is_one, x, b.unary("log")(u) * (x / b.where(is_one, 1.0 + 0 * x, u - 1)))
-
-
-def _atan2(b: Backend, y: Any, x: Any) -> Any:
-    """The angle of (x, y) by atan alone: ONNX has no Atan2, and what PyTorch exports for it loses NaN."""
-    if isinstance(x, float) and isinstance(y, float):
-        return math.atan2(y, x)
-    zero = 0 * y if isinstance(x, float) else 0 * x
-    x, y = x + zero, y + zero
-    angle = b.unary("arctan")(y / x)
-    left = angle + b.where(y < 0, zero - math.pi, zero + math.pi)
-    vertical = b.where(y > 0, zero + math.pi / 2, b.where(y < 0, zero - math.pi / 2, zero))
-    return b.where(x > 0, angle, b.where(x < 0, left, vertical)) + 0 * (x + y)
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the language: its number of arguments and what it does on a backend."""
-
-    arguments: int
-    apply: Callable[..., Any]
-    meaning: str
-
-
-def _elementary(name: str, meaning: str, also: str | None = None) -> Function:
-    return Function(1, lambda b, x: b.unary(also or name)(x), meaning)
-
-
-FUNCTIONS: Mapping[str, Function] = {
-    "abs": _elementary("abs", "absolute value"),
-    "sqrt": _elementary("sqrt", "square root"),
-    "exp": _elementary("exp", "exponential"),
-    "log": _elementary("log", "natural logarithm"),
-    "log10": Function(1, lambda b, x: b.unary("log")(x) * (1 / math.log(10)), "logarithm to base 10"),
-    "log1p": Function(1, _log1p, "log(1 + x), precise for small x"),
-    "sin": _elementary("sin", "sine"),
-    "cos": _elementary("cos", "cosine"),
-    "tan": _elementary("tan", "tangent"),
-    "atan2": Function(2, _atan2, "angle of the point given by y, x; NaN if one is infinite"),
-    "sinh": _elementary("sinh", "hyperbolic sine"),
-    "cosh": _elementary("cosh", "hyperbolic cosine"),
-    "tanh": _elementary("tanh", "hyperbolic tangent"),
-    "floor": _elementary("floor", "largest integer not above x"),
-    "isnan": Function(1, lambda b, x: x != x, "true where x is NaN"),
-    "min": Function(2, _minimum, "the smaller of two"),
-    "max": Function(2, _maximum, "the larger of two"),
-    "clip": Function(3, lambda b, x, low, high: _minimum(b, _maximum(b, x, low), high), "x limited to [low, high]"),
-    "where": Function(3, lambda b, c, x, y: b.where(c, *_arrays(b, x, y)), "x where the condition holds, else y"),
-    "delta_phi": Function(2, _delta_phi, "phi1 - phi2 in [-pi, pi)"),
-    "delta_r": Function(4, _delta_r, "sqrt(delta_eta^2 + delta_phi^2) of (eta1, phi1, eta2, phi2)"),
-}
-CONSTANTS = {"pi": math.pi}
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -179,6 +76,43 @@ class Expression:
         """The value for `values`, a mapping of branch name to awkward array or tensor (scalars [B, 1], sets [B, L])."""
         return self._evaluate(self._tree, values, backend)
 
+    def check_in_graph(self) -> None:
+        """Raise ExpressionError for what the exported graph does not have: functions over lists, and indices."""
+        for node in ast.walk(self._tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
+                    raise self._error(f"'{name}' is for selection, define, weight and label, not for features", node.col_offset)
+                case ast.Subscript():
+                    raise self._error("indices are for selection, define, weight and label, not for features", node.col_offset)
+
+    def depth(self, depths: Mapping[str, int]) -> int:
+        """How many lists within lists the value has, of branches with these depths: 0 for one number.
+
+        Raises ExpressionError for a function over the lists of what has none, and for an index into it.
+        """
+        return self._depth(self._tree, depths)
+
+    def _depth(self, node: ast.expr, depths: Mapping[str, int]) -> int:
+        match node:
+            case ast.Name(id=name):
+                return 0 if name in CONSTANTS else depths[name]
+            case ast.Call(func=ast.Name(id=name), args=[of, *_]) if FUNCTIONS[name].lists:
+                if not (depth := self._depth(of, depths)):
+                    raise self._error(f"'{name}' is over a list, and this is one number", of.col_offset)
+                return depth - (FUNCTIONS[name].lists == "a number")
+            case ast.Subscript(value=of, slice=index):
+                depth, of_index = self._depth(of, depths), self._depth(index, depths)
+                if depth != 1 or of_index > 1:
+                    there = ("one number", "a list", "a list of lists")[depth if depth != 1 else of_index]
+                    at = of if depth != 1 else index
+                    raise self._error(
+                        f"an index is for a list of numbers, and by a number or a list; this is {there}", at.col_offset
+                    )
+                return of_index
+        name_of_function = node.func if isinstance(node, ast.Call) else None
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not name_of_function]
+        return max((self._depth(part, depths) for part in parts), default=0)
+
     def _error(self, message: str, column: int) -> ExpressionError:
         text = self.text.strip()
         return ExpressionError(f"{message}, at position {column + 1} of\n    {text}\n    {' ' * column}^")
@@ -188,8 +122,6 @@ class Expression:
             case ast.Constant(value=bool() | int() | float()):
                 return
             case ast.Name(id=name):
-                if name in FUNCTIONS:
-                    raise self._error(f"function '{name}' is used without its arguments", node.col_offset)
                 if name not in CONSTANTS:
                     names[name] = None
                 return
@@ -207,6 +139,8 @@ class Expression:
                 parts = [left, *comparators]
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
                 parts = self._check_call(node, name, arguments)
+            case ast.Subscript(value=of, slice=ast.expr() as index) if not isinstance(index, (ast.Slice, ast.Tuple)):
+                parts = [of, index]
             case ast.BoolOp():
                 raise self._error("write '&' and '|' with brackets instead of 'and' and 'or'", node.col_offset)
             case ast.UnaryOp(op=ast.Not()):
@@ -224,6 +158,8 @@ class Expression:
         expected = FUNCTIONS[name].arguments
         if len(arguments) != expected:
             raise self._error(f"'{name}' takes {expected} arguments, not {len(arguments)}", node.col_offset)
+        if name == "leading" and not (isinstance(n := arguments[1], ast.Constant) and type(n.value) is int and n.value > 0):
+            raise self._error("'leading' takes a whole number as its second argument", arguments[1].col_offset)
         return arguments
 
     def _evaluate(self, node: ast.expr, values: Mapping[str, Any], backend: Backend) -> Any:
@@ -251,6 +187,8 @@ class Expression:
                 for further in results[1:]:
                     result = result & further
                 return result
+            case ast.Subscript(value=of, slice=index):
+                return backend.lists["[]"](value(of), value(index))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return FUNCTIONS[name].apply(backend, *map(value, arguments))
         raise AssertionError(f"{ast.dump(node)} passed the check")
@@ -278,7 +216,7 @@ def _is_number(node: ast.expr) -> bool:
         case ast.UnaryOp(op=op):
             return not isinstance(op, ast.Invert)
         case ast.Call(func=ast.Name(id=name)):
-            return name not in ("isnan", "where")
+            return name in FUNCTIONS and not FUNCTIONS[name].is_condition
         case _:
             return False
 
@@ -288,7 +226,7 @@ def _describe(node: ast.expr) -> str:
         case ast.Attribute():
             return "an attribute ('.')"
         case ast.Subscript():
-            return "an index ('[...]')"
+            return "a slice ('[a:b]')"
         case ast.Constant(value=value):
             return f"the constant {value!r}"
         case ast.Call(keywords=[_, *_]):

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain.contract import Layout, Set
-from cyclotrain.expressions import Backend, Expression
+from cyclotrain.expressions import Expression
+from cyclotrain.functions import LARGEST, Backend
 
 
 def _number(x: float | Tensor) -> float | Tensor:
@@ -16,16 +17,20 @@ def _number(x: float | Tensor) -> float | Tensor:
     return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
 
 
-# A feature beyond is no number: it becomes the mean, as NaN does. It is the limit of CMSSW's btagbtvdeep::catch_infs, so that
-# both ways to CMSSW agree.
-LARGEST = 1e32
-
 TORCH = Backend(where=torch.where, number=_number, elementary=torch)
 
 
 def is_number(x: Tensor) -> Tensor:
     """False for NaN and beyond LARGEST; in ONNX two operations, and isfinite is five."""
     return x.abs() <= LARGEST
+
+
+def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
+    """What constituents are sorted by, the largest first: `sort_by`; padding and what is no number come last."""
+    assert features.sort_by and features.valid
+    key = Expression(features.sort_by)(branches, TORCH)
+    is_real = Expression(features.valid)(branches, TORCH)
+    return torch.where(is_real & is_number(key), key, -torch.inf)
 
 
 class FeatureLayer(nn.Module):
@@ -59,9 +64,9 @@ class _SetLayer(nn.Module):
 
     def __init__(self, features: Set) -> None:
         super().__init__()
-        expressions = features.expressions()
-        self._valid = expressions.pop() if features.valid else None
-        self._features = expressions
+        self._features = list(map(Expression, features.features))
+        self._valid = Expression(features.valid) if features.valid else None
+        self._of = features
         self._jagged = frozenset(features.branches)
         self._max_length = features.max_length
         self._clip = features.clip
@@ -90,8 +95,12 @@ class _SetLayer(nn.Module):
         if mask is None:
             return x, None
         # the same as torch.stack and a cut of each branch, in two operations in place of one for each column and branch
-        x = x.view(n, len(columns), length)[:, :, : self._max_length].transpose(1, 2)
-        return x, mask[:, : self._max_length]
+        x = x.view(n, len(columns), length)
+        if self._of.sort_by:
+            # not `stable`, for which there is no ONNX function; on the CPU it is
+            order = torch.sort(sort_key(self._of, branches).expand(n, length), dim=1, descending=True).indices
+            x, mask = x.gather(2, order.unsqueeze(1).expand_as(x)), mask.gather(1, order)
+        return x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
 
     def _has_full_shape(self, expression: Expression) -> bool:
         """Whether an expression has a branch with a value for each constituent, or for each example of a flat set."""
@@ -132,6 +141,8 @@ class Moments:
         """
         if (never := torch.nonzero(self.count == 0).flatten()).numel():
             raise ValueError(f"the feature '{features.features[int(never[0])]}' is NaN or infinite for every training example")
+        if not features.standardise:
+            return dataclasses.replace(features, mean=(0.0,) * len(self.count), std=(1.0,) * len(self.count))
         std = torch.sqrt(self.squares / self.count)
         constant = std <= 1e-7 * self.mean.abs()
         std = torch.where(constant, 1.0, std)

@@ -1,9 +1,13 @@
 """Reading ROOT ntuples: trees and their branches, with errors that say what is wrong and where."""
 
 import difflib
+import logging
+import os
+import re
+import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +15,118 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from cyclotrain.errors import InputError
-from cyclotrain.expressions import Backend
+from cyclotrain.errors import FileError
 from cyclotrain.recipe import require_branches
+from cyclotrain.sources import is_remote
+
+# XRootD's client would wait for half an hour; what the user has set holds.
+for _name, _seconds in {"XRD_CONNECTIONWINDOW": 15, "XRD_CONNECTIONRETRY": 2, "XRD_REQUESTTIMEOUT": 120}.items():
+    os.environ.setdefault(_name, str(_seconds))
+
+_TRIES = 4
+# In words, as XRootD's client has no types for it, and uproot may raise a TypeError that names aiohttp's.
+_NETWORK = re.compile(
+    r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error", re.IGNORECASE
+)
+_log = logging.getLogger(__name__)
+
+
+class NetworkError(Exception):
+    """The network failed, not the file: another try may help."""
+
 
 _DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
 
 RNTUPLE = "ROOT::RNTuple"
 
-AWKWARD = Backend(
-    where=ak.where,
-    # booleans and integers as float64, so that no arithmetic overflows in an 8-bit branch
-    number=lambda x: x if isinstance(x, float) else ak.values_astype(x, np.float64),
-    elementary=np,
-)
-
 
 @contextmanager
 def open_tree(path: str, tree: str) -> Iterator[Any]:
-    """The TTree or RNTuple `tree` of the file `path`; raises InputError if either is not there or not readable."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file (looked from {Path.cwd()})")
-    with _reading(path):
-        file = uproot.open(path)
-    with file:
-        size = Path(path).stat().st_size
+    """The TTree or RNTuple `tree` of the file or URL `path`; raises FileError if either is not there or not readable."""
+    with _opened(path) as file:
+        size = file.file.source.num_bytes
         if size < file.file.fEND:
-            raise InputError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
-        names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
-        if tree not in names:
-            near = difflib.get_close_matches(tree, names, n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise InputError(f"{path}: no tree '{tree}'; {hint}trees of this file: {', '.join(names) or 'none'}")
-        with _reading(path):
-            found = file[tree]
-        yield found
+            raise FileError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
+        yield _tree(file, path, tree)
 
 
-def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: str) -> Iterator[tuple[ak.Array, str]]:
-    """The branches of a tree, `step_size` of uncompressed bytes at a time, each with words for where it stands."""
-    with ThreadPoolExecutor(_DECOMPRESSING) as executor:
-        batches = tree.iterate(branches, step_size=step_size, report=True, decompression_executor=executor)
-        while True:
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    if not is_remote(path) and not Path(path).is_file():
+        raise FileError(f"{path}: no such file (looked from {Path.cwd()})")
+    for tried in range(_TRIES):
+        try:
             with _reading(path):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            columns, report = batch
-            start, stop = (report.start, report.stop) if is_rntuple(tree) else (report.tree_entry_start, report.tree_entry_stop)
-            yield columns, f"{path}: entries {start} to {stop - 1}"
+                file = uproot.open(path)
+            break
+        except NetworkError as error:
+            _wait(path, tried, error)
+    with file:
+        yield file
+
+
+def _tree(file: Any, path: str, tree: str) -> Any:
+    names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
+    if tree not in names:
+        near = difflib.get_close_matches(tree, names, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise FileError(f"{path}: no tree '{tree}'; {hint}trees of this file: {', '.join(names) or 'none'}")
+    with _reading(path):
+        return file[tree]
+
+
+def identity(tree: Any, path: str) -> dict[str, Any]:
+    """What tells a file from another without reading it: its size, and the UUID that ROOT gave it when it was made."""
+    return {"path": path, "bytes": int(tree.file.source.num_bytes), "uuid": str(tree.file.uuid)}
+
+
+def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[ak.Array, str]]:
+    """The branches of a tree, about `step_size` uncompressed bytes at a time, each with words for where it stands.
+
+    Where the network fails, the file is opened again and read on from the last batch; raises FileError after some tries, and
+    for an end before the last entry.
+    """
+    done, tried, step = 0, 0, _entries(tree, branches, step_size)
+    with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
+        here = tree
+        while done < tree.num_entries:
+            try:
+                batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
+                while True:
+                    with _reading(path):
+                        columns = next(batches, None)
+                    if columns is None:
+                        break
+                    first = done
+                    done, tried = done + len(columns), 0
+                    yield columns, f"{path}: entries {first} to {done - 1}"
+            except NetworkError as error:
+                _wait(path, tried, error)
+                tried += 1
+                here = _tree(stack.enter_context(_opened(path)), path, tree.name)
+                continue
+            if done != tree.num_entries:
+                raise FileError(f"{path}: the tree says that it has {tree.num_entries} entries, and only {done} can be read")
+
+
+def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int | str:
+    """The number of entries that hold `step_size` bytes, by the sizes that the tree itself gives.
+
+    uproot would read the header of every basket for it, each a round trip where the file is remote.
+    """
+    if is_rntuple(tree):
+        return f"{step_size} B"
+    total = sum(int(tree[branch].uncompressed_bytes) for branch in branches)
+    return max(1, int(tree.num_entries * step_size / max(total, 1)))
+
+
+def _wait(path: str, tried: int, error: NetworkError) -> None:
+    """Before the next try; raises FileError when there is none."""
+    if tried + 1 >= _TRIES:
+        raise FileError(f"{path}: the network failed {_TRIES} times; the last time: {error}") from error
+    seconds = 4**tried
+    _log.warning("%s: %s; try %d of %d in %d s", path, error, tried + 2, _TRIES, seconds)
+    time.sleep(seconds)
 
 
 def is_rntuple(tree: Any) -> bool:
@@ -69,7 +136,7 @@ def is_rntuple(tree: Any) -> bool:
 
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Turn what uproot raises on damaged bytes into an InputError that names the file."""
+    """Turn what uproot raises into a NetworkError, or for damaged bytes into a FileError that names the file."""
     try:
         yield
     except MemoryError:
@@ -77,17 +144,31 @@ def _reading(path: str) -> Iterator[None]:
     except Exception as error:  # uproot raises many types on damaged bytes, struct.error and zlib's own among them
         text = str(error).strip().splitlines()
         reason = text[0] if text else type(error).__name__
+        if is_remote(path):
+            if _is_of_network(error):
+                raise NetworkError(f"{type(error).__name__}: {reason}") from error
+            if isinstance(error, ModuleNotFoundError):
+                raise FileError(f"{path}: {reason}") from error
+            raise FileError(f"{path}: cannot be read: {type(error).__name__}: {reason}") from error
         size = Path(path).stat().st_size
-        raise InputError(
+        raise FileError(
             f"{path}: cannot be read as a ROOT file; it may be truncated or damaged ({size} bytes; {type(error).__name__}: "
             f"{reason}). Copy it again, or take it out of the sample."
         ) from error
 
 
+def _is_of_network(error: BaseException) -> bool:
+    """Whether another try may help; what the server itself answers, such as that there is no such file, is no such error."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    chain = [error, *(cause for cause in (error.__cause__, error.__context__) if cause)]
+    return any(isinstance(e, ConnectionError | TimeoutError) or bool(_NETWORK.search(str(e))) for e in chain)
+
+
 def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
     """For each branch, what it holds an entry: one number (0), a list of numbers (1), or a list of lists (2).
 
-    Raises InputError for a branch that is missing (with the nearest names) or holds anything else.
+    Raises FileError for a branch that is missing (with the nearest names) or holds anything else.
     """
     require_branches(branches, tree.keys(), f"{path}: tree '{tree.name}'")
     return {branch: _depth(tree, path, branch) for branch in branches}
@@ -103,7 +184,7 @@ def _depth(tree: Any, path: str, branch: str) -> int:
         form, depth = form.content, depth + 1
     is_number = isinstance(form, ak.forms.NumpyForm) and not form.inner_shape and np.dtype(form.primitive).kind in "biuf"
     if not is_number or depth > 2:
-        raise InputError(
+        raise FileError(
             f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
             "a number, a list of numbers, or a list of such lists an entry is needed"
         )

@@ -1,9 +1,9 @@
 """One example an object: the branches of events as each object of one collection sees them.
 
-Branches of the collection, such as `Jet_pt` of `Jet`, become one number an example, branches with one number an event are
-repeated for each of its objects, and constituents become those of the object, found by one of four layouts: a list an
-object in the file; the number of each object's constituents, which follow one another; an index table, as in NanoAOD; or
-the object's index held by each constituent.
+Branches of the collection, such as `Jet_pt` of `Jet`, become one number an example, those of events and of other
+collections are repeated for each of an event's objects, and constituents become those of the object, found by one of four
+layouts: a list an object in the file; the number of each object's constituents, which follow one another; an index table, as
+in NanoAOD; or the object's index held by each constituent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,15 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     assert collection is not None
     counts = _counts(values, collection, where)
     found: dict[str, Any] = {}
+    linked = {b for s in layout.sets.values() if s.link for b in (*s.branches, *s.link.branches)}
+    event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
         if array.ndim == 1:
-            found[branch] = ak.Array(np.repeat(ak.to_numpy(array), counts))
-        elif is_of(branch, collection) and array.ndim == 2:
+            found[branch] = ak.Array(ak.to_numpy(array)[event])
+        elif is_of(branch, collection) or array.ndim == 3:
             found[branch] = ak.flatten(array, axis=1)
+        elif branch not in linked:  # of another collection, for expressions of ingest
+            found[branch] = array[event]
     for of_set in layout.sets.values():
         if of_set.link:
             found |= _linked(values, of_set.branches, of_set.link, counts, where)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain.contract import Layout, mask_group
-from cyclotrain.features import LARGEST, FeatureLayer
+from cyclotrain.features import FeatureLayer
+from cyclotrain.functions import LARGEST
 from cyclotrain.models import Model
 
 

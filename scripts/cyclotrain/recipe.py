@@ -7,8 +7,10 @@ from typing import Any
 
 from cyclotrain.config import Config
 from cyclotrain.contract import Layout, Link, Set, is_of
-from cyclotrain.errors import InputError
-from cyclotrain.expressions import Expression
+from cyclotrain.errors import FileError, InputError
+from cyclotrain.expressions import Expression, ExpressionError
+from cyclotrain.functions import FUNCTIONS
+from cyclotrain.splits import SPLITS
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Recipe:
     weight: str | None
     event_id: list[str]
     seed: int
-    split: dict[str, float]
+    split: dict[str, float] | str  # shares, the split of all events, or an expression for the split's index
+    sum_of_weights: dict[str, Any] | None
     inputs: dict[str, dict[str, Any]]
     observers: list[str]
 
@@ -46,9 +49,10 @@ class Recipe:
             weight=of_sample.weight or config.weight,
             event_id=config.event_id,
             seed=config.seed,
-            split=config.split.model_dump(),
+            split=of_sample.split or config.split.model_dump(),
+            sum_of_weights=of_sample.sum_of_weights.model_dump() if of_sample.sum_of_weights else None,
             inputs={name: inputs.model_dump() for name, inputs in config.inputs.items()},
-            observers=list(config.baseline_features),
+            observers=list(config.observers),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,12 +66,14 @@ class Recipe:
             texts["weight"] = self.weight
         if self.label not in self.classes:
             texts["label"] = self.label
-        texts |= {f"baseline feature '{text}'": text for text in self.observers}
+        if isinstance(self.split, str) and self.split not in SPLITS:
+            texts["split"] = self.split
+        texts |= {f"observer '{text}'": text for text in self.observers}
         return {key: Expression(text) for key, text in texts.items()}
 
     def model_branches(self) -> list[str]:
         """The branches that the graph takes, in the order of the config."""
-        texts = [text for inputs in self.inputs.values() for text in (*inputs["features"], inputs["valid"]) if text]
+        texts = [t for inputs in self.inputs.values() for t in (*inputs["features"], inputs["valid"], inputs["sort_by"]) if t]
         return list(dict.fromkeys(branch for text in texts for branch in Expression(text).branches))
 
     def branches(self) -> list[str]:
@@ -80,16 +86,19 @@ class Recipe:
 
 
 def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
-    """Sort the branches of the model into scalars and sets; raises InputError where config and file do not fit.
+    """Sort the branches of the model into scalars and sets; raises FileError where config and file do not fit.
 
     `depths`: of ntuples.depths, lists within lists of each branch.
     """
-    is_jagged = _is_jagged(recipe, depths, path)
+    is_jagged = {branch: depth > 0 for branch, depth in example_depths(recipe.object, depths, path).items()}
     owner: dict[str, str] = {}
     sets = {}
     for name, inputs in recipe.inputs.items():
         link = Link(**inputs["link"]) if inputs["link"] else None
-        features = Set(tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link)
+        features = Set(
+            tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link, inputs["sort_by"],
+            inputs["standardise"],
+        )  # fmt: skip
         names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
         if defined := [b for b in names if b in recipe.define]:
             raise InputError(
@@ -97,9 +106,9 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
             )
         jagged = tuple(b for b in names if is_jagged[b])
         if features.is_jagged and not jagged:
-            raise InputError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
+            raise FileError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
         if not features.is_jagged and jagged:
-            raise InputError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
+            raise FileError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
         for branch in jagged:
             if branch in owner:
                 raise InputError(
@@ -113,45 +122,72 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
     return Layout(scalars, sets, tuple(recipe.observers), recipe.object)
 
 
-def _is_jagged(recipe: Recipe, depths: Mapping[str, int], path: str) -> dict[str, bool]:
-    """For each branch, whether an example has a list of it."""
-    if recipe.object is None:
+def example_depths(collection: str | None, depths: Mapping[str, int], path: str) -> dict[str, int]:
+    """What each branch holds an example, as `depths` has it an entry; raises FileError where that cannot be."""
+    if collection is None:
         if nested := [branch for branch, depth in depths.items() if depth > 1]:
-            raise InputError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
-        return {branch: depth > 0 for branch, depth in depths.items()}
-    if not any(is_of(branch, recipe.object) and depth > 0 for branch, depth in depths.items()):
-        raise InputError(
-            f"{path}: object is '{recipe.object}', and no branch '{recipe.object}_...' with a list an event is used; use one"
+            raise FileError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
+        return dict(depths)
+    if not any(is_of(branch, collection) and depth > 0 for branch, depth in depths.items()):
+        raise FileError(
+            f"{path}: object is '{collection}', and no branch '{collection}_...' with a list an event is used; use one"
         )
-    return {branch: depth > 1 or (depth == 1 and not is_of(branch, recipe.object)) for branch, depth in depths.items()}
+    return {branch: depth - 1 if depth > 1 or is_of(branch, collection) else depth for branch, depth in depths.items()}
+
+
+def check_numbers(
+    expressions: Mapping[str, Expression], definitions: Mapping[str, str], depths: Mapping[str, int], where: str, unit: str
+) -> None:
+    """Raise InputError for an expression that is not one number for each `unit`; `depths`: of `example_depths`.
+
+    Definitions may be lists: `num(good_jets)`.
+    """
+    known = dict(depths)
+
+    def depth(key: str, expression: Expression) -> int:
+        try:
+            return expression.depth(known)
+        except ExpressionError as error:
+            raise InputError(f"{where}: {key}: {error}") from None
+
+    for name, text in definitions.items():
+        known[name] = depth(f"define.{name}", Expression(text))
+    for key, expression in expressions.items():
+        if depth(key, expression):
+            jagged = next(branch for branch in expression.branches if known[branch])
+            raise InputError(
+                f"{where}: {key} '{expression.text}' is a list, as '{jagged}' is jagged; one number for each {unit} is needed: "
+                f"sum(...), any(...), {jagged}[0]"
+            )
 
 
 def _check_link(collection: str, name: str, link: Link | None, branch: str, depths: Mapping[str, int], path: str) -> None:
     if link is None and depths[branch] == 1:
-        raise InputError(
+        raise FileError(
             f"{path}: '{branch}' has a list an event; say in inputs.{name}.link how its elements belong to a {collection}"
         )
     if link is not None:
         if depths[branch] > 1:
-            raise InputError(f"{path}: '{branch}' has a list an object already; leave inputs.{name}.link out")
+            raise FileError(f"{path}: '{branch}' has a list an object already; leave inputs.{name}.link out")
         for of_link in link.branches:
             if depths[of_link] != 1:
-                raise InputError(f"{path}: inputs.{name}.link: '{of_link}' has no list an event")
+                raise FileError(f"{path}: inputs.{name}.link: '{of_link}' has no list an event")
 
 
 def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
-    """The layout, with the branches of every expression of ingest known to be flat."""
-    found, is_jagged = layout(recipe, depths, path), _is_jagged(recipe, depths, path)
-    ingest = [*recipe.ingest().items(), *((f"define.{name}", Expression(text)) for name, text in recipe.define.items())]
-    for key, expression in [*ingest, ("event_id", None)]:
-        for branch in expression.branches if expression else recipe.event_id:
-            if is_jagged.get(branch, False):
-                one = f"one number a {recipe.object}" if recipe.object else "one number an event"
-                raise InputError(f"{path}: {key} of sample '{recipe.sample}' uses '{branch}', which is jagged; {one} is needed")
+    """The layout, with the expressions of ingest known to give one number an example."""
+    found, of_example = layout(recipe, depths, path), example_depths(recipe.object, depths, path)
+    where = f"{path}: sample '{recipe.sample}'"
+    check_numbers(recipe.ingest(), recipe.define, of_example, where, recipe.object or "event")
     for branch in recipe.event_id:
-        if depths.get(branch, 0):
-            raise InputError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
+        if depths[branch]:
+            raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
     return found
+
+
+def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], where: str) -> None:
+    """Raise InputError for a sum of weights that is not one number an entry."""
+    check_numbers({"sum_of_weights.sum": expression}, {}, depths, where, "entry")
 
 
 @dataclass(frozen=True)
@@ -164,6 +200,12 @@ class DatasetRecipe:
     classes: list[str]
     signal: str
     balance: str
+    negative_weights: str
+    flatten: dict[str, Any] | None
+    cross_sections: dict[str, float]
+    luminosity: float
+    skip_broken: float
+    baseline_features: list[str]
     split: dict[str, float]
     event_id: list[str]
 
@@ -171,9 +213,21 @@ class DatasetRecipe:
     def of(cls, config: Config) -> "DatasetRecipe":
         """Taken from the whole configuration."""
         return cls(
-            config.run, config.seed, list(config.samples), config.classes, config.signal, config.balance,
-            config.split.model_dump(), config.event_id,
-        )  # fmt: skip
+            run=config.run,
+            seed=config.seed,
+            samples=list(config.samples),
+            classes=config.classes,
+            signal=config.signal,
+            balance=config.balance,
+            negative_weights=config.negative_weights,
+            flatten=config.flatten.model_dump() if config.flatten else None,
+            cross_sections={name: of.cross_section for name, of in config.samples.items() if of.cross_section},
+            luminosity=config.luminosity,
+            skip_broken=config.skip_broken,
+            baseline_features=list(config.baseline_features),
+            split=config.split.model_dump(),
+            event_id=config.event_id,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a rule's `params`."""
@@ -181,10 +235,11 @@ class DatasetRecipe:
 
 
 def require_branches(names: Collection[str], known: Collection[str], where: str) -> None:
-    """Raise InputError, with the nearest names, for a branch that is not among the `known` ones of `where`."""
+    """Raise FileError, with the nearest names, for a branch that is not among the `known` ones of `where`."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
             hint = f"nearest names: {', '.join(near)}" if near else f"it has {listed or 'none'}"
-            raise InputError(f"{where} has no branch '{name}'; {hint}")
+            hint = f"'{name}' is a function, write its arguments" if name in FUNCTIONS else hint
+            raise FileError(f"{where} has no branch '{name}'; {hint}")

@@ -42,7 +42,9 @@ def write_message(stream: BinaryIO, content: dict[str, Any], arrays: dict[str, A
     stream.flush()
 
 
-def make_session(model: str, provider: str, optimisation: str, threads: int, keeps_memory: bool = True) -> ort.InferenceSession:
+def make_session(
+    model: str, provider: str, optimisation: str, threads: int, *, keeps_memory: bool = True
+) -> ort.InferenceSession:
     """A session with one provider, which keeps the memory of a batch for the next or gives it back.
 
     Raises RuntimeError if ONNX Runtime fell back to another provider, which it does in silence.
@@ -82,7 +84,8 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
     try:
         # the one as deployed as it is there; with all that are beside it a gate would hold 8 GB
         sessions = [
-            make_session(request["model"], *c, keeps_memory=c[1:] == ["enable_all", 1]) for c in request["configurations"]
+            make_session(request["model"], provider, *how, keeps_memory=how == ["enable_all", 1])
+            for provider, *how in request["configurations"]
         ]
     except Exception as error:  # whatever ONNX Runtime raises is for the other side to report
         write_message(stdout, {"error": str(error)}, {})

@@ -20,14 +20,16 @@ from cyclotrain.contract import Contract, Layout, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.expressions import Expression
-from cyclotrain.ntuples import depths, is_rntuple, open_tree, read_batches
+from cyclotrain.ntuples import depths, identity, is_rntuple, open_tree, read_batches
 from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, file_sha256
+from cyclotrain.recipe import check_numbers, example_depths
 from cyclotrain.runtime import session
+from cyclotrain.sources import is_remote
 
 NOT_SELECTED = -1.0  # in place of each probability, for entries that fail the selection
 DESCRIPTION = "cyclotrain"  # the key in the file under which the JSON stands that tells what made it
-_STEP = "50 MB"  # of uncompressed branches
+_STEP = 50_000_000  # bytes of uncompressed branches
 _BATCH = 1024  # examples in one call of ONNX Runtime
 _log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
     start = time.perf_counter()
     with open_tree(ntuple.path, ntuple.tree) as tree, atomic(friend) as temporary, uproot.recreate(temporary) as file:
         check_ntuple(contract.layout, ntuple, depths(tree, ntuple.path, needed(contract.layout, ntuple)))
-        n, written, kept = tree.num_entries, 0, 0
+        n, kept = tree.num_entries, 0
         make = file.mkrntuple if is_rntuple(tree) else file.mktree
         type_ = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
         output = make(ntuple.tree, dict.fromkeys(branches, type_))
@@ -91,10 +93,14 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
                 columns = [ak.unflatten(np.ascontiguousarray(column), scored.counts) for column in columns]
             output.extend(dict(zip(branches, columns, strict=True)))
             kept += int(scored.is_selected.sum())
-            written += scored.n_entries
         file[DESCRIPTION] = json.dumps(
             {
-                "ntuple": {"path": ntuple.path, "sha256": file_sha256(ntuple.path), "tree": ntuple.tree, "entries": n},
+                "ntuple": {
+                    **identity(tree, ntuple.path),
+                    "sha256": None if is_remote(ntuple.path) else file_sha256(ntuple.path),
+                    "tree": ntuple.tree,
+                    "entries": n,
+                },
                 "selection": list(ntuple.selection),
                 "selected": kept,
                 "not_selected": NOT_SELECTED,
@@ -103,8 +109,6 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
                 "contract": contract.to_dict(),
             }
         )
-        if written != n:
-            raise InputError(f"{ntuple.path}: read {written} of {n} entries; the file may have changed meanwhile")
     seconds = time.perf_counter() - start
     _log.info("%s: %d entries, %d selected and scored in %.1f s (%.0f entries/s)", ntuple.path, n, kept, seconds, n / seconds)
 
@@ -130,11 +134,9 @@ def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> No
             raise InputError(
                 f"{ntuple.path}: branch '{branch}' has {kinds[found[branch]]} an entry, and the model takes {kinds[expected]}"
             )
-    for branch in ntuple.cut_branches():
-        is_of_object = layout.object is not None and is_of(branch, layout.object)
-        if found[branch] > is_of_object:
-            one = f"one number a {layout.object}" if layout.object else "one number an entry"
-            raise InputError(f"{ntuple.path}: the selection uses '{branch}', which is jagged; {one} is needed")
+    cuts = {f"selection {i + 1}": Expression(cut) for i, cut in enumerate(ntuple.selection)}
+    of_example = example_depths(layout.object, found, ntuple.path)
+    check_numbers(cuts, ntuple.define if cuts else {}, of_example, ntuple.path, layout.object or "entry")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,6 @@ class _Scored:
     probabilities: npt.NDArray[np.float32]
     is_selected: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64] | None
-    n_entries: int
 
 
 def _scored(layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSession, n_classes: int) -> Iterator[_Scored]:
@@ -158,7 +159,7 @@ def _scored(layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSessio
         keep = selected(ntuple.selection, values, n, where)
         probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
         probabilities[keep] = _probabilities(layout, values, keep, made, n_classes, where)
-        yield _Scored(probabilities, keep, counts, len(columns))
+        yield _Scored(probabilities, keep, counts)
 
 
 def _probabilities(

@@ -6,11 +6,12 @@ constituents (all of them, no padding; a float32 branch goes from uproot to disk
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import awkward as ak
@@ -20,64 +21,138 @@ import pyarrow as pa
 
 from cyclotrain.columns import column, constituents, define, evaluate, selected
 from cyclotrain.contract import Layout, Set
-from cyclotrain.errors import InputError
+from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
-from cyclotrain.ntuples import depths, open_tree, read_batches
+from cyclotrain.functions import LARGEST
+from cyclotrain.lists import AWKWARD
+from cyclotrain.ntuples import depths, identity, open_tree, read_batches
 from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
-from cyclotrain.recipe import Recipe, check_branches
+from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights
+from cyclotrain.sources import is_remote
 from cyclotrain.splits import SPLITS, event_hash, split_index
 
-STEP = "50 MB"  # of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
+_log = logging.getLogger(__name__)
+STEP = 50_000_000  # bytes of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
 
 
-def skim(recipe: Recipe, paths: Sequence[str], shard: str | Path, receipt: str | Path) -> None:
+def skim(recipe: Recipe, paths: Sequence[str], skip_broken: bool, shard: str | Path, receipt: str | Path) -> None:
     """Skim the files of `paths` into one shard and its receipt, both whole or not there.
 
-    Raises InputError for files that cannot be used, for NaN in labels or weights, and for labels outside the classes.
+    Raises FileError for files that cannot be read or have other branches; with `skip_broken`, these stand in the receipt with
+    the reason, and nothing of them is in the shard. Raises InputError for NaN in weights, and for labels outside the classes.
     """
-    files: list[dict[str, Any]] = []
-    totals = _Totals(recipe.classes)
-    found: Layout | None = None
-    # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
-    with atomic(shard) as temporary, ExitStack() as opened, ThreadPoolExecutor(1) as helper:
-        origin = helper.submit(lambda: {"commit": commit(), "software": software()})
-        writer = None
-        written: Future[None] | None = None
-        for path in paths:
-            with open_tree(path, recipe.tree) as tree:
-                checksum = helper.submit(file_sha256, path)
-                of_file = check_branches(recipe, depths(tree, path, recipe.branches()), path)
-                if found is not None and of_file != found:
-                    raise InputError(f"{path}: other branches are jagged than in {paths[0]}")
-                found = of_file
-                writer = writer or opened.enter_context(pa.ipc.new_file(str(temporary), _schema(found)))
-                before = totals.kept
-                for batch in _batches(recipe, found, tree, path):
-                    totals.add(batch)
-                    if written:
-                        written.result()
-                    written = helper.submit(writer.write_batch, _to_arrow(batch, found))
-                kept, events = totals.kept - before, tree.num_entries
-                files.append({"path": path, "sha256": checksum.result(), "events": events, "kept": kept})
-        if written:
-            written.result()
-    assert found is not None
+    skipped: dict[str, str] = {}
+    while True:
+        try:
+            content = _skim(recipe, [path for path in paths if path not in skipped], shard)
+            break
+        except _BrokenFileError as broken:
+            if not skip_broken:
+                raise broken.error from None
+            skipped[broken.path] = str(broken.error)
+            _log.warning("skipped, and begun again without it: %s", broken.error)
     write_json(
         receipt,
         {
             "sample": recipe.sample,
-            "files": files,
-            "events_read": sum(file["events"] for file in files),
-            "events_kept": totals.kept,
-            "by_class": totals.by_class,
+            **content,
+            "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
             "branches": recipe.branches(),
-            "layout": asdict(found),
             "recipe": recipe.to_dict(),
             "shard_xxh3": file_xxh3(shard),
-            **origin.result(),
+            "commit": commit(),
+            "software": software(),
         },
     )
+
+
+class _BrokenFileError(Exception):
+    """What is wrong with which file."""
+
+    def __init__(self, path: str, error: FileError) -> None:
+        super().__init__(path)
+        self.path, self.error = path, error
+
+
+def _skim(recipe: Recipe, paths: Sequence[str], shard: str | Path) -> dict[str, Any]:
+    """Write the shard of all of these files; gives what the receipt tells of them."""
+    totals = _Totals(recipe.classes)
+    # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
+    with atomic(shard) as temporary, ThreadPoolExecutor(1) as helper, _Writer(recipe, temporary, helper) as writer:
+        files = []
+        for path in paths:
+            try:
+                files.append(_skim_file(recipe, path, writer, totals, helper))
+            except FileError as error:
+                raise _BrokenFileError(path, error) from error
+    return {
+        "files": files,
+        "events_read": sum(file["events"] for file in files),
+        "events_kept": totals.kept,
+        "by_class": totals.by_class,
+        "constituents": totals.constituents,
+        "layout": asdict(writer.layout) if writer.layout else None,
+    }
+
+
+def _skim_file(recipe: Recipe, path: str, writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor) -> dict[str, Any]:
+    with open_tree(path, recipe.tree) as tree:
+        checksum = None if is_remote(path) else helper.submit(file_sha256, path)
+        found = check_branches(recipe, depths(tree, path, recipe.branches()), path)
+        writer.begin(found, path)
+        before = totals.kept
+        for batch in _batches(recipe, found, tree, path):
+            totals.add(batch, found)
+            writer.write(batch)
+        told = {
+            **identity(tree, path),
+            "sha256": checksum.result() if checksum else None,  # a remote file is not read a second time for it
+            "events": int(tree.num_entries),
+            "kept": totals.kept - before,
+        }
+    if recipe.sum_of_weights:
+        told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
+    return told
+
+
+class _Writer:
+    """The shard, whose schema is known with the first file; batches are written by the helper, one at a time."""
+
+    def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor) -> None:
+        self._recipe, self._path, self._helper = recipe, path, helper
+        self.layout: Layout | None = None
+        self._first = ""
+        self._file: Any = None
+        self._written: Future[None] | None = None
+
+    def begin(self, layout: Layout, path: str) -> None:
+        """Raise FileError for a file with another layout than the first."""
+        if self.layout is None:
+            self.layout, self._first = layout, path
+            self._file = pa.ipc.new_file(str(self._path), _schema(self._recipe, layout))
+        elif layout != self.layout:
+            raise FileError(f"{path}: other branches are jagged than in {self._first}")
+
+    def write(self, batch: "_Batch") -> None:
+        assert self.layout
+        self._wait()
+        self._written = self._helper.submit(self._file.write_batch, _to_arrow(self._recipe, batch, self.layout))
+
+    def _wait(self) -> None:
+        if self._written:
+            self._written.result()
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        if kind is None:
+            self._wait()
+            if self._file is None:  # no file could be read
+                self._file = pa.ipc.new_file(str(self._path), pa.schema([], metadata={"sample": self._recipe.sample}))
+        if self._file:
+            self._file.close()
 
 
 @dataclass(frozen=True)
@@ -94,19 +169,46 @@ class _Batch:
 
 
 class _Totals:
-    """Number of examples and sums of weights, by class and split."""
+    """Number of examples and sums of weights, by class and split; of each set, what `max_length` cuts off."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.kept = 0
-        self.by_class = {name: {split: {"events": 0, "sum_of_weights": 0.0} for split in SPLITS} for name in classes}
+        fields = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
+        self.by_class = {name: {split: dict(fields) for split in SPLITS} for name in classes}
+        self.constituents: dict[str, dict[str, int]] = {}
 
-    def add(self, batch: _Batch) -> None:
+    def add(self, batch: _Batch, found: Layout) -> None:
         self.kept += len(batch.label)
         for index, splits in enumerate(self.by_class.values()):
             for number, total in enumerate(splits.values()):
-                rows = (batch.label == index) & (batch.split == number)
-                total["events"] += int(rows.sum())
-                total["sum_of_weights"] += float(batch.weight[rows].sum(dtype=np.float64))
+                weight = batch.weight[(batch.label == index) & (batch.split == number)].astype(np.float64)
+                negative = weight[weight < 0]
+                total["events"] += len(weight)
+                total["sum_of_weights"] += float(weight.sum())
+                total["negative_events"] += len(negative)
+                total["sum_of_negative_weights"] += float(negative.sum())
+        for name, (_, offsets) in batch.sets.items():
+            beyond = np.maximum(np.diff(offsets) - (found.sets[name].max_length or 0), 0)
+            of_set = self.constituents.setdefault(name, {"read": 0, "cut_off": 0, "examples_cut": 0})
+            of_set["read"] += int(offsets[-1])
+            of_set["cut_off"] += int(beyond.sum())
+            of_set["examples_cut"] += int(np.count_nonzero(beyond))
+
+
+def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
+    """Over all entries of the tree that holds them, before any selection."""
+    assert recipe.sum_of_weights
+    expression = Expression(recipe.sum_of_weights["sum"])
+    with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
+        check_sum_of_weights(expression, depths(tree, path, expression.branches), f"{path}: tree '{tree.name}'")
+        if not expression.branches:
+            return float(expression({}, AWKWARD)) * int(tree.num_entries)
+        total = 0.0
+        for columns, where in read_batches(tree, path, expression.branches, STEP):
+            values = {name: columns[name] for name in expression.branches}
+            weights = column(evaluate("sum_of_weights.sum", expression, values, where), len(columns))
+            total += float(weights.sum(dtype=np.float64))
+    return total
 
 
 def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_Batch]:
@@ -128,21 +230,21 @@ def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, wh
     if recipe.label in recipe.classes:
         label = np.full(n, recipe.classes.index(recipe.label), np.int32)[keep]
     else:
-        label = _labels(number("label", recipe.label), recipe, where)
+        label = _indices(number("label", recipe.label), "label", recipe.label, recipe.classes, where).astype(np.int32)
     weight = number("weight", recipe.weight) if recipe.weight else np.ones(keep.sum(), np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
             f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
         )
     hashes = event_hash([ak.to_numpy(values[branch])[keep] for branch in recipe.event_id], recipe.seed)
-    observers = [number(f"baseline feature '{text}'", text) for text in found.observers]
+    observers = [number(f"observer '{text}'", text) for text in found.observers]
     return _Batch(
         scalars=_rows([ak.to_numpy(values[branch])[keep] for branch in found.scalars], int(keep.sum())),
         sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
         observers=_rows(observers, int(keep.sum())),
         label=label,
         weight=weight.astype(np.float32),
-        split=split_index(hashes, recipe.split),
+        split=_split(hashes, recipe, number, where),
         event_hash=hashes,
     )
 
@@ -155,16 +257,27 @@ def _rows(columns: Sequence[npt.NDArray[Any]], n: int) -> npt.NDArray[np.float32
     return rows
 
 
-def _labels(values: npt.NDArray[Any], recipe: Recipe, where: str) -> npt.NDArray[np.int32]:
-    wrong = ~np.isin(values, np.arange(len(recipe.classes)))  # NaN is in none of them
+def _split(
+    hashes: npt.NDArray[np.uint64], recipe: Recipe, number: Callable[[str, str], npt.NDArray[Any]], where: str
+) -> npt.NDArray[np.uint8]:
+    if not isinstance(recipe.split, str):
+        return split_index(hashes, recipe.split)
+    if recipe.split in SPLITS:
+        return np.full(len(hashes), SPLITS.index(recipe.split), np.uint8)
+    return _indices(number("split", recipe.split), "split", recipe.split, SPLITS, where).astype(np.uint8)
+
+
+def _indices(values: npt.NDArray[Any], key: str, text: str, names: Sequence[str], where: str) -> npt.NDArray[Any]:
+    """What the expression `text` gives, which must be indices of `names`."""
+    wrong = ~np.isin(values, np.arange(len(names)))  # NaN is in none of them
     if wrong.any():
         examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
-        known = ", ".join(f"{index} = {name}" for index, name in enumerate(recipe.classes))
+        known = ", ".join(f"{index} = {name}" for index, name in enumerate(names))
         raise InputError(
-            f"{where}: the label '{recipe.label}' is {examples} for {int(wrong.sum())} selected events, and the classes are "
-            f"{known}; cut these events away in 'selection', or change 'label'"
+            f"{where}: the {key} '{text}' is {examples} for {int(wrong.sum())} selected events, and may be {known}; cut these "
+            f"events away in 'selection', or change '{key}'"
         )
-    return values.astype(np.int32)
+    return values
 
 
 def _constituents(
@@ -174,22 +287,46 @@ def _constituents(
     if not keep.all():
         inside = np.repeat(keep, counts)
         columns, counts = [column[inside] for column in columns], counts[keep]
+    if features.sort_by:
+        needed = {b: v for b, v in values.items() if b not in features.branches}
+        order = _order(features, columns, counts, needed, keep, where)
+        columns = [column[order] for column in columns]
     return columns, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def _order(
+    features: Set,
+    columns: Sequence[npt.NDArray[np.float32]],
+    counts: npt.NDArray[np.int64],
+    scalars: Mapping[str, Any],
+    keep: npt.NDArray[np.bool_],
+    where: str,
+) -> npt.NDArray[np.intp]:
+    """The constituents of each example by falling `sort_by`, as `features.sort_key` has it."""
+    assert features.sort_by and features.valid
+    flat = {branch: ak.Array(of_branch) for branch, of_branch in zip(features.branches, columns, strict=True)}
+    of_key, of_valid = Expression(features.sort_by), Expression(features.valid)
+    for branch in {*of_key.branches, *of_valid.branches} - set(flat):
+        flat[branch] = ak.Array(np.repeat(ak.to_numpy(scalars[branch])[keep].astype(np.float32), counts))
+    key = column(evaluate("sort_by", of_key, flat, where), len(columns[0])).astype(np.float64)
+    is_real = column(evaluate("valid", of_valid, flat, where), len(columns[0]))
+    key = np.where(is_real & (np.abs(key) <= LARGEST), key, -np.inf)
+    return np.lexsort((-key, np.repeat(np.arange(len(counts)), counts)))
 
 
 def _struct(features: Set) -> pa.DataType:
     return pa.struct([(branch, pa.float32()) for branch in features.branches])
 
 
-def _schema(found: Layout) -> pa.Schema:
+def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
     fields = [("scalars", pa.list_(pa.float32(), len(found.scalars)))]
     fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
     fields += [("observers", pa.list_(pa.float32(), len(found.observers)))]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
-    return pa.schema(fields, metadata={"layout": json.dumps(asdict(found))})
+    return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(found))})
 
 
-def _to_arrow(batch: _Batch, found: Layout) -> pa.RecordBatch:
+def _to_arrow(recipe: Recipe, batch: _Batch, found: Layout) -> pa.RecordBatch:
     def rows(values: npt.NDArray[np.float32]) -> pa.Array:
         # pyarrow cannot tell the number of rows of an array with no columns
         type_ = pa.list_(pa.float32(), values.shape[1])
@@ -202,4 +339,4 @@ def _to_arrow(batch: _Batch, found: Layout) -> pa.RecordBatch:
         struct = pa.StructArray.from_arrays(list(map(pa.array, of_branches)), fields=list(_struct(found.sets[name])))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets), struct))
     columns += [rows(batch.observers), *map(pa.array, (batch.label, batch.weight, batch.split, batch.event_hash))]
-    return pa.RecordBatch.from_arrays(columns, schema=_schema(found))
+    return pa.RecordBatch.from_arrays(columns, schema=_schema(recipe, found))

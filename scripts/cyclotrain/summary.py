@@ -16,6 +16,11 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         f"{n:,} {name}" for name, n in ((c, sum(s["events"] for s in of.values())) for c, of in dataset["by_class"].items())
     )
     lines = [f"Run '{run}': {events}; {evaluation['test_examples']:,} in the test split", ""]
+    for name in dict.fromkeys(file["sample"] for file in dataset["skipped"]):
+        skipped = [file for file in dataset["skipped"] if file["sample"] == name]
+        total = len(skipped) + sum(file["sample"] == name for file in dataset["files"])
+        lines.append(f"SKIPPED     {len(skipped)} of {total} files of {name}; the first: {skipped[0]['reason']}")
+    lines += [""] * bool(dataset["skipped"])
     lines += [f"{'':32}{'exported model':>20}{'boosted trees':>20}"]
     for background, of in evaluation["backgrounds"].items():
         models = [of.get("model"), of.get("boosted_trees")]

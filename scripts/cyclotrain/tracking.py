@@ -42,7 +42,8 @@ def track(
     of = _experiment(client, experiment, uri)
     sha256 = file_sha256(files["model"])
     history = read_json_lines(files["history"])
-    verification, evaluation, benchmark = (read_json(files[name]) for name in ("verification", "evaluation", "benchmark"))
+    results = {name: read_json(files[name]) for name in ("verification", "evaluation", "benchmark", "dataset")}
+    verification, evaluation, benchmark = (results[name] for name in ("verification", "evaluation", "benchmark"))
     run, is_new = _run(client, of, contract.run, sha256, history)
     if is_new:
         client.log_batch(
@@ -61,7 +62,10 @@ def track(
     ended = int(history[-1]["time"] * 1000)
     client.log_batch(
         run.info.run_id,
-        metrics=[Metric(k, v, ended, 0) for k, v in _results(verification, evaluation, benchmark).items()],
+        metrics=[
+            *(Metric(k, v, ended, 0) for k, v in _results(verification, evaluation, benchmark).items()),
+            Metric("files_skipped", len(results["dataset"]["skipped"]), ended, 0),
+        ],
     )
     _tag_provenance(client, run.info.run_id, files["model"])
     passed = verification["passed"] and evaluation["passed"]

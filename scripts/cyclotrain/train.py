@@ -6,6 +6,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cyclotrain import config
+from cyclotrain.balance import training_weights
 from cyclotrain.batches import Batch, Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
@@ -46,7 +48,10 @@ def train(
     device = _device(training.accelerator)
     L.seed_everything(contract.seed, verbose=False)
     network = Model(contract, model.name, model.options)
-    examples = {split: read_split(shards, contract.layout, split) for split in ("train", "validation")}
+    examples = {}
+    for split in ("train", "validation"):
+        of_split = read_split(shards, contract, split)
+        examples[split] = replace(of_split, weight=training_weights(of_split, contract))
     batches = Batches(examples["train"], contract.layout, training.batch_size, device, shuffle_seed=contract.seed)
     validation = Batches(examples["validation"], contract.layout, 4 * training.batch_size, device)
     _log.info(
@@ -60,23 +65,25 @@ def train(
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
         _log.info("an earlier try was interrupted: goes on after epoch %d, from %s", done, last)
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
-    trainer = L.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        max_epochs=training.epochs,
-        deterministic=True,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[
-            _History(Path(history), len(examples["train"])),
-            EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
-            checkpoint,
-        ],
-    )
     steps = training.epochs * len(batches)
     with warnings.catch_warnings():
+        # Where Slurm is installed, Lightning asks for srun, which is for trainings of several processes.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        trainer = L.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            max_epochs=training.epochs,
+            deterministic=True,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            callbacks=[
+                _History(Path(history), len(examples["train"])),
+                EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
+                checkpoint,
+            ],
+        )
         # Lightning warns of a checkpoint folder that is not empty: ours is not when a training is resumed.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
         trainer.fit(
@@ -112,7 +119,7 @@ def _device(accelerator: str) -> torch.device:
 
 
 class Training(L.LightningModule):
-    """Weighted cross-entropy, AdamW, one cycle of the learning rate."""
+    """Weighted cross-entropy, with the weights of `balance.training_weights`; AdamW, one cycle of the learning rate."""
 
     def __init__(self, model: Model, contract: Contract, training: config.Training, steps: int) -> None:
         super().__init__()
@@ -120,13 +127,11 @@ class Training(L.LightningModule):
         self._training, self._steps = training, steps
         self._signal = contract.classes.index(contract.signal)
         self._seed = contract.seed
-        self.register_buffer("class_weights", torch.tensor(contract.class_weights), persistent=False)
         self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         logits_BC = self.model(batch.branches)
-        weight_B = batch.weight * self.class_weights[batch.label]
-        return F.cross_entropy(logits_BC, batch.label, reduction="none"), weight_B, logits_BC
+        return F.cross_entropy(logits_BC, batch.label, reduction="none"), logits_BC
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch depend on its number alone, so that a resumed training repeats it."""
@@ -136,15 +141,15 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The mean weighted loss of a batch; weights have mean 1 over the training split."""
-        loss_B, weight_B, _logits = self._loss(batch)
-        loss = (loss_B * weight_B).mean()
+        loss_B, _logits = self._loss(batch)
+        loss = (loss_B * batch.weight).mean()
         self._losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep what the epoch's figures need."""
-        loss_B, weight_B, logits_BC = self._loss(batch)
-        self._validation.append((loss_B, weight_B, torch.softmax(logits_BC, -1)[:, self._signal], batch.label))
+        loss_B, logits_BC = self._loss(batch)
+        self._validation.append((loss_B, batch.weight, torch.softmax(logits_BC, -1)[:, self._signal], batch.label))
 
     def on_validation_epoch_end(self) -> None:
         """Log the weighted validation loss, and the area under the ROC curve of signal against the rest."""

@@ -81,7 +81,7 @@ def verify(
     not_run = [{"runtime": f"onnxruntime {e['version']}", "reason": e["reason"]} for e in installed if "reason" in e]
     pythons = [sys.executable, *(e["python"] for e in installed if "python" in e)]
     references = References(contract, model, weights)
-    test = Batches(read_split(shards, contract.layout, "test"), contract.layout, max(BATCH_SIZES))
+    test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     comparisons: list[Comparison] = []
     with ExitStack() as stack:
         deployed, not_loaded = _deployed(artefacts, contract, references, pythons, threads, stack)

@@ -13,7 +13,7 @@ from cyclotrain.errors import InputError
 
 def test_standardisation_is_fitted_on_the_training_split_alone(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
-    train = read_split(shards, contract.layout, "train")
+    train = read_split(shards, contract, "train")
     expected = np.log(train.scalars[:, contract.layout.scalars.index("jet_pt")].astype(np.float64))
     fitted = contract.layout.sets["jet"]
     assert fitted.mean[0] == pytest.approx(expected.mean(), rel=1e-6)
@@ -28,7 +28,7 @@ def test_non_finite_values_and_padding_do_not_count(ingest: Any, tmp_path: Path)
         "signal": write_tree(tmp_path / "s.root", jets(3000, 2)),
     }
     _, contract, shards = ingest(raw_config(files))
-    train = read_split(shards, contract.layout, "train")
+    train = read_split(shards, contract, "train")
     mass, pt = (train.scalars[:, contract.layout.scalars.index(b)].astype(np.float64) for b in ("jet_mass", "jet_pt"))
     assert contract.layout.sets["jet"].mean[2] == pytest.approx(np.nanmean(mass / pt), rel=1e-5)
     content, _ = train.sets["pf"]
@@ -42,7 +42,7 @@ def test_classes_are_balanced_and_training_weights_have_mean_one(ingest: Any, tm
         "signal": write_tree(tmp_path / "s.root", jets(500, 2)),
     }
     _, contract, shards = ingest(raw_config(files))
-    train = read_split(shards, contract.layout, "train")
+    train = read_split(shards, contract, "train")
     weight = train.weight * np.array(contract.class_weights)[train.label]
     assert weight[train.label == 0].sum() == pytest.approx(weight[train.label == 1].sum(), rel=1e-5)
     assert weight.mean() == pytest.approx(1, rel=1e-5)

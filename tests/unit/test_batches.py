@@ -10,7 +10,7 @@ from cyclotrain.dataset import read_split
 
 def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
-    examples = read_split(shards, contract.layout, "test")
+    examples = read_split(shards, contract, "test")
     content, offsets = examples.sets["pf"]
     rows = torch.tensor([5, 3, 8, 3, 40])
     batch = Batches(examples, contract.layout, 5).gather(rows)
@@ -26,7 +26,7 @@ def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_
 
 def test_empty_sets_are_padded_to_one(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
-    examples = read_split(shards, contract.layout, "test")
+    examples = read_split(shards, contract, "test")
     empty = np.flatnonzero(np.diff(examples.sets["pf"][1]) == 0)
     batch = Batches(examples, contract.layout, 5).gather(torch.from_numpy(empty))
     assert batch.branches["pf_pt"].shape == (len(empty), 1)
@@ -35,7 +35,7 @@ def test_empty_sets_are_padded_to_one(ingest: Any, toy_files: dict[str, str]) ->
 
 def test_an_epoch_has_every_example_once_in_an_order_of_its_own(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
-    examples = read_split(shards, contract.layout, "train")
+    examples = read_split(shards, contract, "train")
     batches = Batches(examples, contract.layout, 100, shuffle_seed=1)
     orders = []
     for batches.epoch in (0, 1, 0):

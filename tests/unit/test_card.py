@@ -11,6 +11,7 @@ from conftest import Trained
 from cyclotrain.benchmark import BATCH_SIZES
 from cyclotrain.deploy.card import card
 from cyclotrain.provenance import file_sha256
+from cyclotrain.summary import summary
 
 Results = tuple[dict[str, str], list[Path]]
 
@@ -78,3 +79,17 @@ def test_the_times_are_of_every_batch_size_and_grow_with_the_batch(trained: Trai
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
     assert line["cold_start_ms"] > latency["p50"]
     assert 0 < line["memory_mb"]["1"] <= line["memory_mb"]["1024"]
+
+
+def test_what_was_skipped_stands_in_the_card_and_in_the_summary(trained: Trained, results: Results, tmp_path: Path) -> None:
+    files, _ = results
+    dataset = json.loads(Path(files["dataset"]).read_text())
+    dataset["skipped"] = [{"path": "/d/7.root", "sample": "signal", "reason": "/d/7.root: truncated: it has 3 bytes"}]
+    (tmp_path / "dataset.json").write_text(json.dumps(dataset))
+    changed = {**files, "dataset": str(tmp_path / "dataset.json")}
+    markdown, _ = make(trained, results, tmp_path, files=changed)
+    assert "**1 files were skipped**" in markdown
+    assert "signal: `/d/7.root: truncated: it has 3 bytes`" in markdown
+    assert "SKIPPED     1 of 2 files of signal; the first: /d/7.root: truncated" in summary(
+        "toys", {**changed, "bundle": "deploy"}
+    )

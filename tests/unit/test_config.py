@@ -7,7 +7,8 @@ import yaml
 
 from conftest import REPOSITORY, raw_config
 from cyclotrain import config_docs
-from cyclotrain.config import ConfigError, load, resolve_files
+from cyclotrain.config import ConfigError, load
+from cyclotrain.sources import resolve_files
 
 
 @pytest.mark.parametrize("path", config_docs.files())
@@ -45,7 +46,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("inputs", "jet", "features"), ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
         (("inputs", "pf", "valid"), None, "inputs.pf: 'max_length' and 'valid' go together"),
         (("inputs", "batch"), {"features": ["jet_pt"]}, "inputs.batch: this name is not free"),
-        (("samples", "signal", "label"), "signl", "samples.signal.label: 'signl' is not one of the classes; did you mean"),
+        (("samples", "signal", "label"), "signl", "samples.signal.label: 'signl' is not a class; did you mean"),
         (("samples", "signal", "label"), "a.b", "samples.signal.label: neither a class"),
         (("samples", "signal", "label"), None, "samples.signal.label: no class is given"),
         (("samples", "signal", "simulate"), {"process": "qcd", "jets": 1}, "samples.signal: give either 'files' or 'simulate'"),

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import awkward as ak
@@ -7,16 +8,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclotrain.expressions import FUNCTIONS, Expression, ExpressionError
+from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.features import TORCH
-from cyclotrain.ntuples import AWKWARD
+from cyclotrain.functions import FUNCTIONS
+from cyclotrain.lists import AWKWARD
 
+IN_GRAPH = {name: function for name, function in FUNCTIONS.items() if not function.lists}
 CALLS = {
-    **{name: f"{name}(x)" for name, function in FUNCTIONS.items() if function.arguments == 1},
-    **{name: f"{name}(x, y)" for name, function in FUNCTIONS.items() if function.arguments == 2},
+    **{name: f"{name}(x)" for name, function in IN_GRAPH.items() if function.arguments == 1},
+    **{name: f"{name}(x, y)" for name, function in IN_GRAPH.items() if function.arguments == 2},
     "clip": "clip(x, -1, y)",
     "where": "where(x > y, x, y)",
     "delta_r": "delta_r(x, y, y, x)",
+    # of angles and masses that exist, as energies are squared and sinh grows
+    "energy": "energy(abs(x), y / 20, 5)",
+    "eta": "eta(x + 60, y, x * y)",
+    "mass": "mass(1, x, y, abs(x) + abs(y) + 2)",
+    "invariant_mass": "invariant_mass(abs(x) + 1, y / 20, x, 4, abs(y) + 1, x / 20, y, 0.1)",
 }
 OTHERS = [
     "x + y * 2 - -x / 3",
@@ -49,8 +57,106 @@ def test_awkward_and_torch_give_the_same(text: str, pairs: list[tuple[float, flo
     np.testing.assert_allclose(on_torch, on_awkward, rtol=2e-5, atol=2e-5 * min(scale, 100))
 
 
-def test_every_function_is_tried_above() -> None:
-    assert set(CALLS) == set(FUNCTIONS)
+def test_every_function_is_tried_above_or_is_over_lists() -> None:
+    assert set(CALLS) == set(IN_GRAPH)
+    assert set(FUNCTIONS) - set(IN_GRAPH) == {"num", "sum", "any", "all", "argmax", "first", "leading"}
+
+
+def test_four_vectors_are_those_of_the_definition() -> None:
+    pt1, eta1, phi1, m1, pt2, eta2, phi2, m2 = (
+        np.random.default_rng(1).uniform([1, -4, -3, 0] * 2, [90, 4, 3, 20] * 2, (500, 8)).T
+    )
+    values = {name: ak.Array(column) for name, column in zip("abcdefgh", (pt1, eta1, phi1, m1, pt2, eta2, phi2, m2), strict=True)}
+
+    def value(text: str) -> np.ndarray:
+        return ak.to_numpy(Expression(text)(values, AWKWARD))
+
+    p1 = np.array([pt1 * np.cos(phi1), pt1 * np.sin(phi1), pt1 * np.sinh(eta1)])
+    p2 = np.array([pt2 * np.cos(phi2), pt2 * np.sin(phi2), pt2 * np.sinh(eta2)])
+    e1, e2 = np.sqrt((p1**2).sum(0) + m1**2), np.sqrt((p2**2).sum(0) + m2**2)
+    np.testing.assert_allclose(value("invariant_mass(a, b, c, d, e, f, g, h)"), np.sqrt((e1 + e2) ** 2 - ((p1 + p2) ** 2).sum(0)))
+    np.testing.assert_allclose(value("energy(a, b, d)"), e1)
+    np.testing.assert_allclose([value("px(a, c)"), value("py(a, c)"), value("pz(a, b)")], p1)
+    vector = "px(a, c), py(a, c), pz(a, b)"
+    np.testing.assert_allclose(value(f"mass({vector}, energy(a, b, d))"), m1, atol=1e-4)
+    np.testing.assert_allclose(value(f"mass({vector}, 0)"), -np.sqrt((p1**2).sum(0)))
+    np.testing.assert_allclose(value(f"eta({vector})"), eta1)
+    np.testing.assert_allclose([value("pt(px(a, c), py(a, c))"), value("phi(px(a, c), py(a, c))")], [pt1, phi1])
+
+
+def test_the_mass_of_two_close_particles_keeps_its_precision_in_the_graph() -> None:
+    """In single precision, (E1 + E2)^2 - (p1 + p2)^2 would be noise of some GeV here."""
+    found = Expression("invariant_mass(pt, 0.5, 1, 0, pt, 0.501, 1.001, 0)")({"pt": torch.tensor([[500.0]])}, TORCH)
+    assert found.item() == pytest.approx(500 * math.sqrt(2 * (math.cosh(0.001) - math.cos(0.001))), rel=1e-3)
+
+
+lists = st.lists(st.lists(st.floats(-9, 9) | st.just(math.nan), max_size=4), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=lists, data=st.data())
+def test_functions_over_lists_and_indices_are_those_of_a_loop(x: list[list[float]], data: st.DataObject) -> None:
+    one = data.draw(st.lists(st.integers(-2, 5), min_size=len(x), max_size=len(x)))
+    many = [data.draw(st.lists(st.integers(-1, 5), max_size=3)) for _ in x]
+    values = {
+        "x": ak.Array(ak.contents.ListOffsetArray(
+            ak.index.Index64(np.cumsum([0, *map(len, x)])),
+            ak.contents.NumpyArray(np.array(list(itertools.chain(*x)), np.float64)),
+        )),
+        "one": ak.Array(np.array(one)),
+        "many": ak.values_astype(ak.Array([*many, [0]])[:-1], np.int64),
+    }  # fmt: skip
+
+    def at(values: list[float], index: int) -> float:
+        return values[index] if 0 <= index < len(values) else math.nan
+
+    expected = {
+        "num(x)": [len(values) for values in x],
+        "sum(x)": [sum(values) for values in x],
+        "sum(x > 2)": [sum(v > 2 for v in values) for values in x],
+        "any(x > 2)": [any(v > 2 for v in values) for values in x],
+        "all(x > 2)": [all(v > 2 for v in values) for values in x],
+        "first(x)": [at(values, 0) for values in x],
+        "x[1]": [at(values, 1) for values in x],
+        "x[one]": [at(values, i) for values, i in zip(x, one, strict=True)],
+        "x[many]": [[at(values, i) for i in of] for values, of in zip(x, many, strict=True)],
+        "leading(x, 2)": [values[:2] for values in x],
+        "x[x > 2]": [[v for v in values if v > 2] for values in x],
+        "x[argmax(x)]": [max((v for v in values if v == v), default=math.nan) for values in x],
+    }
+    for text, loop in expected.items():
+        found = Expression(text)(values, AWKWARD).tolist()
+        np.testing.assert_equal(found, loop, err_msg=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [("sum(x) + y", 0), ("x + y", 1), ("x[0]", 0), ("x[x > y]", 1), ("y + 1", 0), ("leading(x, 2)", 1), ("pi", 0)],
+)
+def test_it_is_known_before_reading_what_is_a_list(text: str, depth: int) -> None:
+    assert Expression(text).depth({"x": 1, "y": 0}) == depth
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 + sum(y)", "'sum' is over a list, and this is one number, at position 9"),
+        ("y[0]", "an index is for a list of numbers, and by a number or a list; this is one number"),
+    ],
+)
+def test_lists_are_asked_for_where_they_are_needed(text: str, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message.replace("[", r"\[")):
+        Expression(text).depth({"x": 1, "y": 0})
+
+
+@pytest.mark.parametrize(("text", "place"), [("log(sum(x))", 5), ("x[0]", 1)])
+def test_what_the_graph_does_not_have_is_refused_with_its_place(text: str, place: int) -> None:
+    with pytest.raises(ExpressionError, match=f"not for features, at position {place} of"):
+        Expression(text).check_in_graph()
+
+
+def test_a_branch_may_have_the_name_of_a_function() -> None:
+    assert Expression("log(pt / mass)").branches == ("pt", "mass")
 
 
 def test_log1p_is_precise_for_small_arguments() -> None:
@@ -82,7 +188,8 @@ def test_a_branch_of_any_name_stands_in_backticks() -> None:
         ("2 * __import__('os')", "unknown function '__import__'", 5),
         ("__import__('os').system('true')", "not part of the expression language", 1),
         ("pt.real", "an attribute", 1),
-        ("pt[0]", "an index", 1),
+        ("pt[0:1]", "a slice", 1),
+        ("leading(pt, n)", "takes a whole number", 13),
         ("'a' + pt", "the constant 'a'", 1),
         ("lambda: 1", "Lambda", 1),
         ("[x for x in pt]", "ListComp", 1),
@@ -92,7 +199,6 @@ def test_a_branch_of_any_name_stands_in_backticks() -> None:
         ("not a", "write '~'", 1),
         ("pt > 30 & eta < 2", "put each comparison in brackets", 6),
         ("a // b", "FloorDiv", 1),
-        ("log + 1", "without its arguments", 1),
         ("(" * 2000 + "x" + ")" * 2000, "syntax error", None),
         ("x+" * 8000 + "x", "at most", None),
     ],

@@ -15,10 +15,14 @@ import torch
 from onnx import numpy_helper
 
 from conftest import Trained, raw_config, run_training
+from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
+from cyclotrain.dataset import read_split
 from cyclotrain.export import model_metadata
-from cyclotrain.expressions import FUNCTIONS as FUNCTION_TABLE
+from cyclotrain.features import FeatureLayer
+from cyclotrain.functions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.provenance import file_sha256
+from cyclotrain.runtime import session
 from cyclotrain.train import load_model
 
 
@@ -125,7 +129,7 @@ def _validation_loss(trained: Trained) -> float:
     from cyclotrain.dataset import read_split
 
     model = load_model(trained.contract, trained.config.model, trained.weights)
-    examples = read_split(trained.shards, trained.contract.layout, "validation")
+    examples = read_split(trained.shards, trained.contract, "validation")
     (batch,) = Batches(examples, trained.contract.layout, len(examples))
     weight = batch.weight * torch.tensor(trained.contract.class_weights)[batch.label]
     with torch.inference_mode():
@@ -215,15 +219,51 @@ FUNCTIONS = [
     "sqrt(pf_eta)", "exp(pf_pt)", "tan(pf_phi)", "sin(pf_phi)", "cos(pf_phi)", "sinh(pf_eta)", "cosh(pf_eta)", "tanh(pf_eta)",
     "floor(pf_pt)", "log(pf_pt)", "log10(pf_pt)", "isnan(pf_pt)", "pf_eta ** 2", "pi * pf_eta",
     "where(pf_charge != 0, pf_eta, -9)",
+    "px(pf_pt, pf_phi)", "py(pf_pt, pf_phi)", "pz(pf_pt, pf_eta)", "energy(pf_pt, pf_eta, 0.14)", "pt(pf_eta, pf_phi)",
+    "eta(px(pf_pt, pf_phi), py(pf_pt, pf_phi), pf_eta)", "phi(pf_eta, pf_phi)", "mass(pf_phi, pf_eta, 1, 2 * pf_pt)",
+    "invariant_mass(pf_pt, pf_eta, pf_phi, 0.14, jet_pt, jet_eta, jet_phi, jet_mass)",
     "delta_phi(pf_phi, jet_phi)", "delta_r(pf_eta, pf_phi, jet_eta, jet_phi)", "abs(pf_eta) + (0 < pf_eta < 1)",
 ]  # fmt: skip
 
 
 def test_every_function_of_the_language_survives_the_export(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
-    assert set(FUNCTION_TABLE) <= {name for text in FUNCTIONS for name in re.findall(r"\w+(?=\()", text)}
+    in_graph = {name for name, function in FUNCTION_TABLE.items() if not function.lists}
+    assert in_graph <= {name for text in FUNCTIONS for name in re.findall(r"\w+(?=\()", text)}
     raw = raw_config(toy_files)
     raw["inputs"] = {"pf": {"max_length": 8, "valid": "pf_pt > 0", "features": FUNCTIONS}}
     raw["baseline"] = {"features": ["jet_pt"]}
     raw["training"]["epochs"] = 1
     result = Trained(*ingest(raw), tmp_path / "trained").verify()
     assert result["passed"], result["failed"]
+
+
+def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    """Whatever order a consumer hands them over in, and with padding in between, the answer is that of the sorted list."""
+    raw = raw_config(toy_files)
+    raw["inputs"]["pf"] |= {"sort_by": "abs(pf_eta) * jet_pt", "max_length": 4}
+    trained = Trained(*ingest(raw), tmp_path / "trained")
+    assert trained.verify()["passed"]
+    train_split = read_split(trained.shards, trained.contract, "train")
+    content, offsets = train_split.sets["pf"]
+    eta = np.abs(content[:, trained.contract.layout.sets["pf"].branches.index("pf_eta")])
+    starts = np.zeros(len(eta), np.bool_)
+    starts[offsets[:-1][np.diff(offsets) > 0]] = True
+    assert (np.diff(eta)[~starts[1:]] <= 0).all()
+    made = session(trained.onnx, threads=1)
+    inputs = {i.name: np.full((1, 6 if i.name.startswith("pf") else 1), 1.0, np.float32) for i in made.get_inputs()}
+    inputs["pf_eta"] = np.array([[0.3, -0.5, 0.1, 0.0, 0.9, -0.2]], np.float32)
+    inputs["pf_pt"] = np.array([[4, 9, 3, 0, 7, 2]], np.float32)  # the fourth is padding
+    order = [4, 1, 0, 5, 2, 3]
+    of_sorted = {b: v[:, order] if v.shape[1] > 1 else v for b, v in inputs.items()}
+    cut = {b: v[:, :4] if v.shape[1] > 1 else v for b, v in of_sorted.items()}
+    answers = [made.run(None, of)[0] for of in (inputs, of_sorted, cut)]
+    np.testing.assert_allclose(answers[1:], [answers[0]] * 2, atol=1e-6)
+
+
+def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_files: dict[str, str]) -> None:
+    raw = raw_config(toy_files)
+    raw["inputs"]["jet"] |= {"standardise": False, "clip": 3.0}
+    _, contract, shards = ingest(raw)
+    batch = next(iter(Batches(read_split(shards, contract, "train"), contract.layout, 64)))
+    features = FeatureLayer(contract.layout)(batch.branches)[0]["jet"]
+    np.testing.assert_allclose(features[:, 0], np.minimum(np.log(batch.branches["jet_pt"][:, 0]), 3.0), rtol=1e-6)

@@ -185,7 +185,7 @@ def test_fat_jets_of_pfnano_are_what_loops_find(tmp_path: Path) -> None:
     found = []
     of_set = contract.layout.sets["pf"].branches
     for split in SPLITS:
-        examples_ = read_split(shards, contract.layout, split)
+        examples_ = read_split(shards, contract, split)
         content, offsets = examples_.sets["pf"]
         for i in range(len(examples_)):
             row = dict(zip(contract.layout.scalars, examples_.scalars[i], strict=True))
@@ -221,7 +221,7 @@ def test_muons_by_the_index_that_they_hold(tmp_path: Path) -> None:
     )
     found = []
     for split in SPLITS:
-        of = read_split(shards, contract.layout, split)
+        of = read_split(shards, contract, split)
         content, offsets = of.sets["muons"]
         found += [(float(of.scalars[i, 0]), tuple(content[offsets[i] : offsets[i + 1], 0].tolist())) for i in range(len(of))]
     assert sorted(found) == expected
@@ -231,7 +231,7 @@ def test_muons_by_the_index_that_they_hold(tmp_path: Path) -> None:
 def test_objects_of_one_event_are_in_one_split(tmp_path: Path) -> None:
     path = real_file("pfnano.root")
     _, contract, shards = skim_and_assemble(nano(path), tmp_path)
-    hashes = [set(read_split(shards, contract.layout, split).event_hash.tolist()) for split in SPLITS]
+    hashes = [set(read_split(shards, contract, split).event_hash.tolist()) for split in SPLITS]
     assert not (hashes[0] & hashes[1] or hashes[0] & hashes[2] or hashes[1] & hashes[2])
 
 

@@ -17,7 +17,7 @@ from conftest import REPOSITORY, jets, raw_config, real_file, write_tree
 from cyclotrain import skim as skim_module
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
-from cyclotrain.dataset import Examples, read_split
+from cyclotrain.dataset import Examples, concatenate, iterate_split
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import ExpressionError
 from cyclotrain.provenance import file_sha256, file_xxh3
@@ -32,13 +32,13 @@ def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
     raw = raw_config({"background": path, "signal": path}, **changes)
     raw["samples"]["signal"] |= sample
     recipe = Recipe.of(load(raw), "signal")
-    skim(recipe, [path], tmp_path / "out.arrow", tmp_path / "out.json")
+    skim(recipe, [path], False, tmp_path / "out.arrow", tmp_path / "out.json")
     return json.loads((tmp_path / "out.json").read_text())
 
 
 def everything(shard: Path, receipt: Any) -> list[Examples]:
     layout = Layout.from_dict(receipt["layout"])
-    return [read_split([shard], layout, split) for split in SPLITS]
+    return [concatenate(list(iterate_split([shard], layout, split, {"signal": 1.0})), layout) for split in SPLITS]
 
 
 def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) 
 
 
 def test_an_rntuple_gives_the_same_shard_as_a_ttree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skim_module, "STEP", "20 kB")
+    monkeypatch.setattr(skim_module, "STEP", 20_000)
     shards = []
     for rntuple in (False, True):
         folder = tmp_path / str(rntuple)
@@ -100,10 +100,36 @@ def test_a_real_rntuple_is_read(tmp_path: Path) -> None:
     assert sum(float(part.sets["muons"][0][:, 0].sum()) for part in parts) == pytest.approx(float(ak.sum(pt[:, :4])), rel=1e-5)
 
 
+def test_lists_are_counted_cut_and_indexed_on_real_events(tmp_path: Path) -> None:
+    path = str(real_file("uproot-HZZ-lz4.root"))
+    receipt = skim_one(
+        tmp_path, path, inputs={"event": {"features": ["MET_px", "MET_py"]}}, event_id=["MET_px", "MET_py"], weight="EventWeight",
+        define={
+            "muon_pt": "pt(Muon_Px, Muon_Py)",
+            "hard_muons": "muon_pt[(muon_pt > 15) & (abs(eta(Muon_Px, Muon_Py, Muon_Pz)) < 2.4)]",
+            "pz": "Muon_Pz[0] + Muon_Pz[1]",
+            "dimuon_mass": "mass(Muon_Px[0] + Muon_Px[1], Muon_Py[0] + Muon_Py[1], pz, sum(leading(Muon_E, 2)))",
+        },
+        selection="(num(hard_muons) >= 2) & (Muon_Charge[0] + Muon_Charge[1] == 0)", model={"name": "mlp"},
+        baseline={"features": ["dimuon_mass", "muon_pt[argmax(Muon_Iso)]", "num(hard_muons)"]}, sample={"tree": "events"},
+    )  # fmt: skip
+    expected = []
+    for e in uproot.open(path)["events"].arrays(filter_name=["NMuon", "Muon_*", "MET_p*"]).to_list():
+        p = np.array([e["Muon_Px"], e["Muon_Py"], e["Muon_Pz"], e["Muon_E"]]).T
+        pt = np.hypot(p[:, 0], p[:, 1])
+        n = int(np.sum((pt > 15) & (np.abs(np.arcsinh(p[:, 2] / pt)) < 2.4)))
+        if n >= 2 and sum(e["Muon_Charge"][:2]) == 0:
+            x, y, z, energy = p[0] + p[1]
+            expected.append((np.sqrt(energy**2 - x**2 - y**2 - z**2), pt[int(np.argmax(e["Muon_Iso"]))], n))
+    observers = np.concatenate([part.observers for part in everything(tmp_path / "out.arrow", receipt)])
+    assert receipt["events_kept"] == len(expected) > 500
+    np.testing.assert_allclose(np.sort(observers, axis=0), np.sort(np.array(expected), axis=0), rtol=1e-4)
+
+
 def test_small_steps_give_the_same_shard_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tree(tmp_path / "jets.root", jets(3000, 4))
     whole = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
-    monkeypatch.setattr(skim_module, "STEP", 257)  # entries
+    monkeypatch.setattr(skim_module, "STEP", 20_000)
     parts = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(a.scalars, b.scalars)
@@ -131,7 +157,9 @@ def test_only_the_needed_branches_are_read(tmp_path: Path) -> None:
 def test_the_receipt_names_input_and_output(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(10))
     receipt = skim_one(tmp_path, path)
-    assert receipt["files"] == [{"path": path, "sha256": file_sha256(path), "events": 10, "kept": 10}]
+    (file,) = receipt["files"]
+    expected = {"path": path, "bytes": Path(path).stat().st_size, "sha256": file_sha256(path), "events": 10, "kept": 10}
+    assert file == {**expected, "uuid": str(uproot.open(path).file.uuid)}
     assert receipt["shard_xxh3"] == file_xxh3(tmp_path / "out.arrow")
     assert {"commit", "software", "recipe"} <= set(receipt)
 
@@ -207,13 +235,47 @@ def test_a_bad_file_is_named_and_leaves_nothing_behind(kind: str, message: str, 
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("kind", ["not ROOT", "other tree", "missing branch", "truncated", "damaged basket", "flat constituents"])
+def test_a_broken_file_is_left_out_whole_and_told_where_that_is_allowed(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    paths = [
+        write_tree(tmp_path / "1.root", jets(700, 1)),
+        damaged(kind)(tmp_path / "bad"),
+        write_tree(tmp_path / "2.root", jets(300, 2)),
+    ]
+    raw = raw_config({"background": paths[0], "signal": paths[0]})
+    skim(Recipe.of(load(raw), "signal"), paths, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    receipt = json.loads((tmp_path / "out.json").read_text())
+    assert sum(map(len, everything(tmp_path / "out.arrow", receipt))) == receipt["events_kept"] == 1000
+    assert [file["path"] for file in receipt["files"]] == [paths[0], paths[2]]
+    (skipped,) = receipt["skipped"]
+    assert skipped["path"] == paths[1]
+    assert paths[1] in skipped["reason"]
+
+
+def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    path = damaged("not ROOT")(tmp_path / "bad")
+    raw = raw_config({"background": path, "signal": path})
+    skim(Recipe.of(load(raw), "signal"), [path], True, tmp_path / "out.arrow", tmp_path / "out.json")
+    receipt = json.loads((tmp_path / "out.json").read_text())
+    assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
+    layout = Layout((), {}, ())
+    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", {"signal": 1.0})) == []
+
+
+def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:
+    path = damaged("NaN weight")(tmp_path)
+    raw = raw_config({"background": path, "signal": path})
+    with pytest.raises(InputError, match="NaN or infinite for 1 selected events"):
+        skim(Recipe.of(load(raw), "signal"), [path], True, tmp_path / "out.arrow", tmp_path / "out.json")
+
+
 def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> None:
     columns = jets(100)
     columns["isSignal"] = np.where(np.arange(100) < 3, 2, 0).astype(np.int32)
     path = write_tree(tmp_path / "jets.root", columns)
-    with pytest.raises(
-        InputError, match=r"label 'isSignal' is 2 for 3 selected events, and the classes are 0 = background, 1 = signal"
-    ):
+    with pytest.raises(InputError, match=r"label 'isSignal' is 2 for 3 selected events, and may be 0 = background, 1 = signal"):
         skim_one(tmp_path, path, sample={"label": "isSignal"})
     with pytest.raises(InputError, match=r"label 'log\(jet_eta - 9\)' is nan for 100 selected events"):
         skim_one(tmp_path, path, sample={"label": "log(jet_eta - 9)"})
@@ -247,7 +309,7 @@ def slow(*arguments):
     print("writing", flush=True)
     time.sleep(0.2)
     return original(*arguments)
-skim._to_arrow, skim.STEP = slow, 100
+skim._to_arrow, skim.STEP = slow, 10_000
 from pathlib import Path
 from unit.test_skim import skim_one
 skim_one(Path({folder!r}), {path!r})

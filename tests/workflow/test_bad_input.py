@@ -1,5 +1,6 @@
 """Wrong configs and files through the real workflow: the error comes before any job, in a physicist's words."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,25 @@ def test_a_user_config_replaces_the_demo_and_keys_can_be_overridden(workflow: Wo
     done = workflow.run(raw_config({"background": good, "signal": good}), "-n", "--config", "run=other")
     assert "simulate" not in done.stdout
     assert "results/other/model/model.onnx" in done.stdout
+
+
+def test_a_broken_file_among_many_fails_the_run_unless_it_may_be_skipped(workflow: Workflow) -> None:
+    names = [f"{i}.root" for i in range(4)]
+    for seed, name in enumerate(names):
+        write_tree(workflow.folder / name, jets(500, seed))
+    content = (workflow.folder / "2.root").read_bytes()
+    (workflow.folder / "2.root").write_bytes(content[: len(content) // 2])
+    raw = raw_config({"background": "0.root", "signal": "0.root"})
+    raw["samples"]["signal"]["files"] = names
+    done = workflow.run(raw, "results/test/dataset.json", check=False)
+    assert "2.root: truncated: it has" in done.stdout
+    assert not (workflow.folder / "results/test/dataset.json").exists()
+    done = workflow.run({**raw, "skip_broken": 0.2}, "results/test/dataset.json", check=False)
+    assert "samples.signal: 1 of 4 files were skipped, and 'skip_broken' allows 0.2 of them" in done.stdout
+    workflow.run({**raw, "skip_broken": 0.25}, "results/test/dataset.json")
+    dataset = json.loads((workflow.folder / "results/test/dataset.json").read_text())
+    assert [file["path"] for file in dataset["skipped"]] == ["2.root"]
+    assert dataset["samples"]["signal"]["events_kept"] == 1500
 
 
 def test_a_gate_that_fails_fails_the_run_and_keeps_the_evidence(workflow: Workflow, toy_files: dict[str, str]) -> None:

@@ -7,8 +7,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from cyclotrain.config import VARIANT_KINDS, load, resolve_files, resolve_scored
+from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.recipe import DatasetRecipe, Recipe
+from cyclotrain.sources import (
+    is_remote,
+    resolve_files,
+    resolve_scored,
+    skim_jobs,
+)
 from cyclotrain.targets import runtime_of
 
 
@@ -42,19 +48,37 @@ def ntuples(sample):
     return sample_files[sample]
 
 
-def chunk_files(wildcards):
-    """The ROOT files of one `skim` job."""
-    n = settings.samples[wildcards.sample].files_per_job
-    first = int(wildcards.chunk) * n
-    return ntuples(wildcards.sample)[first : first + n]
+def jobs_of(sample):
+    """The ROOT files of each `skim` job of a sample, by the job's name."""
+    if settings.samples[sample].simulate:
+        return {Path(path).stem: [path] for path in ntuples(sample)}
+    return skim_jobs(sample_files[sample], settings.job_size)
+
+
+skim_jobs_of = {sample: jobs_of(sample) for sample in settings.samples}
+
+
+def job_files(wildcards):
+    """The ROOT files of one `skim` job, local and remote."""
+    return skim_jobs_of[wildcards.sample][wildcards.job]
+
+
+def local(paths):
+    """Those that Snakemake can look at; URLs are not its inputs."""
+    return [path for path in paths if not is_remote(path)]
+
+
+def remote(paths):
+    """Those that a job reads over the network."""
+    return [path for path in paths if is_remote(path)]
 
 
 def skims(extension):
     """Shards or receipts of all samples, in the order of the configuration."""
     return [
-        f"<run>/skims/{sample}/{chunk:04d}.{extension}"
-        for sample, of_sample in settings.samples.items()
-        for chunk in range(-(-len(ntuples(sample)) // of_sample.files_per_job))
+        f"<run>/skims/{sample}/{job}.{extension}"
+        for sample, jobs in skim_jobs_of.items()
+        for job in jobs
     ]
 
 
@@ -100,7 +124,7 @@ def friend_trees(wildcards):
 
 def friend_ntuple(wildcards):
     """The ntuple that a friend tree is of."""
-    return friends()[f"{wildcards.name}/{wildcards.file}"]
+    return [friends()[f"{wildcards.name}/{wildcards.file}"]]
 
 
 def friend_params(wildcards):

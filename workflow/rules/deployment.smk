@@ -24,7 +24,7 @@ rule bundle:
 
 rule score_file:
     input:
-        ntuple=friend_ntuple,
+        ntuple=lambda wildcards: local(friend_ntuple(wildcards)),
         onnx=rules.export.output[0],
         verification=rules.verify.output[0],
         gates=rules.gates.output[0],
@@ -42,6 +42,7 @@ rule score_file:
         runtime=120,
     params:
         ntuple=friend_params,
+        url=lambda wildcards: remote(friend_ntuple(wildcards)),
     script:
         "../../scripts/score.py"
 

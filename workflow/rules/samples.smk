@@ -19,14 +19,14 @@ rule simulate:
 
 rule skim:
     input:
-        chunk_files,
+        lambda wildcards: local(job_files(wildcards)),
     output:
-        shard="<run>/skims/{sample}/{chunk}.arrow",
-        receipt="<run>/skims/{sample}/{chunk}.json",
+        shard="<run>/skims/{sample}/{job}.arrow",
+        receipt="<run>/skims/{sample}/{job}.json",
     log:
-        "<run>/logs/skim/{sample}_{chunk}.log",
+        "<run>/logs/skim/{sample}_{job}.log",
     benchmark:
-        "<run>/benchmarks/skim/{sample}_{chunk}.jsonl"
+        "<run>/benchmarks/skim/{sample}_{job}.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -35,6 +35,8 @@ rule skim:
         runtime=60,
     params:
         recipe=skim_recipe,
+        urls=lambda wildcards: remote(job_files(wildcards)),
+        skip_broken=settings.skip_broken > 0,
     script:
         "../../scripts/skim.py"
 

@@ -30,7 +30,7 @@ def write_reference(contract: Contract, exported: str | Path, shards: Sequence[s
     those with a NaN or an infinity in a branch are left out, as JSON has neither. The answers are those of this
     environment's ONNX Runtime, one example at a time.
     """
-    test = read_split(shards, contract.layout, "test")
+    test = read_split(shards, contract, "test")
     batches = Batches(test, contract.layout, 1)
     made = session(exported, threads=1)
     examples = []

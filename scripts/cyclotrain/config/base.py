@@ -1,0 +1,39 @@
+"""What the sections of the configuration are made from."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from cyclotrain.expressions import Expression
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names each key and the fix."""
+
+
+def _expression(text: str) -> str:
+    Expression(text)
+    return text
+
+
+def _feature(text: str) -> str:
+    Expression(text).check_in_graph()
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
+        raise ValueError("a name starts with a letter and holds letters, digits, '_' and '-' only: it becomes a file name")
+    return text
+
+
+ExpressionText = Annotated[str, AfterValidator(_expression)]
+FeatureText = Annotated[str, AfterValidator(_feature)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: unknown keys are refused, and nothing changes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,0 +1,94 @@
+"""Where the ntuples are: paths, globs, lists and URLs of the configuration as the files of each sample, and as skim jobs."""
+
+import difflib
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclotrain.config import Config, ConfigError
+
+_LIST = ".txt"
+_HTTP, _XROOTD = ("http://", "https://"), "root://"
+
+
+def is_remote(path: str) -> bool:
+    """Whether it is a URL, read over the network."""
+    return "://" in path
+
+
+def resolve_files(config: Config) -> dict[str, list[str]]:
+    """The files of each sample that is not simulated: lists read, globs expanded and sorted.
+
+    Raises ConfigError for a file that is missing, and for one that is there twice, whose events would count twice.
+    """
+    given = {name: sample.files for name, sample in config.samples.items() if not sample.simulate}
+    return {name: _expand_all(files, f"samples.{name}.files") for name, files in given.items()}
+
+
+def resolve_scored(config: Config) -> dict[str, list[str]]:
+    """The files of `score` by its names; raises ConfigError as `resolve_files` does."""
+    return {name: _expand_all(scored.files, f"score.{name}.files") for name, scored in config.score.items()}
+
+
+def skim_jobs(files: Sequence[str], job_size: float) -> dict[str, list[str]]:
+    """The files of each skim job by its name: about `job_size` GB, more only where one file has more.
+
+    A file's job depends on its path and on the total size up to a power of two, so that a new file leaves the jobs of the others
+    as they are. Remote files, whose size would have to be asked for one by one, have a job each.
+    """
+    small = {path: size for path in files if not is_remote(path) and (size := Path(path).stat().st_size) < job_size * 1e9 / 2}
+    n = 1 << max(0, math.ceil(sum(small.values()) / (job_size * 1e9)) - 1).bit_length()
+    jobs: dict[str, list[str]] = {}
+    for path in files:
+        digest = hashlib.sha256(path.encode()).hexdigest()
+        job = f"{int(digest, 16) % n:04d}-of-{n}" if path in small else f"{Path(path).stem}-{digest[:8]}"
+        jobs.setdefault(job, []).append(path)
+    return dict(sorted(jobs.items()))
+
+
+def _expand_all(patterns: Sequence[str], key: str) -> list[str]:
+    files = [path for index, pattern in enumerate(patterns) for path in _expand(pattern, f"{key}.{index}")]
+    places = Counter(path if is_remote(path) else str(Path(path).resolve()) for path in files)
+    if twice := [place for place, times in places.items() if times > 1]:
+        raise ConfigError(f"{key}: '{twice[0]}' is there twice, so its events would count twice")
+    return files
+
+
+def _expand(pattern: str, key: str) -> list[str]:
+    if pattern.endswith(_LIST):
+        return _listed(pattern, key)
+    if is_remote(pattern):
+        return [_url(pattern, key)]
+    if any(character in pattern for character in "*?["):
+        anchor = Path(pattern).anchor
+        found = sorted(map(str, Path(anchor).glob(pattern.removeprefix(anchor))))
+        if not found:
+            raise ConfigError(f"{key}: no file matches '{pattern}' (looked from {Path.cwd()})")
+        return found
+    if not Path(pattern).is_file():
+        near = difflib.get_close_matches(Path(pattern).name, [p.name for p in Path(pattern).parent.glob("*.root")], n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"{key}: no file '{pattern}' (looked from {Path.cwd()}){hint}")
+    return [pattern]
+
+
+def _listed(path: str, key: str) -> list[str]:
+    if not Path(path).is_file():
+        raise ConfigError(f"{key}: no list of files '{path}' (looked from {Path.cwd()})")
+    lines = enumerate(Path(path).read_text().splitlines(), 1)
+    files = [(number, text) for number, line in lines if (text := line.partition("#")[0].strip())]
+    if not files:
+        raise ConfigError(f"{key}: the list '{path}' is empty")
+    if nested := [f"line {number}" for number, text in files if text.endswith(_LIST)]:
+        raise ConfigError(f"{key}: '{path}', {nested[0]}: a list within a list; name ROOT files")
+    return [file for number, text in files for file in _expand(text, f"{key}: '{path}', line {number}")]
+
+
+def _url(url: str, key: str) -> str:
+    if not url.startswith((_XROOTD, *_HTTP)):
+        raise ConfigError(f"{key}: '{url}' is of no kind that is read; known are root://, https:// and local paths")
+    if "*" in url:
+        raise ConfigError(f"{key}: '{url}': URLs have no wildcards here; write the files into a list, one a line (xrdfs ls)")
+    return url

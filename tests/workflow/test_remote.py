@@ -1,0 +1,207 @@
+"""Ntuples over the network: a real XRootD server, and HTTPS's plain sibling, with connections that break while they are read."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import Workflow, jets, raw_config, write_tree
+from cyclotrain import ntuples
+from cyclotrain.errors import FileError
+from cyclotrain.ntuples import open_tree, read_batches
+
+pytestmark = pytest.mark.workflow
+CONFIG = """
+all.role server
+xrd.port {port}
+xrd.network nodnr
+xrd.allow host 127.0.0.1
+xrd.allow host localhost
+all.export / r/o
+oss.localroot {folder}/data
+all.adminpath {folder}/admin
+all.pidpath {folder}/admin
+xrootd.async off
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def xrootd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """Port and folder of a server, which Debian's package brings and which runs as the user that it makes."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        pytest.skip("an XRootD server is started as root on Debian alone")
+    if not shutil.which("xrootd"):
+        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "xrootd-server"]
+        subprocess.run(["apt-get", "update", "--quiet"], check=True, capture_output=True)
+        subprocess.run(install, check=True, capture_output=True)
+    folder = Path("/tmp") / f"cyclotrain-xrootd-{os.getpid()}"  # pytest's folders are closed to other users
+    for name in ("data", "admin", "log"):
+        (folder / name).mkdir(parents=True)
+    port = free_port()
+    (folder / "xrootd.cfg").write_text(CONFIG.format(port=port, folder=folder))
+    subprocess.run(["chown", "-R", "xrootd:xrootd", folder], check=True)
+    command = ["xrootd", "-R", "xrootd", "-I", "v4", "-c", folder / "xrootd.cfg", "-l", folder / "log" / "xrootd.log"]
+    with subprocess.Popen(command) as server:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield port, folder / "data"
+        server.terminate()
+    shutil.rmtree(folder)
+
+
+class Breaking:
+    """A proxy that cuts all connections once after `after` bytes, or refuses to answer at all from then on."""
+
+    def __init__(self, target: int, after: int, for_good: bool = False) -> None:
+        self.target, self.left, self.for_good, self.cuts = target, after, for_good, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.open: list[socket.socket] = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            client, _ = self.listener.accept()
+            if self.cuts and self.for_good:
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self.target))
+            self.open += [client, server]
+            for source, sink, counts in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self.pump, args=(source, sink, counts), daemon=True).start()
+
+    def pump(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
+        try:
+            while data := source.recv(1 << 14):
+                sink.sendall(data)
+                self.left -= len(data) * counts
+                if counts and self.left < 0 and not self.cuts:
+                    self.cuts += 1
+                    for of in self.open:
+                        of.shutdown(socket.SHUT_RDWR)
+                    self.open.clear()
+        except OSError:
+            return  # cut from the other side
+
+
+def content(path: str, step: int = 100_000) -> np.ndarray:
+    with open_tree(path, "Jets") as tree:
+        return np.concatenate(
+            [columns["jet_pt"].to_numpy() for columns, _ in read_batches(tree, path, ["jet_pt", "pf_pt"], step)]
+        )
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> str:
+    """A file of some MB in many baskets."""
+    return write_tree(tmp_path / "big.root", jets(60_000, 1))
+
+
+def test_a_file_is_the_same_over_xrootd(xrootd: tuple[int, Path], big: str) -> None:
+    port, data = xrootd
+    shutil.copy(big, data / "same.root")
+    np.testing.assert_array_equal(content(f"root://127.0.0.1:{port}//same.root"), content(big))
+
+
+def test_a_connection_that_breaks_in_the_middle_loses_and_doubles_nothing(xrootd: tuple[int, Path], big: str) -> None:
+    port, data = xrootd
+    shutil.copy(big, data / "broken.root")
+    proxy = Breaking(port, after=Path(big).stat().st_size // 8)
+    np.testing.assert_array_equal(content(f"root://127.0.0.1:{proxy.port}//broken.root"), content(big))
+    assert proxy.cuts == 1
+
+
+def test_a_server_that_is_gone_is_an_error_after_some_tries(
+    xrootd: tuple[int, Path], big: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, data = xrootd
+    shutil.copy(big, data / "gone.root")
+    monkeypatch.setattr(ntuples, "_TRIES", 2)
+    monkeypatch.setenv("XRD_CONNECTIONWINDOW", "2")
+    proxy = Breaking(port, after=Path(big).stat().st_size // 8, for_good=True)
+    with pytest.raises(FileError, match=r"root://127.*the network failed 2 times"):
+        content(f"root://127.0.0.1:{proxy.port}//gone.root")
+
+
+def test_a_file_that_is_not_there_is_no_fault_of_the_network(xrootd: tuple[int, Path]) -> None:
+    begin = time.monotonic()
+    with pytest.raises(FileError, match=r"//lost.root: cannot be read: .*no such file"):
+        content(f"root://127.0.0.1:{xrootd[0]}//lost.root")
+    assert time.monotonic() - begin < 4
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """A file server that knows byte ranges, as those of experiments do."""
+
+    def do_GET(self) -> None:
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range")
+        if not asked or not path.is_file():
+            super().do_GET()
+            return
+        first, last = (int(x) for x in asked.removeprefix("bytes=").split("-"))
+        data = path.read_bytes()
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{min(last, len(data) - 1)}/{len(data)}")
+        self.send_header("Content-Length", str(len(data[first : last + 1])))
+        self.end_headers()
+        self.wfile.write(data[first : last + 1])
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Ranges, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+def test_a_file_is_the_same_over_http(big: str) -> None:
+    with http_server(Path(big).parent) as port:
+        np.testing.assert_array_equal(content(f"http://127.0.0.1:{port}/big.root"), content(big))
+        with pytest.raises(FileError, match=r"lost.root: cannot be read"):
+            content(f"http://127.0.0.1:{port}/lost.root")
+
+
+def test_a_connection_that_breaks_loses_nothing_over_http(big: str) -> None:
+    with http_server(Path(big).parent) as port:
+        proxy = Breaking(port, after=Path(big).stat().st_size // 8)
+        np.testing.assert_array_equal(content(f"http://127.0.0.1:{proxy.port}/big.root"), content(big))
+        assert proxy.cuts == 1
+
+
+def test_a_run_takes_local_and_remote_files_alike(xrootd: tuple[int, Path], tmp_path: Path, toy_files: dict[str, str]) -> None:
+    port, data = xrootd
+    workflow = Workflow(tmp_path / "project")
+    shutil.copy(toy_files["signal"], data / "signal.root")
+    shas = {}
+    for run, signal in {"local": toy_files["signal"], "remote": f"root://127.0.0.1:{port}//signal.root"}.items():
+        raw = raw_config({"background": toy_files["background"], "signal": signal}, run=run)
+        workflow.run(raw, f"results/{run}/dataset.json")
+        dataset = json.loads((workflow.folder / f"results/{run}/dataset.json").read_text())
+        shas[run] = list(dataset["shards"].values())
+    assert shas["local"] == shas["remote"]
+    assert [file["sha256"] for file in dataset["files"] if "://" in file["path"]] == [None]
