@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from cyclotrain.config import Config
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.errors import FileError, InputError
+from cyclotrain.expressions import Expression
 from cyclotrain.ntuples import depths, open_tree
-from cyclotrain.recipe import Recipe, check_branches, require_branches
+from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
 
 
 def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Mapping[str, Sequence[str]]) -> None:
@@ -36,6 +37,10 @@ def _check_first(recipe: Recipe, paths: Sequence[str], skip_broken: bool) -> Non
         try:
             with open_tree(path, recipe.tree) as tree:
                 check_branches(recipe, depths(tree, path, recipe.branches()), path)
+            if recipe.sum_of_weights:
+                expression = Expression(recipe.sum_of_weights["sum"])
+                with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
+                    check_sum_of_weights(expression, depths(tree, path, expression.branches), path)
             return
         except FileError:
             if not skip_broken or path == paths[-1]:

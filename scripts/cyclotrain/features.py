@@ -28,7 +28,7 @@ def is_number(x: Tensor) -> Tensor:
 def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
     """What constituents are sorted by, the largest first: `sort_by`; padding and what is no number come last."""
     assert features.sort_by and features.valid
-    key = Expression(features.sort_by)(branches, TORCH)
+    key = TORCH.number(Expression(features.sort_by)(branches, TORCH))
     is_real = Expression(features.valid)(branches, TORCH)
     return torch.where(is_real & is_number(key), key, -torch.inf)
 

@@ -109,6 +109,8 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
             raise FileError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
         if not features.is_jagged and jagged:
             raise FileError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
+        if features.sort_by and not any(is_jagged[b] for b in Expression(features.sort_by).branches):
+            raise FileError(f"{path}: inputs.{name}.sort_by: '{features.sort_by}' has no number for each constituent")
         for branch in jagged:
             if branch in owner:
                 raise InputError(

@@ -16,7 +16,7 @@ import onnxruntime as ort
 import uproot
 
 from cyclotrain.columns import constituents, define, selected
-from cyclotrain.contract import Contract, Layout, is_of
+from cyclotrain.contract import Contract, Layout, Set, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.expressions import Expression
@@ -172,7 +172,7 @@ def _probabilities(
 ) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in training
         scalars = {b: ak.to_numpy(values[b])[keep].astype(np.float32)[:, None] for b in layout.scalars}
-    sets = {name: _Constituents(s.branches, s.max_length, values, where) for name, s in layout.sets.items() if s.max_length}
+    sets = {name: _Constituents(features, values, where) for name, features in layout.sets.items() if features.is_jagged}
     entries = np.flatnonzero(keep)
     answers = np.empty((len(entries), n_classes), np.float32)
     for first in range(0, len(entries), _BATCH):
@@ -187,11 +187,12 @@ def _probabilities(
 class _Constituents:
     """The branches of one set, ready to be padded."""
 
-    def __init__(self, branches: Sequence[str], max_length: int, values: Mapping[str, Any], where: str) -> None:
-        columns, counts = constituents(branches, values, where)
-        self._columns = dict(zip(branches, columns, strict=True))
+    def __init__(self, features: Set, values: Mapping[str, Any], where: str) -> None:
+        columns, counts = constituents(features.branches, values, where)
+        self._columns = dict(zip(features.branches, columns, strict=True))
         self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        self._kept = np.minimum(counts, max_length)  # the graph takes no more
+        # the graph takes no more than max_length; of all, where it is the one that sorts them
+        self._kept = counts if features.sort_by else np.minimum(counts, features.max_length or 0)
 
     def padded(self, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.float32]]:
         """Of each branch [n_rows, L], zeros behind the constituents; L is the longest here, and at least 1."""

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 import uproot
 
-from conftest import Trained, jets, write_tree
+from conftest import Trained, jets, raw_config, write_tree
 from cyclotrain import score as module
 from cyclotrain.errors import InputError
 from cyclotrain.provenance import file_sha256
@@ -68,6 +68,21 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
     assert said["selection"] == [CUT] and said["selected"] == passes.sum() and said["not_selected"] == -1
     assert said["model_sha256"] == file_sha256(trained.onnx)
     assert said["contract"]["classes"] == ["background", "signal"]
+
+
+def test_all_constituents_are_handed_over_where_the_graph_sorts_them(
+    ingest: Any, toy_files: dict[str, str], ntuple: Ntuple, tmp_path: Path
+) -> None:
+    """Else those that the file has first would be kept, and not the largest."""
+    raw = raw_config(toy_files)
+    raw["inputs"]["pf"] |= {"sort_by": "pf_pt", "max_length": 3}
+    of_sorted = Trained(*ingest(raw), tmp_path / "trained")
+    of_sorted.verify()
+    run(of_sorted, ntuple, tmp_path / "friend.root")
+    with uproot.open(ntuple.path) as file, uproot.open(tmp_path / "friend.root") as friend:
+        tree, scores = file["Jets"].arrays(), friend["Jets"]["test_signal"].array(library="np")
+    for entry in np.flatnonzero(scores != NOT_SELECTED)[::11]:
+        assert scores[entry] == pytest.approx(alone(of_sorted, tree, int(entry))[1], abs=1e-6)
 
 
 def test_the_friend_of_an_rntuple_is_an_rntuple(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:

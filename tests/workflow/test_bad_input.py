@@ -34,6 +34,25 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("samples.signal.tree", "Jet", "no tree 'Jet'; did you mean 'Jets'?"),
         ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
+        ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' is over a list, and this is one number, at position 5"),
+        ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, as 'pf_pt' is jagged; one number for each event"),
+        ("inputs.jet.features", ["sum(pf_pt)"], "inputs.jet.features.0: 'sum' is for selection, define, weight and label"),
+        ("inputs.pf.sort_by", "jet_pt", "inputs.pf.sort_by: 'jet_pt' has no number for each constituent"),
+        ("flatten", {"variables": {"jet_pt": [5, 5]}}, "flatten: the edges of 'jet_pt' must be two numbers or more, and rise"),
+        ("flatten", {"variables": {"jet_pT": [0, 5]}}, "has no branch 'jet_pT'; nearest names: jet_pt"),
+        ("samples.signal.cross_section", 3.0, "samples.signal: 'cross_section' and 'sum_of_weights' go together"),
+        (
+            "samples.signal",
+            {
+                "files": ["good.root"],
+                "tree": "Jets",
+                "cross_section": 1,
+                "sum_of_weights": {"tree": "Runs", "sum": "w"},
+                "label": "signal",
+            },
+            "good.root: no tree 'Runs'; trees of this file: Jets",
+        ),
+        ("samples.signal.split", "trian", "samples.signal.split: 'trian' is not a split; did you mean 'train'?"),
         ("trainin", {}, "trainin: unknown key; did you mean 'training'?"),
     ],
 )
@@ -74,6 +93,22 @@ def test_a_broken_file_among_many_fails_the_run_unless_it_may_be_skipped(workflo
     dataset = json.loads((workflow.folder / "results/test/dataset.json").read_text())
     assert [file["path"] for file in dataset["skipped"]] == ["2.root"]
     assert dataset["samples"]["signal"]["events_kept"] == 1500
+
+
+def test_a_new_file_is_the_only_one_that_is_read(workflow: Workflow) -> None:
+    for seed in range(5):
+        write_tree(workflow.folder / f"{seed}.root", jets(500, seed))
+    raw = raw_config({"background": "0.root", "signal": ""}, job_size=1e-6)
+    raw["samples"]["signal"]["files"] = ["[1-9].root"]
+    workflow.run(raw, "results/test/dataset.json")
+    shards = {path: path.stat().st_mtime_ns for path in (workflow.folder / "results/test/skims").rglob("*.arrow")}
+    assert len(shards) == 5
+    write_tree(workflow.folder / "22.root", jets(500, 22))  # in the middle of the others
+    raw["samples"]["signal"]["files"].append("22.root")
+    workflow.run(raw, "results/test/dataset.json")
+    assert shards == {path: path.stat().st_mtime_ns for path in shards}
+    dataset = json.loads((workflow.folder / "results/test/dataset.json").read_text())
+    assert dataset["samples"]["signal"]["events_kept"] == 2500
 
 
 def test_a_gate_that_fails_fails_the_run_and_keeps_the_evidence(workflow: Workflow, toy_files: dict[str, str]) -> None:

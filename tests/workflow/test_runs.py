@@ -1,7 +1,9 @@
 """Whole runs: the demo at test size, twice, and the UCI HIGGS subset."""
 
 import json
+import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -104,6 +106,23 @@ def test_higgs(tmp_path: Path) -> None:
     assert json.loads((workflow.folder / "results/higgs/verification.json").read_text())["passed"]
 
 
+def test_dimuon(tmp_path: Path) -> None:
+    """Real jagged events, muons and jets as two sets: every file is made, and the sorted sets pass the parity gate."""
+    workflow = Workflow(tmp_path / "project")
+    raw = yaml.safe_load((REPOSITORY / "config/examples/dimuon.yaml").read_text())
+    raw["samples"]["data"]["files"] = [str(real_file("uproot-HZZ-zstd.root"))]
+    raw["training"] = {"epochs": 3, "batch_size": 64}
+    raw["export"] = {"targets": ["CMSSW_15_0_X"]}
+    workflow.run(raw)
+    results = workflow.folder / "results/dimuon"
+    assert json.loads((results / "verification.json").read_text())["passed"]
+    dataset = json.loads((results / "dataset.json").read_text())
+    assert set(dataset["constituents"]) == {"muons", "jets"}
+    with uproot.open(real_file("uproot-HZZ-zstd.root")) as file:
+        muons = file["events"]["NMuon"].array()
+    assert 0 < dataset["samples"]["data"]["events_kept"] <= int((muons >= 2).sum())
+
+
 def test_pfnano(tmp_path: Path) -> None:
     """Ten events of PFNano, by object: every file is made, and friend trees have a number for each fat jet."""
     workflow = Workflow(tmp_path / "project")
@@ -120,3 +139,24 @@ def test_pfnano(tmp_path: Path) -> None:
     with uproot.open(path) as ntuple, uproot.open(results / "friends/qcd/pfnano.root") as friend:
         counts = ntuple["Events"]["nFatJet"].array().tolist()
         assert [len(scores) for scores in friend["Events"]["pfnano_wide"].array().tolist()] == counts
+
+
+def test_ten_thousand_files_are_a_few_jobs(tmp_path: Path) -> None:
+    """Planned with every file checked, and one of the jobs run on its share."""
+    workflow = Workflow(tmp_path / "project")
+    one = workflow.folder / "one.root"
+    shutil.copy(real_file("uproot-HZZ-lz4.root"), one)
+    (workflow.folder / "many").mkdir()
+    for i in range(10_000):
+        os.link(one, workflow.folder / f"many/{i:05d}.root")
+    raw = yaml.safe_load((REPOSITORY / "config/examples/dimuon.yaml").read_text())
+    raw["samples"]["data"]["files"] = ["many/*.root"]
+    raw["job_size"] = 0.04
+    planned = workflow.run(raw, "-n", "--quiet", "rules").stdout
+    (total,) = re.findall(r"^total +(\d+)$", planned, re.MULTILINE)
+    (skims,) = re.findall(r"^skim +(\d+)$", planned, re.MULTILINE)
+    assert 64 <= int(skims) < int(total) < 300
+    workflow.run(raw, "results/dimuon/skims/data/0000-of-128.json")
+    receipt = json.loads((workflow.folder / "results/dimuon/skims/data/0000-of-128.json").read_text())
+    assert 40 < len(receipt["files"]) < 120
+    assert receipt["events_read"] == 2421 * len(receipt["files"])

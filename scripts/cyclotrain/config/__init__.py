@@ -112,12 +112,12 @@ class Config(Section):
             raise ValueError(f"flatten.to: '{self.flatten.to}' is neither `flat` nor one of {', '.join(self.classes)}")
         for name, sample in self.samples.items():
             if sample.split and sample.split not in SPLITS:
-                self._check_expression(f"samples.{name}.split", sample.split, SPLITS, "a split")
+                self._check_expression(f"samples.{name}.split", sample.split, SPLITS, "a split", 0.75)
             label = sample.label or self.label
             if label is None:
                 raise ValueError(f"samples.{name}.label: no class is given; add it, or a common 'label'")
             if label not in self.classes:
-                self._check_expression(f"samples.{name}.label", label, self.classes, "a class")
+                self._check_expression(f"samples.{name}.label", label, self.classes, "a class", 0.9)
         if self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
         jagged = [key for key, features in self.inputs.items() if features.max_length]
@@ -164,13 +164,13 @@ class Config(Section):
                     )
                 owner[text] = name
 
-    def _check_expression(self, key: str, text: str, names: Sequence[str], one: str) -> None:
-        """Check what is none of the `names`, so an expression that gives the index of one."""
+    def _check_expression(self, key: str, text: str, names: Sequence[str], one: str, alike: float) -> None:
+        """Check what is none of the `names`, so an expression that gives the index of one; `alike`: what a slip is, up to 1."""
         try:
             expression = Expression(text)
         except ExpressionError as error:
             raise ValueError(f"{key}: neither {one} ({', '.join(names)}) nor an expression: {error}") from None
-        near = difflib.get_close_matches(text, names, n=1, cutoff=0.9)
+        near = difflib.get_close_matches(text, names, n=1, cutoff=alike)
         if near and expression.branches == (text,):
             raise ValueError(f"{key}: '{text}' is not {one}; did you mean '{near[0]}'?")
 

@@ -1,38 +1,29 @@
-"""What our speed is in units of the limit, from one run on one machine. Run: make bench
+"""Training against a bare loop, friend trees against bare reading and running, the exported model against eager PyTorch."""
 
-Each figure is {name, value, unit, reference, reference_value, ratio}, a ratio above 1 meaning faster than the reference.
-"""
-
-import argparse
-import logging
 import statistics
-import tempfile
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import lightning as L
 import onnx
 import torch
 import uproot
-import yaml
 from lightning.pytorch.callbacks import Callback
 
 from cyclotrain.assemble import assemble
 from cyclotrain.batches import Batch, Batches
-from cyclotrain.config import Config, Export, InputSet, load
+from cyclotrain.bench.figures import Figure, alternating, figure, memory, peak_memory, seconds_of
+from cyclotrain.bench.sample import COPIES, Sample, flat
+from cyclotrain.config import Config, Export
 from cyclotrain.config import Model as ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.demo.branches import JETS_TREE
-from cyclotrain.demo.simulate import simulate
 from cyclotrain.export import export, network_to_onnx
 from cyclotrain.models import Model, Probabilities
 from cyclotrain.preprocess import prepare, preprocess_json, variables
-from cyclotrain.provenance import file_sha256, write_json
+from cyclotrain.provenance import file_sha256
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.runtime import session
 from cyclotrain.score import Ntuple, score
@@ -41,44 +32,16 @@ from cyclotrain.splits import SPLITS
 from cyclotrain.targets import settings_for
 from cyclotrain.train import Training
 
-Figure = dict[str, str | float]
-_JETS, _COPIES, _REPEATS, _STEPS, _SINGLES = 3000, 56, 5, 60, 500
+_REPEATS, _STEPS, _SINGLES = 5, 60, 500
 
 
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> Figure:
-    """One line of the table; value and reference_value are rates in the same unit."""
-    return {
-        "name": name, "value": value, "unit": unit, "reference": reference, "reference_value": reference_value,
-        "ratio": value / reference_value,
-    }  # fmt: skip
-
-
-def main() -> None:
-    """Measure, print the table and write it as JSON."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(LeafSpec|val_dataloader).*")  # of Lightning, on purpose without validation
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", type=Path, help="the JSON file to write")
-    result = parser.parse_args().result
-    with tempfile.TemporaryDirectory() as folder:
-        config, files = _sample(Path(folder))
-        table = _table(config, files, Path(folder))
-    write_json(result, table)
-    print(f"\n{'':36}{'Cyclotrain':>12}{'reference':>12}{'ratio':>8}")
-    for line in table:
-        rates = f"{line['value']:12,.1f}{line['reference_value']:12,.1f}{line['ratio']:8.2f}"
-        print(f"{line['name']:36}{rates}  {line['unit']}; {line['reference']}")
-
-
-def _table(config: Config, files: dict[str, str], folder: Path) -> list[Figure]:
-    table = [_skim_vs_uproot(config, files, folder)]
-    contract, shards = _assembled(config, files, folder / "deep_sets")
-    table.append(_train_vs_resident_batch(config, contract, shards))
-    deep_sets = _Exported(contract, config.model, folder / "deep_sets")
-    table.append(_score_vs_bare(deep_sets, config, files, shards, folder))
-    table += _batch_1(deep_sets, shards)
-    flat = {"inputs": {"jet": InputSet(features=list(config.baseline_features))}, "model": ModelConfig(name="mlp")}
-    contract, shards = _assembled(config.model_copy(update=flat), files, folder / "mlp")
+def figures(sample: Sample, folder: Path) -> list[Figure]:
+    """Training, friend trees, and one example at a time."""
+    contract, shards = _assembled(sample.config, sample.files, folder / "deep_sets")
+    deep_sets = _Exported(contract, sample.config.model, folder / "deep_sets")
+    table = [_train_vs_resident_batch(sample.config, contract, shards), _score_vs_bare(deep_sets, sample, shards, folder)]
+    table += [_score_memory(deep_sets, sample, folder), *_batch_1(deep_sets, shards)]
+    contract, shards = _assembled(flat(sample.config), sample.files, folder / "mlp")
     return table + _batch_1(_Exported(contract, ModelConfig(name="mlp"), folder / "mlp"), shards)
 
 
@@ -91,51 +54,6 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
         skim(Recipe.of(config, name), [path], False, shards[-1], receipts[-1])
     assemble(DatasetRecipe.of(config), receipts, shards, folder / "contract.json", folder / "dataset.json")
     return Contract.read(folder / "contract.json"), shards
-
-
-def _sample(folder: Path) -> tuple[Config, dict[str, str]]:
-    """The demo's config on two files of simulated jets, each repeated to a size that can be timed."""
-    raw = yaml.safe_load(Path("config/config.yaml").read_text())
-    files = {}
-    for run, (name, sample) in enumerate(raw["samples"].items()):
-        once, files[name] = folder / "once.root", str(folder / f"{name}.root")
-        simulate(sample["simulate"]["process"], _JETS, run, 0, 1, once)
-        with uproot.open(once) as source, uproot.recreate(files[name], compression=uproot.ZSTD(3)) as target:
-            columns = source[JETS_TREE].arrays()
-            constituents = [branch for branch in columns.fields if branch.startswith("pf_")]
-            entries = {b: columns[b] for b in columns.fields if b not in (*constituents, "npf")}
-            entries["pf"] = ak.zip({b.removeprefix("pf_"): columns[b] for b in constituents})
-            tree = target.mktree(JETS_TREE, {b: column.type for b, column in entries.items()})
-            for _ in range(_COPIES // 2):  # baskets of 2 copies, 6000 entries
-                tree.extend({b: ak.concatenate([column] * 2) for b, column in entries.items()})
-        raw["samples"][name] = {"files": [files[name]], "tree": JETS_TREE, "label": sample["label"]}
-    return load(raw), files
-
-
-def _skim_vs_uproot(config: Config, files: dict[str, str], folder: Path) -> Figure:
-    name, path = next(iter(files.items()))
-    recipe = Recipe.of(config, name)
-
-    def bare() -> int:
-        return sum(len(batch) for batch in uproot.iterate({path: JETS_TREE}, recipe.branches(), step_size=f"{STEP} B"))
-
-    def ours() -> None:
-        for extension in ("arrow", "json"):  # else the time to free the old file's blocks is in it
-            (folder / f"skim.{extension}").unlink(missing_ok=True)
-        skim(recipe, [path], False, folder / "skim.arrow", folder / "skim.json")
-
-    n = bare()
-    reference = "uproot.iterate over the same branches, read and dropped"
-    # alternating, so that what else the machine does meets both alike
-    seconds = [(_seconds(ours), _seconds(bare)) for _ in range(_REPEATS)]
-    best, best_bare = (min(column) for column in zip(*seconds, strict=True))
-    return figure("skim_vs_uproot", n / best, "events/s", reference, n / best_bare)
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 class _Clock(Callback):
@@ -209,9 +127,8 @@ class _Exported:
         self.eager = Probabilities(made).eval()
 
 
-def _score_vs_bare(exported: _Exported, config: Config, files: dict[str, str], shards: list[str], folder: Path) -> Figure:
-    name, path = next(iter(files.items()))
-    tree = config.samples[name].tree
+def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:
+    path = next(iter(sample.files.values()))
     layout = exported.contract.layout
     made = session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
@@ -221,19 +138,31 @@ def _score_vs_bare(exported: _Exported, config: Config, files: dict[str, str], s
     n = sum(len(next(iter(batch.values()))) for batch in batches)
 
     def bare() -> None:
-        for _ in uproot.iterate({path: tree}, list(layout.inputs), step_size=f"{STEP} B"):
+        for _ in uproot.iterate({path: JETS_TREE}, list(layout.inputs), step_size=f"{STEP} B"):
             pass
         for batch in batches:
             made.run(None, batch)
 
     def ours() -> None:
         (folder / "friend.root").unlink(missing_ok=True)
-        score(Ntuple(path, tree, [], {}), exported.path, file_sha256(exported.path), folder / "friend.root", threads=1)
+        _score(path, exported.path, folder / "friend.root")
 
-    seconds = [(_seconds(ours), _seconds(bare)) for _ in range(2)]
-    best, best_bare = (min(column) for column in zip(*seconds, strict=True))
+    best, best_bare = alternating(ours, bare, repeats=2)
     reference = "uproot.iterate, and ONNX Runtime on batches made before"
     return figure("score_vs_bare", n / best, "entries/s", reference, n / best_bare)
+
+
+def _score(path: str, model: Path, friend: Path) -> None:
+    score(Ntuple(path, JETS_TREE, [], {}), model, file_sha256(model), friend, threads=1)
+
+
+def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
+    """The most memory that scoring takes, of a file with one share of the sample's entries and of one with eight."""
+    peaks = []
+    for shares in (1, 8):
+        path = sample.write(folder / f"{shares}.root", copies=COPIES * shares // 8)
+        peaks.append(peak_memory(_score, path, exported.path, folder / f"{shares}.friend.root"))
+    return memory("score_memory", peaks, "a file with an eighth of the entries")
 
 
 def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
@@ -250,11 +179,11 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     eager, whole, alone, branches, groups = [], [], [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):
-            eager.append(_seconds(lambda: [exported.eager(single) for single in singles]))
-            whole.append(_seconds(lambda: [made.run(None, inputs) for inputs in arrays]))
-            alone.append(_seconds(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
-            branches.append(_seconds(lambda: [handed[0].run(None, inputs) for inputs in arrays]))
-            groups.append(_seconds(lambda: [handed[1].run(None, inputs) for inputs in inputs_alone]))
+            eager.append(seconds_of(lambda: [exported.eager(single) for single in singles]))
+            whole.append(seconds_of(lambda: [made.run(None, inputs) for inputs in arrays]))
+            alone.append(seconds_of(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
+            branches.append(seconds_of(lambda: [handed[0].run(None, inputs) for inputs in arrays]))
+            groups.append(seconds_of(lambda: [handed[1].run(None, inputs) for inputs in inputs_alone]))
     n = len(singles)
     of = f"{exported.name}, batch 1, 1 thread"
     return [
@@ -295,7 +224,3 @@ def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) 
     onnx.save(network_to_onnx(exported.eager.model, layout, opset, ir_version), path)
     content, layer = preprocess_json(layout), exported.eager.model.features
     return path, [prepare(content, variables(layer, layout, single)) for single in singles]
-
-
-if __name__ == "__main__":
-    main()

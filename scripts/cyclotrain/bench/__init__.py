@@ -1,0 +1,1 @@
+"""What our speed is in units of the limit, from one run on one machine: `make bench`."""

@@ -1,0 +1,82 @@
+"""`skim` against uproot, by layout, compression and format; on two processes; and its memory."""
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import uproot
+
+from cyclotrain.bench.figures import Figure, alternating, figure, memory, peak_memory, seconds_of
+from cyclotrain.bench.sample import Sample, flat
+from cyclotrain.config import Config
+from cyclotrain.demo.branches import JETS_TREE
+from cyclotrain.recipe import Recipe
+from cyclotrain.skim import STEP, skim
+
+_REPEATS, _GB = 5, 1e9
+
+
+def figures(sample: Sample, folder: Path) -> list[Figure]:
+    """All of ingest."""
+    files = {
+        "zstd": next(iter(sample.files.values())),
+        "lz4": sample.write(folder / "lz4.root", compression=uproot.LZ4(4)),
+        "rntuple": sample.write(folder / "rntuple.root", rntuple=True),
+    }
+    layouts = {"flat": flat(sample.config), "jagged": sample.config}
+    table = [
+        _skim_vs_uproot(f"skim_vs_uproot_{layout}_{kind}", config, path, folder)
+        for layout, config in layouts.items()
+        for kind, path in files.items()
+    ]
+    return [*table, _scaling(sample.config, files["zstd"], folder), _skim_memory(sample.config, files["zstd"], folder)]
+
+
+def _recipe(config: Config) -> Recipe:
+    return Recipe.of(config, next(iter(config.samples)))
+
+
+def _skim(recipe: Recipe, paths: list[str], folder: Path) -> None:
+    for extension in ("arrow", "json"):  # else the time to free the old file's blocks is in it
+        (folder / f"skim.{extension}").unlink(missing_ok=True)
+    skim(recipe, paths, False, folder / "skim.arrow", folder / "skim.json")
+
+
+def _skim_vs_uproot(name: str, config: Config, path: str, folder: Path) -> Figure:
+    recipe = _recipe(config)
+    n = 0
+
+    def bare() -> None:
+        nonlocal n
+        n = sum(len(batch) for batch in uproot.iterate({path: JETS_TREE}, recipe.branches(), step_size=f"{STEP} B"))
+
+    best, best_bare = alternating(lambda: _skim(recipe, [path], folder), bare, _REPEATS)
+    reference = (
+        f"uproot.iterate over the same branches, read and dropped; {Path(path).stat().st_size / 1e6 / best:.0f} MB/s of file"
+    )
+    return figure(name, n / best, "events/s", reference, n / best_bare)
+
+
+def _scaling(config: Config, path: str, folder: Path) -> Figure:
+    """Four files by one process, and by two."""
+    tasks = []
+    for i in range(4):
+        (folder / str(i)).mkdir(exist_ok=True)
+        tasks.append((_recipe(config), [path], folder / str(i)))
+    times = {}
+    for processes in (1, 2):
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            pool.starmap(_skim, tasks[:processes], chunksize=1)  # import everything
+            times[processes] = min(seconds_of(lambda: pool.starmap(_skim, tasks, chunksize=1)) for _ in range(2))
+    return figure("skim_scaling_2", 4 / times[2], "files/s", "one process, which decompresses on two threads", 4 / times[1])
+
+
+def _skim_memory(config: Config, path: str, folder: Path) -> Figure:
+    """One job over 1 GB and over 8 GB of files: links to the same one, of which a fraction of the events is kept."""
+    recipe = _recipe(config.model_copy(update={"selection": "jet_pt > 680"}))
+    links = []
+    for i in range(-(-int(8 * _GB) // Path(path).stat().st_size)):
+        links.append(str(folder / f"link{i}.root"))
+        os.link(path, links[-1])
+    peaks = [peak_memory(_skim, recipe, links[: -(-len(links) * gigabytes // 8)], folder) for gigabytes in (1, 8)]
+    return memory("skim_memory", peaks, "1 GB of files; the value is of 8 GB")
