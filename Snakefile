@@ -14,8 +14,13 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 
 
+wildcard_constraints:
+    fold="[0-9]+",
+
+
 pathvars:
     run=RUN,
+    fold=FOLD,
 
 
 include: "workflow/rules/samples.smk"

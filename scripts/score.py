@@ -8,8 +8,10 @@ with rule(snakemake.log[0]):
     (path,) = [*snakemake.input.ntuple, *snakemake.params.url]
     score(
         Ntuple(path=path, **snakemake.params.ntuple),
-        snakemake.input.onnx,
-        read_json(snakemake.input.verification)["model_sha256"],
+        {
+            onnx: read_json(verification)["model_sha256"]
+            for onnx, verification in zip(snakemake.input.onnx, snakemake.input.verification, strict=True)
+        },
         snakemake.output[0],
         snakemake.threads,
     )

@@ -131,7 +131,7 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
         receipts.append(str(folder / f"{name}.json"))
         skim(Recipe.of(config, name), files, False, shards[-1], receipts[-1])
     path = folder / "contract.json"
-    assemble(DatasetRecipe.of(config), receipts, shards, path, folder / "dataset.json")
+    assemble(DatasetRecipe.of(config, None), receipts, shards, path, folder / "dataset.json")
     return config, Contract.read(path), shards
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 from cyclotrain.balance import Histograms, sum_for_training
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract, Layout
+from cyclotrain.dataset import by_class as by_class_of
 from cyclotrain.dataset import iterate_split
 from cyclotrain.errors import InputError
 from cyclotrain.features import FeatureLayer, Moments
 from cyclotrain.provenance import content_sha256, read_json, write_json
 from cyclotrain.recipe import DatasetRecipe
-from cyclotrain.splits import SPLITS
+from cyclotrain.splits import SPLITS, Fold
 
 _BATCH = 4096
 _PB_FB = 1000  # fb in a pb: cross sections are in pb, the luminosity in fb⁻¹
@@ -34,6 +35,11 @@ def assemble(
     without training, validation or test events, and for samples whose branches are jagged in one and flat in another.
     """
     parts = [read_json(path) for path in receipts]
+    fold = Fold(**recipe.fold) if recipe.fold else None
+    if fold:
+        parts = [
+            {**part, "by_class": by_class_of(shard, recipe.classes, fold)} for part, shard in zip(parts, shards, strict=True)
+        ]
     layout = _common_layout(parts, receipts)
     skipped = [{**file, "sample": part["sample"]} for part in parts for file in part["skipped"]]
     _check_skipped(skipped, parts, recipe)
@@ -46,7 +52,7 @@ def assemble(
     histograms = None
     if recipe.flatten:
         histograms = Histograms(recipe.flatten, recipe.classes, layout.observers, recipe.negative_weights)
-    layout, ranges = _fitted(layout, shards, normalisation, histograms)
+    layout, ranges = _fitted(layout, shards, normalisation, fold, histograms)
     flattening, flattened = histograms.flattening(class_weights) if histograms else (None, None)
     write_json(
         dataset,
@@ -72,6 +78,7 @@ def assemble(
         flattening=flattening,
         baseline_features=tuple(recipe.baseline_features),
         split=recipe.split,
+        fold=fold,
         event_id=tuple(recipe.event_id),
         samples={name: {key: sample[key] for key in ("recipe", "normalisation", "by_class")} for name, sample in samples.items()},
         dataset_sha256=content_sha256([part["shard_xxh3"] for part in parts]),
@@ -175,7 +182,11 @@ def _class_weights(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], re
 
 
 def _fitted(
-    layout: Layout, shards: Sequence[str], normalisation: Mapping[str, float], histograms: Histograms | None
+    layout: Layout,
+    shards: Sequence[str],
+    normalisation: Mapping[str, float],
+    fold: Fold | None,
+    histograms: Histograms | None,
 ) -> tuple[Layout, dict[str, tuple[float, float] | None]]:
     """The layout with mean and std, and the range of each branch, from the finite values of the training split.
 
@@ -184,7 +195,7 @@ def _fitted(
     layer = FeatureLayer(layout)
     moments = {name: Moments(len(features.features)) for name, features in layout.sets.items()}
     ranges = dict.fromkeys(layout.inputs, _Range())
-    for examples in iterate_split(shards, layout, "train", normalisation):
+    for examples in iterate_split(shards, layout, "train", normalisation, fold):
         if histograms:
             histograms.add(examples)
         for batch in Batches(examples, layout, _BATCH):

@@ -6,6 +6,7 @@ from typing import Any
 
 from cyclotrain.expressions import Expression
 from cyclotrain.provenance import read_json, write_json
+from cyclotrain.splits import Fold
 
 
 def mask_group(name: str) -> str:
@@ -138,6 +139,7 @@ class Contract:
     flattening: Flattening | None
     baseline_features: tuple[str, ...]  # those of the observers that the boosted trees see
     split: dict[str, float]
+    fold: Fold | None  # of a cross-training
     event_id: tuple[str, ...]
     samples: dict[str, Any]  # selection, weight, label, normalisation and number of events of each
     dataset_sha256: str  # of the skimmed content
@@ -174,5 +176,6 @@ class Contract:
         fields = {name: content[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
         fields["ranges"] = _tuples(fields["ranges"])
+        fields["fold"] = Fold(**fields["fold"]) if fields["fold"] else None
         fields["flattening"] = Flattening.from_dict(fields["flattening"]) if fields["flattening"] else None
         return cls(**_tuples(fields))

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from cyclotrain.contract import Contract, Layout, Set
-from cyclotrain.splits import SPLITS
+from cyclotrain.splits import SPLITS, Fold
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,63 @@ class Examples:
 
 def read_split(shards: Sequence[str | Path], contract: Contract, split: str) -> Examples:
     """All examples of a split ("train", "validation" or "test"), in memory."""
-    return concatenate(list(iterate_split(shards, contract.layout, split, contract.normalisation)), contract.layout)
+    parts = iterate_split(shards, contract.layout, split, contract.normalisation, contract.fold)
+    return concatenate(list(parts), contract.layout)
 
 
 def iterate_split(
-    shards: Sequence[str | Path], layout: Layout, split: str, normalisation: Mapping[str, float]
+    shards: Sequence[str | Path], layout: Layout, split: str, normalisation: Mapping[str, float], fold: Fold | None
 ) -> Iterator[Examples]:
-    """The examples of a split, a record batch at a time, in bounded memory; `normalisation`: a factor on weights, by sample."""
+    """The examples of a split, a record batch at a time, in bounded memory.
+
+    `normalisation`: a factor on weights, by sample; `fold`: of a cross-training, whose splits are others than the shard's.
+    """
     for shard in shards:
-        with pa.memory_map(str(shard)) as file:
-            reader = pa.ipc.open_file(file)
-            factor = np.float32(normalisation[reader.schema.metadata[b"sample"].decode()])
-            for index in range(reader.num_record_batches):
-                yield _select(reader.get_batch(index), layout, split, factor)
+        for batch in _record_batches(shard):
+            factor = np.float32(normalisation[batch.schema.metadata[b"sample"].decode()])
+            yield _select(batch, layout, _splits(batch, fold) == SPLITS.index(split), factor)
 
 
-def _select(batch: pa.RecordBatch, layout: Layout, split: str, factor: np.float32) -> Examples:
-    rows = batch["split"].to_numpy() == SPLITS.index(split)
+def by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> dict[str, Any]:
+    """Number of examples and sums of weights in a shard, by class and split."""
+    totals = ByClass(classes)
+    for batch in _record_batches(shard):
+        totals.add(batch["label"].to_numpy(), batch["weight"].to_numpy(), _splits(batch, fold))
+    return totals.totals
+
+
+class ByClass:
+    """Number of examples and sums of weights, of all and of those with negative ones, by class and split."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        none = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
+        self.totals = {name: {split: dict(none) for split in SPLITS} for name in classes}
+
+    def add(self, label: npt.NDArray[Any], weight: npt.NDArray[np.float32], split: npt.NDArray[np.uint8]) -> None:
+        """Add examples [n]."""
+        for index, splits in enumerate(self.totals.values()):
+            for number, total in enumerate(splits.values()):
+                of_both = weight[(label == index) & (split == number)].astype(np.float64)
+                negative = of_both[of_both < 0]
+                total["events"] += len(of_both)
+                total["sum_of_weights"] += float(of_both.sum())
+                total["negative_events"] += len(negative)
+                total["sum_of_negative_weights"] += float(negative.sum())
+
+
+def _record_batches(shard: str | Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(shard)) as file:
+        reader = pa.ipc.open_file(file)
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index)
+
+
+def _splits(batch: pa.RecordBatch, fold: Fold | None) -> npt.NDArray[np.uint8]:
+    splits: npt.NDArray[np.uint8] = batch["split"].to_numpy()
+    return fold.split_index(batch["event_hash"].to_numpy()) if fold else splits
+
+
+def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], factor: np.float32) -> Examples:
     return Examples(
         scalars=_matrix(batch["scalars"], len(layout.scalars))[rows],
         sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},

@@ -10,7 +10,7 @@ from cyclotrain.contract import Layout, Link, Set, is_of
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.functions import FUNCTIONS
-from cyclotrain.splits import SPLITS
+from cyclotrain.splits import SPLITS, Fold
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,18 @@ class DatasetRecipe:
     skip_broken: float
     baseline_features: list[str]
     split: dict[str, float]
+    fold: dict[str, Any] | None
     event_id: list[str]
 
     @classmethod
-    def of(cls, config: Config) -> "DatasetRecipe":
-        """Taken from the whole configuration."""
+    def of(cls, config: Config, fold: int | None) -> "DatasetRecipe":
+        """Taken from the whole configuration; `fold`: which, in a cross-training."""
+        split, of_fold = config.split, None
+        if fold is not None:
+            assert config.folds
+            of_fold = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
         return cls(
-            run=config.run,
+            run=config.run if fold is None else f"{config.run}-fold{fold}",
             seed=config.seed,
             samples=list(config.samples),
             classes=config.classes,
@@ -227,7 +232,8 @@ class DatasetRecipe:
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,
             baseline_features=list(config.baseline_features),
-            split=config.split.model_dump(),
+            split=split.model_dump(),
+            fold=of_fold,
             event_id=config.event_id,
         )
 

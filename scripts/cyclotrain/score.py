@@ -26,6 +26,7 @@ from cyclotrain.provenance import atomic, file_sha256
 from cyclotrain.recipe import check_numbers, example_depths
 from cyclotrain.runtime import session
 from cyclotrain.sources import is_remote
+from cyclotrain.splits import event_hash, fold_index
 
 NOT_SELECTED = -1.0  # in place of each probability, for entries that fail the selection
 DESCRIPTION = "cyclotrain"  # the key in the file under which the JSON stands that tells what made it
@@ -66,28 +67,40 @@ def read_model(exported: str | Path, sha256: str) -> Contract:
     return Contract.from_dict(metadata["contract"])
 
 
-def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path, threads: int) -> None:
+@dataclass(frozen=True)
+class _Model:
+    """A model that was verified, ready to run."""
+
+    contract: Contract
+    made: ort.InferenceSession
+
+
+def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads: int) -> None:
     """Write the friend of one ntuple, a TTree or an RNTuple as the ntuple is: an entry for each of its entries.
 
     It has a float32 branch `<run>_<class>` a class; where the model is of objects, a list with a number for each object of
     the entry. Entries or objects that fail the selection have NOT_SELECTED. The tree has the ntuple's tree's name, and the
     file a JSON string under `cyclotrain`: the ntuple's checksum, the model's, the sentinel, the selection and the contract.
-    The ntuple is read in batches, so in bounded memory, and never written to. `sha256`: of the model file that was verified.
+    The ntuple is read in batches, so in bounded memory, and never written to. `models`: SHA-256 of the file that was verified,
+    by its path; several are those of a cross-training, of which each event gets the one that has not seen it.
     Raises InputError for an ntuple that does not fit the model, for another model file, and for a friend that exists.
     """
-    contract = read_model(exported, sha256)
+    loaded = [_Model(read_model(path, sha256), session(path, threads)) for path, sha256 in models.items()]
+    loaded.sort(key=lambda of: of.contract.fold.index if of.contract.fold else 0)
+    contract = loaded[0].contract
+    if len(loaded) != (contract.fold.of if contract.fold else 1):
+        raise InputError(f"a cross-training has {contract.fold.of if contract.fold else 1} models, and {len(loaded)} are given")
     if Path(friend).exists():
         raise InputError(f"{friend}: there is such a file already; move it away, it is not written over")
-    made = session(exported, threads)
     branches = branch_names(contract)
     start = time.perf_counter()
     with open_tree(ntuple.path, ntuple.tree) as tree, atomic(friend) as temporary, uproot.recreate(temporary) as file:
-        check_ntuple(contract.layout, ntuple, depths(tree, ntuple.path, needed(contract.layout, ntuple)))
+        check_ntuple(contract.layout, ntuple, depths(tree, ntuple.path, needed(contract, ntuple)))
         n, kept = tree.num_entries, 0
         make = file.mkrntuple if is_rntuple(tree) else file.mktree
         type_ = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
         output = make(ntuple.tree, dict.fromkeys(branches, type_))
-        for scored in _scored(contract.layout, ntuple, tree, made, len(branches)):
+        for scored in _scored(loaded, ntuple, tree):
             columns: list[Any] = list(scored.probabilities.T)
             if scored.counts is not None:
                 columns = [ak.unflatten(np.ascontiguousarray(column), scored.counts) for column in columns]
@@ -104,7 +117,7 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
                 "selection": list(ntuple.selection),
                 "selected": kept,
                 "not_selected": NOT_SELECTED,
-                "model_sha256": sha256,
+                "model_sha256": list(models.values()) if contract.fold else next(iter(models.values())),
                 "runtime": f"onnxruntime {ort.__version__}",
                 "contract": contract.to_dict(),
             }
@@ -115,12 +128,14 @@ def score(ntuple: Ntuple, exported: str | Path, sha256: str, friend: str | Path,
 
 def branch_names(contract: Contract) -> list[str]:
     """The friend's branches, in the order of the classes."""
-    return [f"{contract.run}_{name}".replace("-", "_") for name in contract.classes]
+    run = contract.run.removesuffix(f"-fold{contract.fold.index}") if contract.fold else contract.run
+    return [f"{run}_{name}".replace("-", "_") for name in contract.classes]
 
 
-def needed(layout: Layout, ntuple: Ntuple) -> list[str]:
-    """All branches that are read."""
-    return list(dict.fromkeys([*layout.read, *ntuple.cut_branches()]))
+def needed(contract: Contract, ntuple: Ntuple) -> list[str]:
+    """All branches that are read; those of the event's identity where it decides on the model."""
+    identity = contract.event_id if contract.fold else ()
+    return list(dict.fromkeys([*contract.layout.read, *identity, *ntuple.cut_branches()]))
 
 
 def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> None:
@@ -148,9 +163,12 @@ class _Scored:
     counts: npt.NDArray[np.int64] | None
 
 
-def _scored(layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSession, n_classes: int) -> Iterator[_Scored]:
-    for columns, where in read_batches(tree, ntuple.path, needed(layout, ntuple), _STEP):
-        values, n, counts = {name: columns[name] for name in needed(layout, ntuple)}, len(columns), None
+def _scored(models: Sequence[_Model], ntuple: Ntuple, tree: Any) -> Iterator[_Scored]:
+    contract = models[0].contract
+    layout, n_classes = contract.layout, len(contract.classes)
+    branches = needed(contract, ntuple)
+    for columns, where in read_batches(tree, ntuple.path, branches, _STEP):
+        values, n, counts = {name: columns[name] for name in branches}, len(columns), None
         if layout.object:
             values, counts = examples(values, layout, where)
             n = int(counts.sum())
@@ -158,7 +176,13 @@ def _scored(layout: Layout, ntuple: Ntuple, tree: Any, made: ort.InferenceSessio
             define(values, ntuple.define, where)
         keep = selected(ntuple.selection, values, n, where)
         probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
-        probabilities[keep] = _probabilities(layout, values, keep, made, n_classes, where)
+        of_model = np.zeros(n, np.int64)
+        if contract.fold:
+            hashes = event_hash([ak.to_numpy(values[branch]) for branch in contract.event_id], contract.seed)
+            of_model = fold_index(hashes, contract.fold.of)
+        for index, model in enumerate(models):
+            rows = keep & (of_model == index)
+            probabilities[rows] = _probabilities(layout, values, rows, model.made, n_classes, where)
         yield _Scored(probabilities, keep, counts)
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from cyclotrain.columns import column, constituents, define, evaluate, selected
 from cyclotrain.contract import Layout, Set
+from cyclotrain.dataset import ByClass
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
 from cyclotrain.functions import LARGEST
@@ -90,7 +91,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], shard: str | Path) -> dict[str, 
         "files": files,
         "events_read": sum(file["events"] for file in files),
         "events_kept": totals.kept,
-        "by_class": totals.by_class,
+        "by_class": totals.by_class.totals,
         "constituents": totals.constituents,
         "layout": asdict(writer.layout) if writer.layout else None,
     }
@@ -169,24 +170,16 @@ class _Batch:
 
 
 class _Totals:
-    """Number of examples and sums of weights, by class and split; of each set, what `max_length` cuts off."""
+    """Examples by class and split; of each set, what `max_length` cuts off."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.kept = 0
-        fields = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
-        self.by_class = {name: {split: dict(fields) for split in SPLITS} for name in classes}
+        self.by_class = ByClass(classes)
         self.constituents: dict[str, dict[str, int]] = {}
 
     def add(self, batch: _Batch, found: Layout) -> None:
         self.kept += len(batch.label)
-        for index, splits in enumerate(self.by_class.values()):
-            for number, total in enumerate(splits.values()):
-                weight = batch.weight[(batch.label == index) & (batch.split == number)].astype(np.float64)
-                negative = weight[weight < 0]
-                total["events"] += len(weight)
-                total["sum_of_weights"] += float(weight.sum())
-                total["negative_events"] += len(negative)
-                total["sum_of_negative_weights"] += float(negative.sum())
+        self.by_class.add(batch.label, batch.weight, batch.split)
         for name, (_, offsets) in batch.sets.items():
             beyond = np.maximum(np.diff(offsets) - (found.sets[name].max_length or 0), 0)
             of_set = self.constituents.setdefault(name, {"read": 0, "cut_off": 0, "examples_cut": 0})

@@ -1,6 +1,7 @@
 """Which events train, validate and test: a hash of the event's identity decides, not its place in a file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,32 @@ def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDA
 
 def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) -> npt.NDArray[np.uint8]:
     """The split of each event as an index into SPLITS; `fractions` gives the share of each and sums to 1."""
-    uniform = hashes.astype(np.float64) / 2.0**64
     edges = np.cumsum([fractions[name] for name in SPLITS])[:-1]
-    return np.searchsorted(edges, uniform, side="right").astype(np.uint8)
+    return np.searchsorted(edges, _uniform(hashes), side="right").astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One of `of` trainings, each tested on another part of the events; `validation`: the share of the rest that validates."""
+
+    index: int
+    of: int
+    validation: float
+
+    def split_index(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+        """The split of each event in this fold, as an index into SPLITS."""
+        within = _uniform(hashes) * self.of
+        rest = np.where(within - np.floor(within) < self.validation, SPLITS.index("validation"), SPLITS.index("train"))
+        return np.where(fold_index(hashes, self.of) == self.index, SPLITS.index("test"), rest).astype(np.uint8)
+
+
+def fold_index(hashes: npt.NDArray[np.uint64], of: int) -> npt.NDArray[np.int64]:
+    """The fold whose model has each event in its test split, so has not seen it."""
+    return np.minimum(np.floor(_uniform(hashes) * of), of - 1).astype(np.int64)
+
+
+def _uniform(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    return hashes.astype(np.float64) / 2.0**64
 
 
 def _bits(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:

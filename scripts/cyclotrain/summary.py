@@ -1,6 +1,7 @@
 """What a run made, in a few lines for a terminal."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,34 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         f"Deploy      {files['bundle']}   (C++, CMSSW, Triton, RDataFrame, reference vectors)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def summary_of_folds(run: str, evaluations: Sequence[Mapping[str, Any]], verifications: Sequence[Mapping[str, Any]]) -> str:
+    """The figures of a cross-training: each fold's, and their mean and standard deviation."""
+    signal = evaluations[0]["signal"]
+    events = sum(of["test_examples"] for of in evaluations)
+    lines = [f"Run '{run}': {len(evaluations)} folds, {events:,} examples, each tested once", ""]
+    lines += [f"{'':32}{'mean ± spread':>20}   each fold"]
+    for background in evaluations[0]["backgrounds"]:
+        models = [of["backgrounds"][background]["model"] for of in evaluations]
+        lines.append(_spread(f"AUC, {signal} vs {background}", [model["auc"]["value"] for model in models], ".4f"))
+        for i, point in enumerate(models[0]["rejection"]):
+            name = f"  1/ε({background}) at ε({signal}) = {point['signal_efficiency']:.0%}"
+            lines.append(_spread(name, [model["rejection"][i]["value"] for model in models], ".0f"))
+    worst, gates = max(of["max_abs"] for of in verifications), sum(of["passed"] for of in (*verifications, *evaluations))
+    lines += ["", f"Parity      {worst:.1e} at most; {gates} of {2 * len(evaluations)} gates passed"]
+    lines += [f"Folds       results/{run}/fold-*   (each with its model, card, plots and bundle)"]
+    lines += [f"Friends     make score: results/{run}/friends, each event by the model that has not seen it"]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(name: str, values: Sequence[float | None], form: str) -> str:
+    """`None` where a fold has no background left."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return f"{name:32}{'no background left':>20}"
+    cell = f"{statistics.mean(known):{form}} ± {statistics.stdev(known):{form}}"
+    return f"{name:32}{cell:>20}   " + ", ".join("-" if value is None else f"{value:{form}}" for value in values)
 
 
 def _other(name: str, matrix: list[Mapping[str, Any]], evaluation: Mapping[str, Any], benchmark: Mapping[str, Any]) -> str:

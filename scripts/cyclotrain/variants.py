@@ -78,7 +78,7 @@ class _Calibration(quantization.CalibrationDataReader):
         per_shard = -(-_CALIBRATION // len(shards))
         for shard in shards:
             batches = Batches(
-                next(iterate_split([shard], contract.layout, "train", contract.normalisation)),
+                next(iterate_split([shard], contract.layout, "train", contract.normalisation, contract.fold)),
                 contract.layout,
                 _BATCH,
                 shuffle_seed=0,

@@ -28,7 +28,7 @@ def ntuple(tmp_path: Path) -> Ntuple:
 
 
 def run(trained: Trained, ntuple: Ntuple, friend: Path, **changes: Any) -> None:
-    arguments = {"exported": trained.onnx, "sha256": file_sha256(trained.onnx), **changes}
+    arguments = {"models": {str(trained.onnx): file_sha256(trained.onnx)}, **changes}
     score(ntuple, friend=friend, threads=1, **arguments)
 
 
@@ -136,17 +136,17 @@ def test_a_model_that_is_not_ours_or_was_changed_is_refused(trained: Trained, nt
     friend, other = tmp_path / "friend.root", tmp_path / "other.onnx"
     other.write_bytes(b"not ONNX")
     with pytest.raises(InputError, match=r"other\.onnx: not an ONNX file"):
-        run(trained, ntuple, friend, exported=other)
+        run(trained, ntuple, friend, models={str(other): file_sha256(trained.onnx)})
     model = onnx.load(trained.onnx)
     del model.metadata_props[:]
     onnx.save(model, other)
     with pytest.raises(InputError, match=r"other\.onnx: not a model made by Cyclotrain"):
-        run(trained, ntuple, friend, exported=other)
+        run(trained, ntuple, friend, models={str(other): file_sha256(trained.onnx)})
     model = onnx.load(trained.onnx)
     model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
     onnx.save(model, other)
     with pytest.raises(InputError, match=r"other\.onnx: changed since it was verified"):
-        run(trained, ntuple, friend, exported=other)
+        run(trained, ntuple, friend, models={str(other): file_sha256(trained.onnx)})
     assert not friend.exists()
 
 

@@ -38,7 +38,7 @@ def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
 
 def everything(shard: Path, receipt: Any) -> list[Examples]:
     layout = Layout.from_dict(receipt["layout"])
-    return [concatenate(list(iterate_split([shard], layout, split, {"signal": 1.0})), layout) for split in SPLITS]
+    return [concatenate(list(iterate_split([shard], layout, split, {"signal": 1.0}, None)), layout) for split in SPLITS]
 
 
 def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> 
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
     layout = Layout((), {}, ())
-    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", {"signal": 1.0})) == []
+    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", {"signal": 1.0}, None)) == []
 
 
 def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, real_file, small_demo
+from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo
 from cyclotrain.provenance import file_sha256
 
 pytestmark = pytest.mark.workflow
@@ -160,3 +160,23 @@ def test_ten_thousand_files_are_a_few_jobs(tmp_path: Path) -> None:
     receipt = json.loads((workflow.folder / "results/dimuon/skims/data/0000-of-128.json").read_text())
     assert 40 < len(receipt["files"]) < 120
     assert receipt["events_read"] == 2421 * len(receipt["files"])
+
+
+def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
+    """A cross-training whole: a model a fold with all that a run has, one summary, and friend trees by all of them."""
+    workflow = Workflow(tmp_path / "project")
+    raw = raw_config(toy_files, folds=2, export={"targets": ["CMSSW_15_0_X"]}, training={"epochs": 2, "batch_size": 128})
+    workflow.run(raw)
+    workflow.run(raw, "score")
+    results = workflow.folder / "results/test"
+    shas = [file_sha256(results / f"fold-{fold}/model/model.onnx") for fold in range(2)]
+    assert shas[0] != shas[1]
+    assert "2 folds, 3,000 examples, each tested once" in (results / "summary.txt").read_text()
+    with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
+        assert store.execute("select name, status from runs order by name").fetchall() == [
+            ("test-fold0", "FINISHED"), ("test-fold1", "FINISHED"),
+        ]  # fmt: skip
+    with uproot.open(results / "friends/signal/signal.root") as friend:
+        assert json.loads(friend["cyclotrain"])["model_sha256"] == shas
+        assert friend["Jets"]["test_signal"].array(library="np").min() > 0
+    workflow.run(raw, "--report", "report.html")

@@ -37,6 +37,10 @@ def load_settings():
 settings, sample_files, scored_files = load_settings()
 # in paths of files `<run>`, its path variable, stands for it; params have none
 RUN = f"results/{settings.run}"
+# and `<fold>` for where a model and what is made of it lie: in the run, or for a cross-training in the folder of each fold
+FOLD = f"{RUN}/fold-{{fold}}" if settings.folds else RUN
+FOLD_LABEL = {"fold": "{fold}"} if settings.folds else {}
+FOLDS = [f"{RUN}/fold-{fold}" for fold in range(settings.folds or 0)] or [RUN]
 
 
 def ntuples(sample):
@@ -98,6 +102,24 @@ def skim_recipe(wildcards):
     return Recipe.of(settings, wildcards.sample).to_dict()
 
 
+def dataset_recipe(wildcards):
+    """What a dataset, and a fold of it, is made by."""
+    fold = int(wildcards.fold) if settings.folds else None
+    return DatasetRecipe.of(settings, fold).to_dict()
+
+
+def of_all_folds(name):
+    """A file of every fold."""
+    return [f"{fold}/{name}" for fold in FOLDS]
+
+
+def tracked_before(wildcards):
+    """MLflow's store takes one writer at a time: a fold is tracked after the one before it."""
+    if not settings.folds or wildcards.fold == "0":
+        return []
+    return [f"{FOLDS[int(wildcards.fold) - 1]}/mlflow_run.json"]
+
+
 def friends():
     """For each friend tree, what it is of: the name and the path of its ntuple."""
     ntuples_of = {
@@ -157,12 +179,12 @@ def network_alone():
     """The network and its preprocess.json, where the config asks for them."""
     if not settings.export.preprocess_json:
         return []
-    return ["<run>/model/network.onnx", "<run>/model/preprocess.json"]
+    return ["<fold>/model/network.onnx", "<fold>/model/preprocess.json"]
 
 
 def variants():
     """The variants that the config asks for."""
-    return [f"<run>/model/{kind}.onnx" for kind in settings.export.variants]
+    return [f"<fold>/model/{kind}.onnx" for kind in settings.export.variants]
 
 
 def variant_gates():
@@ -174,11 +196,13 @@ def variant_gates():
 
 def get_final_output():
     """Everything that a run makes."""
-    return [
-        "<run>/model/model.onnx",
-        "<run>/gates.json",
-        "<run>/model_card.html",
-        "<run>/deploy",
-        "<run>/mlflow_run.json",
-        "<run>/summary.txt",
+    names = [
+        "model/model.onnx",
+        "gates.json",
+        "model_card.html",
+        "deploy",
+        "mlflow_run.json",
+        "summary.txt",
     ]
+    of_folds = [path for name in names for path in of_all_folds(name)]
+    return [*of_folds, f"{RUN}/summary.txt"] if settings.folds else of_folds

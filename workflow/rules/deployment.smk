@@ -9,9 +9,9 @@ rule bundle:
         # nothing is deployed that failed
         gates=rules.gates.output[0],
     output:
-        directory("<run>/deploy"),
+        directory("<fold>/deploy"),
     log:
-        "<run>/logs/bundle.log",
+        "<fold>/logs/bundle.log",
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -25,9 +25,9 @@ rule bundle:
 rule score_file:
     input:
         ntuple=lambda wildcards: local(friend_ntuple(wildcards)),
-        onnx=rules.export.output[0],
-        verification=rules.verify.output[0],
-        gates=rules.gates.output[0],
+        onnx=of_all_folds("model/model.onnx"),
+        verification=of_all_folds("verification.json"),
+        gates=of_all_folds("gates.json"),
     output:
         "<run>/friends/{name}/{file}",
     log:

@@ -23,15 +23,15 @@ rule model_card:
         **RESULTS,
         plots=PLOTS,
     output:
-        markdown="<run>/model_card.md",
+        markdown="<fold>/model_card.md",
         html=report(
-            "<run>/model_card.html",
+            "<fold>/model_card.html",
             caption="../report/model_card.rst",
             category="Model card",
-            labels={"file": "model card"},
+            labels={"file": "model card", **FOLD_LABEL},
         ),
     log:
-        "<run>/logs/model_card.log",
+        "<fold>/logs/model_card.log",
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
@@ -49,10 +49,11 @@ rule track:
         **RESULTS,
         plots=PLOTS,
         cards=rules.model_card.output,
+        before=tracked_before,
     output:
-        "<run>/mlflow_run.json",
+        "<fold>/mlflow_run.json",
     log:
-        "<run>/logs/track.log",
+        "<fold>/logs/track.log",
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
@@ -66,16 +67,16 @@ rule track:
 rule summarise:
     input:
         **RESULTS,
-        bundle="<run>/deploy",
+        bundle="<fold>/deploy",
     output:
         report(
-            "<run>/summary.txt",
+            "<fold>/summary.txt",
             caption="../report/summary.rst",
             category="Summary",
-            labels={"figure": "the run in a few lines"},
+            labels={"figure": "the run in a few lines", **FOLD_LABEL},
         ),
     log:
-        "<run>/logs/summarise.log",
+        "<fold>/logs/summarise.log",
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
@@ -83,3 +84,27 @@ rule summarise:
         run=settings.run,
     script:
         "../../scripts/summarise.py"
+
+
+if settings.folds:
+
+    rule summarise_folds:
+        input:
+            evaluations=of_all_folds("evaluation.json"),
+            verifications=of_all_folds("verification.json"),
+        output:
+            report(
+                "<run>/summary.txt",
+                caption="../report/summary_folds.rst",
+                category="Summary",
+                labels={"figure": "all folds"},
+            ),
+        log:
+            "<run>/logs/summarise_folds.log",
+        localrule: True
+        conda:
+            "../../envs/cyclotrain.yaml"
+        params:
+            run=settings.run,
+        script:
+            "../../scripts/summarise_folds.py"

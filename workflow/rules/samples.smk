@@ -46,10 +46,10 @@ rule assemble:
         receipts=skims("json"),
         shards=skims("arrow"),
     output:
-        contract="<run>/model/contract.json",
-        dataset="<run>/dataset.json",
+        contract="<fold>/model/contract.json",
+        dataset="<fold>/dataset.json",
     log:
-        "<run>/logs/assemble.log",
+        "<fold>/logs/assemble.log",
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -57,6 +57,6 @@ rule assemble:
         disk_mb=1000,
         runtime=60,
     params:
-        recipe=DatasetRecipe.of(settings).to_dict(),
+        recipe=dataset_recipe,
     script:
         "../../scripts/assemble.py"

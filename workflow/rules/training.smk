@@ -3,12 +3,12 @@ rule train:
         contract=rules.assemble.output.contract,
         shards=skims("arrow"),
     output:
-        weights="<run>/train/weights.pt",
-        history="<run>/train/history.jsonl",
+        weights="<fold>/train/weights.pt",
+        history="<fold>/train/history.jsonl",
     log:
-        "<run>/logs/train.log",
+        "<fold>/logs/train.log",
     benchmark:
-        "<run>/benchmarks/train.jsonl"
+        "<fold>/benchmarks/train.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 4
@@ -23,7 +23,7 @@ rule train:
         model=settings.model.model_dump(),
         training=settings.training.model_dump(),
         # not an output: Snakemake would delete it with a killed job, and it is what the next try goes on from
-        checkpoints=f"{RUN}/train/checkpoints",
+        checkpoints=lambda wildcards: f"{FOLD}/train/checkpoints".format(**wildcards),
     script:
         "../../scripts/train.py"
 
@@ -33,9 +33,9 @@ rule export:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
     output:
-        "<run>/model/model.onnx",
+        "<fold>/model/model.onnx",
     log:
-        "<run>/logs/export.log",
+        "<fold>/logs/export.log",
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -54,10 +54,10 @@ rule export_network:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
     output:
-        onnx="<run>/model/network.onnx",
-        preprocess="<run>/model/preprocess.json",
+        onnx="<fold>/model/network.onnx",
+        preprocess="<fold>/model/preprocess.json",
     log:
-        "<run>/logs/export_network.log",
+        "<fold>/logs/export_network.log",
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -78,9 +78,9 @@ rule variant:
         onnx=rules.export.output[0],
         shards=skims("arrow"),
     output:
-        "<run>/model/{kind}.onnx",
+        "<fold>/model/{kind}.onnx",
     log:
-        "<run>/logs/variant/{kind}.log",
+        "<fold>/logs/variant/{kind}.log",
     wildcard_constraints:
         kind="|".join(VARIANT_KINDS),
     conda:

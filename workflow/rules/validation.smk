@@ -22,15 +22,15 @@ rule verify:
         environments=runtime_environments(),
     output:
         report(
-            "<run>/verification.json",
+            "<fold>/verification.json",
             caption="../report/verification.rst",
             category="Verification",
-            labels={"file": "parity, case by case"},
+            labels={"file": "parity, case by case", **FOLD_LABEL},
         ),
     log:
-        "<run>/logs/verify.log",
+        "<fold>/logs/verify.log",
     benchmark:
-        "<run>/benchmarks/verify.jsonl"
+        "<fold>/benchmarks/verify.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 2
@@ -43,7 +43,9 @@ rule verify:
         tolerance=settings.verification.tolerance,
         variants=variant_gates(),
         # written only if a case fails
-        evidence=f"{RUN}/verification_evidence.npz",
+        evidence=lambda wildcards: f"{FOLD}/verification_evidence.npz".format(
+            **wildcards
+        ),
     script:
         "../../scripts/verify.py"
 
@@ -53,9 +55,9 @@ rule baseline:
         contract=rules.assemble.output.contract,
         shards=skims("arrow"),
     output:
-        "<run>/baseline.npy",
+        "<fold>/baseline.npy",
     log:
-        "<run>/logs/baseline.log",
+        "<fold>/logs/baseline.log",
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 2
@@ -77,37 +79,37 @@ rule evaluate:
         history=rules.train.output.history,
     output:
         result=report(
-            "<run>/evaluation.json",
+            "<fold>/evaluation.json",
             caption="../report/evaluation.rst",
             category="Physics",
-            labels={"figure": "table (JSON)"},
+            labels={"figure": "table (JSON)", **FOLD_LABEL},
         ),
         roc=report(
-            "<run>/plots/roc.png",
+            "<fold>/plots/roc.png",
             caption="../report/roc.rst",
             category="Physics",
-            labels={"figure": "ROC"},
+            labels={"figure": "ROC", **FOLD_LABEL},
         ),
         scores=report(
-            "<run>/plots/scores.png",
+            "<fold>/plots/scores.png",
             caption="../report/scores.rst",
             category="Physics",
-            labels={"figure": "scores"},
+            labels={"figure": "scores", **FOLD_LABEL},
         ),
         confusion=report(
-            "<run>/plots/confusion.png",
+            "<fold>/plots/confusion.png",
             caption="../report/confusion.rst",
             category="Physics",
-            labels={"figure": "confusion matrix"},
+            labels={"figure": "confusion matrix", **FOLD_LABEL},
         ),
         training=report(
-            "<run>/plots/history.png",
+            "<fold>/plots/history.png",
             caption="../report/history.rst",
             category="Training",
-            labels={"figure": "loss by epoch"},
+            labels={"figure": "loss by epoch", **FOLD_LABEL},
         ),
     log:
-        "<run>/logs/evaluate.log",
+        "<fold>/logs/evaluate.log",
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 2
@@ -131,15 +133,15 @@ rule time_model:
         shards=skims("arrow"),
         environments=runtime_environments(),
     output:
-        result="<run>/benchmark.json",
+        result="<fold>/benchmark.json",
         plot=report(
-            "<run>/plots/latency.png",
+            "<fold>/plots/latency.png",
             caption="../report/latency.rst",
             category="Speed",
-            labels={"figure": "latency and throughput"},
+            labels={"figure": "latency and throughput", **FOLD_LABEL},
         ),
     log:
-        "<run>/logs/time_model.log",
+        "<fold>/logs/time_model.log",
     conda:
         "../../envs/cyclotrain.yaml"
     # It runs on one; it asks for many, as another job beside it would be in the figures.
@@ -160,9 +162,9 @@ rule gates:
         verification=rules.verify.output[0],
         evaluation=rules.evaluate.output.result,
     output:
-        "<run>/gates.json",
+        "<fold>/gates.json",
     log:
-        "<run>/logs/gates.log",
+        "<fold>/logs/gates.log",
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"

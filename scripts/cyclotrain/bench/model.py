@@ -52,7 +52,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
         skim(Recipe.of(config, name), [path], False, shards[-1], receipts[-1])
-    assemble(DatasetRecipe.of(config), receipts, shards, folder / "contract.json", folder / "dataset.json")
+    assemble(DatasetRecipe.of(config, None), receipts, shards, folder / "contract.json", folder / "dataset.json")
     return Contract.read(folder / "contract.json"), shards
 
 
@@ -153,7 +153,7 @@ def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folde
 
 
 def _score(path: str, model: Path, friend: Path) -> None:
-    score(Ntuple(path, JETS_TREE, [], {}), model, file_sha256(model), friend, threads=1)
+    score(Ntuple(path, JETS_TREE, [], {}), {str(model): file_sha256(model)}, friend, threads=1)
 
 
 def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:

@@ -92,6 +92,14 @@ class Config(Section):
         description="Training weights that give all classes the same distribution of one or two variables, and the same sum.",
     )
     split: Split = Field(Split(), description="Shares of the three splits.")
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="Cross-training: this number of models, each tested on another part of the events and trained on the rest, "
+        "of which `split` gives the shares of train and validation. Friend trees have, for each event, the answer of the model "
+        "that has not seen it.",
+    )
     inputs: dict[Name, InputSet] = Field(min_length=1, description="What the model sees: sets of features, by name.")
     model: Model = Field(description="The network.")
     training: Training = Field(Training(), description="How it is trained.")
@@ -111,6 +119,8 @@ class Config(Section):
         if self.flatten and self.flatten.to not in ("flat", *self.classes):
             raise ValueError(f"flatten.to: '{self.flatten.to}' is neither `flat` nor one of {', '.join(self.classes)}")
         for name, sample in self.samples.items():
+            if sample.split and self.folds:
+                raise ValueError(f"samples.{name}.split: with 'folds', each event is tested once; take one of the two out")
             if sample.split and sample.split not in SPLITS:
                 self._check_expression(f"samples.{name}.split", sample.split, SPLITS, "a split", 0.75)
             label = sample.label or self.label

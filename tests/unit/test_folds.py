@@ -1,0 +1,110 @@
+"""Cross-training: every event is tested once, by a model that has not seen it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import uproot
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Trained, raw_config
+from cyclotrain.assemble import assemble
+from cyclotrain.contract import Contract
+from cyclotrain.dataset import read_split
+from cyclotrain.errors import InputError
+from cyclotrain.export import METADATA_PREFIX
+from cyclotrain.provenance import file_sha256, read_json
+from cyclotrain.recipe import DatasetRecipe
+from cyclotrain.score import Ntuple, score
+from cyclotrain.splits import SPLITS, Fold, fold_index
+
+FOLDS = 3
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1), st.integers(2, 20))
+def test_an_event_is_tested_in_one_fold_and_trains_or_validates_in_the_others(hashes: list[int], of: int) -> None:
+    array = np.array(hashes, np.uint64)
+    splits = np.stack([Fold(index, of, 0.2).split_index(array) for index in range(of)])
+    assert ((splits == SPLITS.index("test")).sum(0) == 1).all()
+    np.testing.assert_array_equal((splits == SPLITS.index("test")).argmax(0), fold_index(array, of))
+
+
+def test_shares_are_those_of_the_config() -> None:
+    hashes = np.random.default_rng(1).integers(0, 2**64, 100_000, np.uint64)
+    splits = Fold(1, 4, 0.25).split_index(hashes)
+    np.testing.assert_allclose(np.bincount(splits) / len(splits), [0.75 * 0.75, 0.75 * 0.25, 0.25], atol=0.01)
+
+
+@pytest.fixture
+def folds(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> list[tuple[Any, Contract, list[str]]]:
+    """Config, contract and shards of each fold, of one skim."""
+    raw = raw_config(toy_files, folds=FOLDS)
+    raw["training"]["epochs"] = 1
+    config, _, shards = ingest(raw)
+    receipts = [str(Path(shard).with_suffix(".json")) for shard in shards]
+    made = []
+    for fold in range(FOLDS):
+        path = tmp_path / f"contract{fold}.json"
+        assemble(DatasetRecipe.of(config, fold), receipts, shards, path, tmp_path / f"dataset{fold}.json")
+        made.append((config, Contract.read(path), shards))
+    return made
+
+
+def test_folds_share_the_shards_and_differ_in_what_they_fit(folds: list[tuple[Any, Contract, list[str]]], tmp_path: Path) -> None:
+    tested, totals = [], []
+    for index, (_, contract, shards) in enumerate(folds):
+        parts = {split: read_split(shards, contract, split) for split in SPLITS}
+        tested.append(set(parts["test"].event_hash))
+        assert not tested[-1] & set(parts["train"].event_hash)
+        assert sum(map(len, parts.values())) == 3000
+        expected = np.log(parts["train"].scalars[:, contract.layout.scalars.index("jet_pt")].astype(np.float64)).mean()
+        assert contract.layout.sets["jet"].mean[0] == pytest.approx(expected, rel=1e-6)
+        of_class = read_json(tmp_path / f"dataset{index}.json")["by_class"]
+        totals.append(sum(of["test"]["events"] for of in of_class.values()))
+        assert totals[-1] == len(parts["test"])
+    assert sum(totals) == len(set().union(*tested)) == 3000
+
+
+def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
+    folds: list[tuple[Any, Contract, list[str]]], toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    models = [Trained(*fold, tmp_path / f"fold{i}") for i, fold in enumerate(folds)]
+    ntuple = Ntuple(toy_files["signal"], "Jets", ["jet_pt > 520"], {})
+    shas = {str(model.onnx): file_sha256(model.onnx) for model in models}
+    score(ntuple, dict(reversed(shas.items())), tmp_path / "friend.root", threads=1)  # in any order
+    alone = []
+    for model, (_, contract, _) in zip(models, folds, strict=True):
+        # the same file as if it were of no cross-training
+        friend = tmp_path / f"{contract.run}.root"
+        score_alone(ntuple, model, contract, friend)
+        with uproot.open(friend) as file:
+            alone.append(file["Jets"]["test_signal"].array(library="np"))
+    with uproot.open(tmp_path / "friend.root") as file, uproot.open(ntuple.path) as source:
+        found = file["Jets"]["test_signal"].array(library="np")
+        pt = source["Jets"]["jet_pt"].array(library="np")
+    tested = {}
+    for index, (_, contract, shards) in enumerate(folds):
+        of_fold = read_split(shards, contract, "test")
+        of_signal = of_fold.scalars[of_fold.label == 1][:, contract.layout.scalars.index("jet_pt")]
+        tested |= dict.fromkeys(of_signal.tolist(), index)
+    by_fold = np.array([tested[value] for value in pt.tolist()])
+    assert len(set(by_fold)) == FOLDS and len(pt) == len(found)
+    np.testing.assert_allclose(found, np.choose(by_fold, alone), atol=1e-6)
+    assert (found[pt <= 520] == -1).all()
+    with pytest.raises(InputError, match="a cross-training has 3 models, and 2 are given"):
+        score(ntuple, dict(list(shas.items())[:2]), tmp_path / "other.root", threads=1)
+
+
+def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path) -> None:
+    """With the metadata of a contract without folds."""
+    content = onnx.load(model.onnx)
+    for entry in content.metadata_props:
+        if entry.key == METADATA_PREFIX + "contract":
+            entry.value = json.dumps(json.loads(entry.value) | {"fold": None, "run": "test"})
+    path = friend.with_suffix(".onnx")
+    onnx.save(content, path)
+    score(ntuple, {str(path): file_sha256(path)}, friend, threads=1)
