@@ -28,6 +28,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/validation.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/deployment.smk"
+include: "workflow/rules/clusters.smk"
 
 
 rule all:

@@ -16,8 +16,9 @@ from cyclotrain.batches import Batch, Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.models import Probabilities
-from cyclotrain.provenance import file_sha256, read_json, write_json
+from cyclotrain.provenance import file_sha256, write_json
 from cyclotrain.runtime import CPU, Configuration, RuntimeProcess
+from cyclotrain.runtime_environments import installed
 from cyclotrain.train import load_model
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512, 1024)
@@ -51,10 +52,10 @@ def benchmark(
     singles = [test.gather(row[None]) for row in spread]
     mixed = torch.randperm(test.n, generator=torch.Generator().manual_seed(0))
     large = {n: test.gather(mixed[torch.arange(n) % test.n]) for n in BATCH_SIZES if n > 1}
-    installed = [read_json(path) for path in environments]
+    found = installed(environments)
     seconds: dict[str, Seconds] = {}
     runtimes = []
-    for python in [sys.executable, *(e["python"] for e in installed if "python" in e)]:
+    for python in [sys.executable, *(e["python"] for e in found if "python" in e)]:
         with RuntimeProcess(python, exported, [_AS_DEPLOYED]) as made:
             line, of_singles = _measured(made, singles, large)
         runtimes.append(line)

@@ -5,9 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from cyclotrain.provenance import write_json
+from cyclotrain.provenance import read_json, write_json
 from cyclotrain.targets import RUNTIMES
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,15 @@ def install(version: str, result: str | Path) -> None:
         raise RuntimeError(f"{folder} has ONNX Runtime {found}, not {version}")
     _log.info("ONNX Runtime %s in %s", version, folder)
     write_json(result, {"version": version, "python": str(python)})
+
+
+def installed(results: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """What `install` wrote, with a reason where this machine does not see the environment: a worker without shared files."""
+    contents = [read_json(result) for result in results]
+    for content in contents:
+        if "python" in content and not Path(content["python"]).exists():
+            content["reason"] = f"this machine has no {content.pop('python')}"
+    return contents
 
 
 def _clear_executable_stack(folder: Path) -> None:

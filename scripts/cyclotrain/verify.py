@@ -20,6 +20,7 @@ from cyclotrain.dataset import read_split
 from cyclotrain.preprocess import prepare, preprocess_inputs, variables
 from cyclotrain.provenance import atomic, file_sha256, read_json, write_json
 from cyclotrain.runtime import CPU, Configuration, RuntimeProcess, providers
+from cyclotrain.runtime_environments import installed
 
 MODEL = "model"
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
@@ -77,9 +78,9 @@ def verify(
     given beside it, to tell a difference from float32's own noise.
     """
     torch.set_num_threads(threads)
-    installed = [read_json(path) for path in environments]
-    not_run = [{"runtime": f"onnxruntime {e['version']}", "reason": e["reason"]} for e in installed if "reason" in e]
-    pythons = [sys.executable, *(e["python"] for e in installed if "python" in e)]
+    found = installed(environments)
+    not_run = [{"runtime": f"onnxruntime {e['version']}", "reason": e["reason"]} for e in found if "reason" in e]
+    pythons = [sys.executable, *(e["python"] for e in found if "python" in e)]
     references = References(contract, model, weights)
     test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     comparisons: list[Comparison] = []

@@ -5,16 +5,34 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
 _DEBIAN_TOOLS = ["bash", "coreutils", "dash", "sed", "grep", "gzip", "tar", "findutils", "diffutils", "debianutils", "mawk"]
 HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "procps", *_DEBIAN_TOOLS]
 SLURM_PACKAGES = ["slurm-wlm", "munge"]
+
+HOST = "use ROLE: CentralManager\nuse ROLE: Submit\n"
+WORKER = """
+use ROLE: Execute
+STARTD_NAME = worker
+# it leaves the jobs that bring their files to the other one
+START = TARGET.ShouldTransferFiles =!= "YES"
+# fake GPU so that request_gpus matches
+MACHINE_RESOURCE_GPUs = 1
+"""
+APART = """
+use ROLE: Execute
+STARTD_NAME = apart
+# it has nothing but what jobs bring
+FILESYSTEM_DOMAIN = apart
+START = TARGET.ShouldTransferFiles =?= "YES"
+"""
 
 
 def missing() -> str | None:
@@ -86,32 +104,96 @@ def htcondor_root(folder: Path) -> Path:
     return folder
 
 
-class HTCondorPool:
-    """One partitionable slot; private mount, process and user namespaces, so that killing one process ends every daemon."""
+class Machine:
+    """HTCondor's daemons in private mount, process and user namespaces: what they share is given, and to kill
+    one process is to switch the machine off.
+    """
 
-    def __init__(self, root: Path, folder: Path, shared: list[Path]) -> None:
-        self.folder, self.config = folder, folder / "condor_config"
+    def __init__(self, root: Path, folder: Path, settings: str, shared: list[Path]) -> None:
+        self.root, self.folder, self.config, self.shared = root, folder, folder / "condor_config", shared
         for name in ("log", "run", "lock", "spool", "execute", "cred"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self.config.write_text((HERE / "condor_config").read_text().replace("@POOL@", str(folder)))
+        self.config.write_text((HERE / "condor_config").read_text().replace("@FOLDER@", str(folder)) + settings)
+        self.switch_on()
+
+    def switch_on(self) -> None:
         start = """
             mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev"
-            root=$1; config=$2; shift 2
+            root=$1; config=$2; folder=$(dirname "$config"); shift 2
             for d in "$@"; do mkdir -p "$root$d"; mount --bind "$d" "$root$d"; done
+            mount -t tmpfs -o size=16G scratch "$root$folder/execute"
             exec unshare --user --map-user=1500 --map-group=1500 --root="$root" --wd=/ env -i \\
                 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=pool LANG=C.UTF-8 CONDOR_CONFIG="$config" condor_master -f
         """
-        private = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"]
-        command = [*private, "bash", "-ec", start, "pool", str(root), str(self.config)]
-        # FS authentication is by a folder in /tmp
-        command += [str(path) for path in dict.fromkeys([Path("/tmp"), folder, *shared])]
-        with (folder / "log/start").open("w") as log:
+        # it ends with the tests, however these end
+        private = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
+        command = [*private, "--kill-child=KILL", "bash", "-ec", start, "machine", str(self.root), str(self.config)]
+        command += [str(path) for path in dict.fromkeys(self.shared)]
+        with (self.folder / "log/start").open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        self.environment = {"CONDOR_CONFIG": str(self.config)}
-        wait_until(self._is_up, 60, f"no slot and no schedd; see {folder}/log")
 
-    def _is_up(self) -> bool:
-        return self.ask("print(bool(c.query(h.AdTypes.Startd)) and bool(c.query(h.AdTypes.Schedd)))", check=False) == "True"
+    def kill(self, daemon: str) -> None:
+        """End a daemon at once, as a crash does."""
+        for pid in run("pgrep", "--ns", str(self._init()), "--nslist", "pid", "--full", f"^{daemon}").split():
+            os.kill(int(pid), signal.SIGKILL)
+
+    def view(self, path: Path) -> Path:
+        """Where this machine's jobs see a path."""
+        return Path(f"/proc/{self._init()}/root{path}")
+
+    def _init(self) -> int:
+        return int(run("pgrep", "--parent", str(self.process.pid)).split()[0])
+
+    def fill_disk(self) -> None:
+        """Leave no space on the disk under the jobs' folders."""
+        used = shutil.disk_usage(self.view(self.folder / "execute")).used
+        self._resize_disk(f"{max(used, 4096)}")
+
+    def free_disk(self) -> None:
+        self._resize_disk("16G")
+
+    def _resize_disk(self, size: str) -> None:
+        path = f"{self.root}{self.folder}/execute"
+        run("nsenter", "--target", str(self.process.pid), "--mount", "mount", "-o", f"remount,size={size}", path)
+
+    def switch_off(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class HTCondorPool:
+    """A submit host, a worker that shares its files, and one that shares nothing, `apart`, which takes jobs with file transfer.
+
+    `disk` is a small shared disk, to be filled.
+    """
+
+    def __init__(self, root: Path, folder: Path, software: list[Path], submitting: list[Path]) -> None:
+        self.disk = folder / "disk"
+        self.disk.mkdir()
+        run("mount", "-t", "tmpfs", "-o", "size=1G", "disk", self.disk)
+        authentication = folder / "authentication"
+        authentication.mkdir()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            common = f"COLLECTOR_HOST = 127.0.0.1:{free.getsockname()[1]}\nFS_LOCAL_DIR = {authentication}\n"
+        host, worker, apart = (folder / name for name in ("host", "worker", "apart"))
+        seen = [authentication, *software, self.disk, *submitting]
+        self.host = Machine(root, host, common + HOST, [host, *seen])
+        self.worker = Machine(root, worker, common + WORKER, [worker, *seen])
+        self.apart = Machine(root, apart, common + APART, [apart, authentication, *software])
+        self.environment = {"CONDOR_CONFIG": str(self.host.config)}
+        wait_until(self.is_up, 60, f"not both workers and a schedd; see {folder}/*/log")
+
+    def fill_disk(self) -> None:
+        """Leave no space on the small shared disk."""
+        run("mount", "-o", f"remount,size={shutil.disk_usage(self.disk).used}", self.disk)
+
+    def free_disk(self) -> None:
+        run("mount", "-o", "remount,size=1G", self.disk)
+
+    def is_up(self) -> bool:
+        code = "print(len(c.query(h.AdTypes.Startd)) >= 2 and bool(c.query(h.AdTypes.Schedd)))"
+        return self.ask(code, check=False) == "True"
 
     def ask(self, code: str, check: bool = True) -> str:
         """What a line of Python says, with htcondor2 as `h`, its collector as `c` and its schedd as `s`."""
@@ -125,39 +207,64 @@ class HTCondorPool:
         return done.stdout.strip()
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        for machine in (self.apart, self.worker, self.host):
+            machine.switch_off()
+        run("umount", "--lazy", self.disk)
 
 
-@contextlib.contextmanager
-def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """One node with a stand-in GPU and no accounting; gives the clients' environment."""
-    if not shutil.which("slurmctld"):
-        run("apt-get", "-qq", "update")
-        run("apt-get", "-qq", "-y", "install", *SLURM_PACKAGES)
-    for name in ("state", "spool", "log", "munge"):
-        (folder / name).mkdir(parents=True)
-    (folder / "slurm.conf").write_text((HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder)))
-    (folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
-    key = folder / "munge/munge.key"
-    key.write_bytes(os.urandom(1024))
-    key.chmod(0o400)
-    environment = {"SLURM_CONF": str(folder / "slurm.conf")}
-    options = {"env": {**os.environ, **environment}}
-    run(
-        "munged", f"--socket={folder}/munge/munge.socket.2", f"--key-file={key}", f"--log-file={folder}/munge/munged.log",
-        f"--pid-file={folder}/munge/munged.pid", f"--seed-file={folder}/munge/munged.seed",
-    )  # fmt: skip
-    try:
-        subprocess.run(["slurmctld"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+class Slurm:
+    """One node with a stand-in GPU and no accounting."""
+
+    def __init__(self, folder: Path) -> None:
+        if not shutil.which("slurmctld"):
+            run("apt-get", "-qq", "update")
+            run("apt-get", "-qq", "-y", "install", *SLURM_PACKAGES)
+        self.folder = folder
+        for name in ("state", "spool", "log", "munge"):
+            (folder / name).mkdir(parents=True)
+        (folder / "slurm.conf").write_text((HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder)))
+        (folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
+        key = folder / "munge/munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o400)
+        self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+        run(
+            "munged", f"--socket={folder}/munge/munge.socket.2", f"--key-file={key}", f"--log-file={folder}/munge/munged.log",
+            f"--pid-file={folder}/munge/munged.pid", f"--seed-file={folder}/munge/munged.seed",
+        )  # fmt: skip
+        try:
+            self._start("slurmctld")
+            self.start_node()
+            wait_until(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"), 60, f"no idle node; see {folder}/log")
+        except BaseException:
+            self.stop()
+            raise
+
+    def ask(self, *command: str) -> str:
+        return run(*command, env={**os.environ, **self.environment})
+
+    def start_node(self) -> None:
         # jobs lose SLURM_CONF: they find the file at /etc/slurm, in slurmd's private mounts alone
         Path("/etc/slurm").mkdir(exist_ok=True)
-        start = f"mount --bind '{folder}' /etc/slurm; exec slurmd -N localhost"
-        command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", start]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
-        wait_until(lambda: "idle" in run("sinfo", "-h", "-o", "%T", **options), 60, f"no idle node; see {folder}/log")
-        yield environment
-    finally:
+        start = f"mount --bind '{self.folder}' /etc/slurm; exec slurmd -N localhost"
+        self._start("unshare", "--mount", "--propagation", "private", "bash", "-c", start)
+
+    def _start(self, *command: str) -> None:
+        # a daemon keeps what it is given open
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, check=True, env={**os.environ, **self.environment}, **quiet)
+
+    def kill_node(self) -> None:
+        """End the node's daemon and its jobs at once, as a loss of power does."""
+        daemon = int((self.folder / "slurmd.pid").read_text())
+        namespace = Path(f"/proc/{daemon}/ns/mnt").readlink()
+        for process in Path("/proc").glob("[0-9]*"):
+            # what it started is in its mounts
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if (process / "ns/mnt").readlink() == namespace:
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    def stop(self) -> None:
         for pid in ("slurmd.pid", "slurmctld.pid", "munge/munged.pid"):
-            if (folder / pid).exists():
-                os.kill(int((folder / pid).read_text()), signal.SIGTERM)
+            if (self.folder / pid).exists():
+                os.kill(int((self.folder / pid).read_text()), signal.SIGTERM)

@@ -1,0 +1,132 @@
+"""What the tests of clusters share: one pool and one Slurm a session, and a training to which things are done."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import servers
+from servers import HTCondorPool, Slurm, wait_until
+
+from conftest import Workflow, raw_config, small_demo, toys
+from cyclotrain.provenance import file_sha256, read_json_lines
+
+needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
+
+# faster than a real cluster needs, and with the two cores that there are
+QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")
+HTCONDOR = ("--workflow-profile", "workflow/profiles/htcondor", *QUICK, "--htcondor-held-timeout", "0")
+APART = ("--workflow-profile", "workflow/profiles/htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
+SLURM = (
+    "--workflow-profile", "workflow/profiles/slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue",
+    "--slurm-init-seconds-before-status-checks", "1",
+)  # fmt: skip
+# two threads would wait for each other where something else runs
+ONE_THREAD = ("--set-threads", "train=1")
+ENVIRONMENT = Path(sys.prefix).resolve()
+
+
+def software() -> list[Path]:
+    """What every machine has at the same path: this environment, and the Pythons beside the one that it is of."""
+    return [ENVIRONMENT, Path(sys.prefix), Path(sys.base_prefix).resolve().parent]
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTCondorPool]:
+    root = servers.htcondor_root(Path("/var/tmp/cyclotrain-htcondor"))
+    pool = HTCondorPool(root, tmp_path_factory.mktemp("pool"), software(), [tmp_path_factory.getbasetemp()])
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    # the daemons still write their state while the folder is removed
+    with tempfile.TemporaryDirectory(prefix="cyclotrain-slurm-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # munged wants its socket where everybody can go
+        slurm = Slurm(Path(folder))
+        yield slurm
+        slurm.stop()
+
+
+@pytest.fixture(scope="session")
+def at_home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The SHA-256 of the demo's model of a local run."""
+    workflow = Workflow(tmp_path_factory.mktemp("home") / "project")
+    workflow.run(small_demo(), "results/demo/model/model.onnx")
+    return file_sha256(workflow.folder / "results/demo/model/model.onnx")
+
+
+def finished(workflow: Workflow, at_home: str) -> None:
+    """The demo is whole, and its model is the local run's."""
+    results = workflow.folder / "results/demo"
+    assert file_sha256(results / "model/model.onnx") == at_home
+    assert (results / "summary.txt").exists() and (results / "deploy/SHA256SUMS").exists()
+
+
+class Training:
+    """A training of some ten seconds, on its way to the exported model, to which things are done."""
+
+    def __init__(self, folder: Path, epochs: int = 40, **changes: Any) -> None:
+        self.workflow = Workflow(folder / "project")
+        self._epochs, self._changes = epochs, changes
+        training = {"epochs": epochs, "patience": epochs, "batch_size": 32}
+        self.raw = raw_config(toys(self.workflow.folder), training=training, **changes)
+        for sample in self.raw["samples"].values():
+            sample["files"] = [Path(path).name for path in sample["files"]]  # in the project, as HTCondor carries these alone
+        self.results = self.workflow.folder / "results/test"
+        self.target = "results/test/model/model.onnx"
+
+    def again(self, folder: Path) -> "Training":
+        """The same in another folder, with what goes before the training done, and the training and the export not."""
+        other = Training(folder, self._epochs, **self._changes)
+        done = shutil.ignore_patterns("train", "train.log", "model.onnx")
+        shutil.copytree(self.workflow.folder, other.workflow.folder, ignore=done, dirs_exist_ok=True)
+        return other
+
+    def model(self) -> str:
+        return file_sha256(self.workflow.folder / self.target)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return self.workflow.start(self.raw, self.target, *arguments, *ONE_THREAD, **environment)
+
+    def epochs(self) -> int:
+        history = self.results / "train/history.jsonl"
+        return len(history.read_text().splitlines()) if history.exists() else 0
+
+    def checkpoint(self) -> None:
+        """Wait until some epochs are done."""
+        wait_until(lambda: self.epochs() >= 3, 120, "no training has begun")
+
+    def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output[-5000:]
+        assert self.model() == undisturbed.model()
+        history = read_json_lines(self.results / "train/history.jsonl")
+        assert [line["epoch"] for line in history] == list(range(1, self._epochs + 1))
+        assert not list(self.results.rglob("*.part"))
+        return output
+
+    def goes_on(self) -> bool:
+        """Whether the last try went on from an earlier one's checkpoint."""
+        return "an earlier try was interrupted: goes on after epoch" in (self.results / "logs/train.log").read_text()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Training]:
+    """A training that ran here, of a number of epochs and with changes of the config; each runs once."""
+    known: dict[str, Training] = {}
+
+    def ran(**changes: Any) -> Training:
+        key = json.dumps(changes, sort_keys=True)
+        if key not in known:
+            known[key] = training = Training(tmp_path_factory.mktemp("undisturbed"), **changes)
+            training.workflow.run(training.raw, training.target, *ONE_THREAD)
+        return known[key]
+
+    return ran
