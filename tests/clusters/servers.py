@@ -254,15 +254,15 @@ class Slurm:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, check=True, env={**os.environ, **self.environment}, **quiet)
 
-    def kill_node(self) -> None:
-        """End the node's daemon and its jobs at once, as a loss of power does."""
+    def signal_node(self, number: signal.Signals, only: str = "") -> None:
+        """Send a signal to the node's daemon and its jobs at once, or to those with a word in their command."""
         daemon = int((self.folder / "slurmd.pid").read_text())
         namespace = Path(f"/proc/{daemon}/ns/mnt").readlink()
         for process in Path("/proc").glob("[0-9]*"):
-            # what it started is in its mounts
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if (process / "ns/mnt").readlink() == namespace:
-                    os.kill(int(process.name), signal.SIGKILL)
+            with contextlib.suppress(OSError):  # processes end meanwhile, and those that have ended have no namespace
+                # what it started is in its mounts
+                if (process / "ns/mnt").readlink() == namespace and only in (process / "cmdline").read_text():
+                    os.kill(int(process.name), number)
 
     def stop(self) -> None:
         for pid in ("slurmd.pid", "slurmctld.pid", "munge/munged.pid"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import servers
+import yaml
 from servers import HTCondorPool, Slurm, wait_until
 
 from conftest import Workflow, raw_config, small_demo, toys
@@ -88,6 +89,13 @@ class Training:
         done = shutil.ignore_patterns("train", "train.log", "model.onnx")
         shutil.copytree(self.workflow.folder, other.workflow.folder, ignore=done, dirs_exist_ok=True)
         return other
+
+    def asks(self, profile: str, **resources: str | int) -> None:
+        """Change what a profile asks for the training; `--set-resources` would take the place of all that stands there."""
+        path = self.workflow.folder / f"workflow/profiles/{profile}/profile.v9+.yaml"
+        content = yaml.safe_load(path.read_text())
+        content["set-resources"]["train"] |= resources
+        path.write_text(yaml.safe_dump(content))
 
     def model(self) -> str:
         return file_sha256(self.workflow.folder / self.target)

@@ -33,7 +33,7 @@ def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
     command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", "all", "score"]
     command += ["--workflow-profile", f"workflow/profiles/{request.param}", "--seconds-between-status-checks", "0"]
-    quick = ["--latency-wait", "1", "--configfile", "test.yaml"]
+    quick = ["--latency-wait", "1", "--no-hooks", "--configfile", "test.yaml"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PLANTED_TOKEN": "s3cr3t"}
     done = subprocess.run(
         [*map(str, command), *quick], cwd=workflow.folder, capture_output=True, text=True, check=False, env=environment,
@@ -78,6 +78,8 @@ def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tu
         if profile == "htcondor-noshared":
             brought = asked["transfer_input_files"].split(", ")
             assert {"workflow", "scripts", "envs", "config"} <= set(brought)
+            assert not [path for path in brought if path.startswith("..")]  # HTCondor would hold the job for it
+            assert "CYCLOTRAIN_PYTHON" in asked["getenv"]
             assert asked["executable"] == "workflow/profiles/htcondor-noshared/job.sh" and asked["executable"] in brought
             assert asked["should_transfer_files"] == "YES"
         else:

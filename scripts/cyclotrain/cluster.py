@@ -1,0 +1,80 @@
+"""What an executor leaves undone: jobs that no Snakemake waits for, and a word on those that HTCondor started again."""
+
+import logging
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+# a scheduler gives a job minutes to end by itself
+PATIENCE = 1200.0
+
+
+def remove_leftovers(executor: str, folder: Path) -> None:
+    """Remove jobs submitted from `folder` that no Snakemake waits for, of one that was killed or held, and see them end.
+
+    Two jobs would write the same files otherwise. Call it while no job is waited for: Snakemake's lock keeps others out of
+    the folder. Raises TimeoutError if they do not end.
+    """
+    if executor not in _QUEUES:
+        return
+    jobs, end = _QUEUES[executor]
+    if not (left := jobs(folder)):
+        return
+    _log.warning("jobs that no Snakemake waits for are in the queue, and are removed: %s", ", ".join(left))
+    end(left)
+    deadline = time.monotonic() + PATIENCE
+    while left := jobs(folder):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"jobs {', '.join(left)} were removed {PATIENCE:.0f} s ago and are still in the queue")
+        time.sleep(1)
+
+
+def say_restarts(executor: str, since: float) -> None:
+    """Say which jobs HTCondor itself started again after a time, of which the executor is silent."""
+    log = Path(".snakemake/htcondor/snakemake-rules.log")
+    if executor != "htcondor" or not log.exists():
+        return
+    import htcondor2
+
+    kinds = htcondor2.JobEventType
+    says = {
+        kinds.JOB_EVICTED: "it was evicted",
+        kinds.SHADOW_EXCEPTION: "its worker broke off",
+        kinds.JOB_RECONNECT_FAILED: "its worker was lost",
+    }
+    for event in htcondor2.JobEventLog(str(log)).events(stop_after=0):
+        if event.type in says and event.timestamp >= since:
+            when = time.strftime("%H:%M:%S", time.localtime(event.timestamp))
+            _log.warning("HTCondor started job %d again: %s at %s", event.cluster, says[event.type], when)
+
+
+def _htcondor_jobs(folder: Path) -> list[str]:
+    import htcondor2
+
+    words = ["ClusterId", "ProcId", "UserLog"]
+    found = htcondor2.Schedd().query(f'Iwd == "{folder}"', projection=words)
+    return [f"{job['ClusterId']}.{job['ProcId']}" for job in found if ".snakemake/htcondor/" in str(job.get("UserLog"))]
+
+
+def _htcondor_end(jobs: list[str]) -> None:
+    import htcondor2
+
+    htcondor2.Schedd().act(htcondor2.JobAction.Remove, jobs, reason="no Snakemake waits for it")
+
+
+def _slurm_jobs(folder: Path) -> list[str]:
+    lines = subprocess.run(["squeue", "--me", "--noheader", "--format=%i|%k|%Z"], check=True, capture_output=True, text=True)
+    jobs = [line.split("|", 2) for line in lines.stdout.splitlines()]
+    return [number for number, comment, where in jobs if where == str(folder) and comment.startswith("rule_")]
+
+
+def _slurm_end(jobs: list[str]) -> None:
+    subprocess.run(["scancel", *jobs], check=True)
+
+
+_QUEUES: dict[str, tuple[Callable[[Path], list[str]], Callable[[list[str]], None]]] = {
+    "htcondor": (_htcondor_jobs, _htcondor_end),
+    "slurm": (_slurm_jobs, _slurm_end),
+}
