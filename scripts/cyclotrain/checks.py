@@ -25,6 +25,7 @@ def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Map
         else:
             _check_first(recipe, files[name], config.skip_broken > 0)
     model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
+    model_branches += config.event_id if config.folds else []  # which decides on the model
     for name, of_name in config.score.items():
         for path in scored[name]:
             with open_tree(path, of_name.tree) as tree:

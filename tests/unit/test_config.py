@@ -84,3 +84,22 @@ def test_files_are_globbed_in_order_and_missing_ones_named(tmp_path: Path, monke
         resolve_files(load(raw_config({"background": "b1.root", "signal": "b3.root"})))
     with pytest.raises(ConfigError, match=r"samples.signal.files.0: no file matches 'x\*.root'"):
         resolve_files(load(raw_config({"background": "b1.root", "signal": "x*.root"})))
+
+
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ("tracking", "https://me:hunter2@mlflow.cern.ch"),
+        ("samples", "root://me:hunter2@host//store/x.root"),
+        ("samples", "root://host//store/x.root?authz=hunter2"),
+    ],
+)
+def test_a_password_in_the_config_is_refused_and_not_repeated(section: str, place: str) -> None:
+    raw = raw_config({"background": "b.root", "signal": "s.root"})
+    if section == "tracking":
+        raw["tracking"] = {"uri": place}
+    else:
+        raw["samples"]["signal"]["files"] = [place]
+    with pytest.raises(ConfigError, match="a password or token stands in it") as error:
+        load(raw)
+    assert "hunter2" not in str(error.value)

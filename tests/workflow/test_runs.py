@@ -17,12 +17,13 @@ from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo
 from cyclotrain.provenance import file_sha256
 
 pytestmark = pytest.mark.workflow
+SECRET = "planted-9f2c1e"
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("first") / "project")
-    workflow.run(small_demo())
+    workflow.run(small_demo(), **dict.fromkeys(("BEARER_TOKEN", "MLFLOW_TRACKING_PASSWORD", "HTTPS_TOKEN"), SECRET))
     return workflow
 
 
@@ -83,6 +84,13 @@ def test_the_python_of_the_documentation_runs(demo: Workflow) -> None:
 def test_the_report_is_made(demo: Workflow) -> None:
     demo.run(small_demo(), "--report", "report.html")
     assert (demo.folder / "report.html").stat().st_size > 1_000_000
+
+
+def test_nothing_secret_of_the_environment_is_written_anywhere(demo: Workflow) -> None:
+    demo.run(small_demo(), "--report", "report.html", BEARER_TOKEN=SECRET)
+    written = [path for path in demo.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert len(written) > 100
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None:

@@ -28,8 +28,18 @@ def _name(text: str) -> str:
     return text
 
 
+def _without_secret(text: str) -> str:
+    if re.search(r"://[^/@]*:[^/@]*@|[?&](authz|access_token)=", text):
+        raise ValueError(
+            "a password or token stands in it, and the configuration is written into logs, reports and MLflow; take it out, and "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, X509_USER_PROXY or BEARER_TOKEN_FILE in the environment"
+        )
+    return text
+
+
 ExpressionText = Annotated[str, AfterValidator(_expression)]
 FeatureText = Annotated[str, AfterValidator(_feature)]
+Place = Annotated[str, AfterValidator(_without_secret)]
 Name = Annotated[str, AfterValidator(_name)]
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cyclotrain.config.base import ExpressionText, FeatureText, Section
+from cyclotrain.config.base import ExpressionText, FeatureText, Place, Section
 
 
 class Simulate(Section):
@@ -29,7 +29,7 @@ class SumOfWeights(Section):
 class Sample(Section):
     """A physics process and its ROOT files."""
 
-    files: list[str] = Field(
+    files: list[Place] = Field(
         [],
         description="ROOT files: paths and globs, relative to the working directory, `root://` and `https://` URLs, and lists of "
         "such, `.txt` files with one a line.",
@@ -72,7 +72,7 @@ class Sample(Section):
 class Score(Section):
     """Ntuples that did not make the model, and get its friend trees."""
 
-    files: list[str] = Field(min_length=1, description="ROOT files to score, as for samples.")
+    files: list[Place] = Field(min_length=1, description="ROOT files to score, as for samples.")
     tree: str = Field("Events", description="Name of the TTree or RNTuple in each of these files.")
     selection: ExpressionText | None = Field(
         None, description="Entries that fail it get -1 in place of probabilities. Default: the common `selection`."

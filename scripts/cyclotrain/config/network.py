@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from cyclotrain.config.base import ExpressionText, Section
+from cyclotrain.config.base import ExpressionText, Place, Section
 from cyclotrain.targets import settings_for
 
 
@@ -115,5 +115,5 @@ class Evaluation(Section):
 class Tracking(Section):
     """Where MLflow keeps the run."""
 
-    uri: str = Field("sqlite:///results/mlflow.db", description="MLflow tracking URI: an SQLite file or a server.")
+    uri: Place = Field("sqlite:///results/mlflow.db", description="MLflow tracking URI: an SQLite file or a server.")
     experiment: str = Field("cyclotrain", description="MLflow experiment.")
