@@ -1,13 +1,15 @@
 """Rule `score_file`: the friend tree of one ntuple."""
 
+from cyclotrain.friends import Friend
 from cyclotrain.logs import rule
 from cyclotrain.provenance import read_json
 from cyclotrain.score import Ntuple, score
 
 with rule(snakemake.log[0]):
+    ntuple = {**snakemake.params.ntuple, "friends": [Friend(**of) for of in snakemake.params.ntuple["friends"]]}
     (path,) = [*snakemake.input.ntuple, *snakemake.params.url]
     score(
-        Ntuple(path=path, **snakemake.params.ntuple),
+        Ntuple(path=path, **ntuple),
         {
             onnx: read_json(verification)["model_sha256"]
             for onnx, verification in zip(snakemake.input.onnx, snakemake.input.verification, strict=True)

@@ -7,7 +7,8 @@ from cyclotrain.skim import skim
 with rule(snakemake.log[0]):
     skim(
         Recipe(**snakemake.params.recipe),
-        [*snakemake.input, *snakemake.params.urls],
+        [*snakemake.input.ntuples, *snakemake.params.urls],
+        snakemake.params.friends,
         snakemake.params.skip_broken,
         snakemake.output.shard,
         snakemake.output.receipt,

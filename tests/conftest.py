@@ -129,7 +129,7 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
     for name, files in resolve_files(config).items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), files, False, shards[-1], receipts[-1])
+        skim(Recipe.of(config, name), files, {}, False, shards[-1], receipts[-1])
     path = folder / "contract.json"
     assemble(DatasetRecipe.of(config, None), receipts, shards, path, folder / "dataset.json")
     return config, Contract.read(path), shards

@@ -6,14 +6,20 @@ from cyclotrain.config import Config
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
+from cyclotrain.friends import Friend, open_joined
 from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
 
 
-def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Mapping[str, Sequence[str]]) -> None:
+def check_inputs(
+    config: Config,
+    files: Mapping[str, Sequence[str]],
+    scored: Mapping[str, Sequence[str]],
+    friends: Mapping[str, Mapping[str, Sequence[str]]],
+) -> None:
     """Check each sample against its first file, or against what the demo will write; raises InputError.
 
-    `files` and `scored`: of config.resolve_files and config.resolve_scored.
+    `files`, `scored` and `friends`: of sources.resolve_files, resolve_scored and resolve_friends.
     """
     for name, sample in config.samples.items():
         recipe = Recipe.of(config, name)
@@ -23,21 +29,24 @@ def check_inputs(config: Config, files: Mapping[str, Sequence[str]], scored: Map
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            _check_first(recipe, files[name], config.skip_broken > 0)
+            _check_first(recipe, friends[name], files[name], config.skip_broken > 0)
     model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
     model_branches += config.event_id if config.folds else []  # which decides on the model
     for name, of_name in config.score.items():
         for path in scored[name]:
-            with open_tree(path, of_name.tree) as tree:
-                depths(tree, path, model_branches)
+            of_file = zip(friends[name].get(path, ()), of_name.friends.values(), strict=True)
+            joined = [Friend(of_path, of.tree, of.by) for of_path, of in of_file]
+            with open_joined(path, of_name.tree, joined) as ntuple:
+                ntuple.depths(model_branches)
 
 
-def _check_first(recipe: Recipe, paths: Sequence[str], skip_broken: bool) -> None:
+def _check_first(recipe: Recipe, friends: Mapping[str, Sequence[str]], paths: Sequence[str], skip_broken: bool) -> None:
     """Check the first file, or the first that can be read where others may be skipped."""
     for path in paths:
         try:
-            with open_tree(path, recipe.tree) as tree:
-                check_branches(recipe, depths(tree, path, recipe.branches()), path)
+            of_file = [Friend(of_path, **of) for of_path, of in zip(friends.get(path, ()), recipe.friends, strict=True)]
+            with open_joined(path, recipe.tree, of_file) as ntuple:
+                check_branches(recipe, ntuple.depths(recipe.branches()), path)
             if recipe.sum_of_weights:
                 expression = Expression(recipe.sum_of_weights["sum"])
                 with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:

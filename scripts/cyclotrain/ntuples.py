@@ -41,8 +41,11 @@ RNTUPLE = "ROOT::RNTuple"
 
 
 @contextmanager
-def open_tree(path: str, tree: str) -> Iterator[Any]:
-    """The TTree or RNTuple `tree` of the file or URL `path`; raises FileError if either is not there or not readable."""
+def open_tree(path: str, tree: str | Sequence[str]) -> Iterator[Any]:
+    """The TTree or RNTuple `tree`, or the first of several names that the file or URL `path` has.
+
+    Raises FileError if the file or such a tree is not there or not readable.
+    """
     with _opened(path) as file:
         size = file.file.source.num_bytes
         if size < file.file.fEND:
@@ -56,7 +59,7 @@ def _opened(path: str) -> Iterator[Any]:
         raise FileError(f"{path}: no such file (looked from {Path.cwd()})")
     for tried in range(_TRIES):
         try:
-            with _reading(path):
+            with reading(path):
                 file = uproot.open(path)
             break
         except NetworkError as error:
@@ -65,14 +68,17 @@ def _opened(path: str) -> Iterator[Any]:
         yield file
 
 
-def _tree(file: Any, path: str, tree: str) -> Any:
+def _tree(file: Any, path: str, tree: str | Sequence[str]) -> Any:
+    wanted = [tree] if isinstance(tree, str) else list(tree)
     names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
-    if tree not in names:
-        near = difflib.get_close_matches(tree, names, n=1)
+    found = next((name for name in wanted if name in names), None)
+    if found is None:
+        near = difflib.get_close_matches(wanted[0], names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        raise FileError(f"{path}: no tree '{tree}'; {hint}trees of this file: {', '.join(names) or 'none'}")
-    with _reading(path):
-        return file[tree]
+        said = " or ".join(f"'{name}'" for name in wanted)
+        raise FileError(f"{path}: no tree {said}; {hint}trees of this file: {', '.join(names) or 'none'}")
+    with reading(path):
+        return file[found]
 
 
 def identity(tree: Any, path: str) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
             try:
                 batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
                 while True:
-                    with _reading(path):
+                    with reading(path):
                         columns = next(batches, None)
                     if columns is None:
                         break
@@ -135,7 +141,7 @@ def is_rntuple(tree: Any) -> bool:
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[None]:
+def reading(path: str) -> Iterator[None]:
     """Turn what uproot raises into a NetworkError, or for damaged bytes into a FileError that names the file."""
     try:
         yield

@@ -18,7 +18,8 @@ class Recipe:
     """What is done to the files of one sample."""
 
     sample: str
-    tree: str
+    tree: str | list[str]
+    friends: list[dict[str, Any]]  # tree and key of each; their files are those of a job
     object: str | None
     classes: list[str]
     label: str
@@ -41,6 +42,7 @@ class Recipe:
         return cls(
             sample=sample,
             tree=of_sample.tree,
+            friends=[friend.model_dump(exclude={"files"}) for friend in of_sample.friends.values()],
             object=config.object,
             classes=config.classes,
             label=label,

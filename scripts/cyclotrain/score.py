@@ -20,7 +20,8 @@ from cyclotrain.contract import Contract, Layout, Set, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.expressions import Expression
-from cyclotrain.ntuples import depths, identity, is_rntuple, open_tree, read_batches
+from cyclotrain.friends import Friend, Joined, open_joined
+from cyclotrain.ntuples import identity, is_rntuple
 from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, file_sha256
 from cyclotrain.recipe import check_numbers, example_depths
@@ -40,9 +41,10 @@ class Ntuple:
     """A file to score: its tree, the cuts that its entries must pass, and the definitions that the cuts use."""
 
     path: str
-    tree: str
+    tree: str | Sequence[str]
     selection: Sequence[str]
     define: Mapping[str, str]
+    friends: Sequence[Friend] = ()
 
     def cut_branches(self) -> list[str]:
         """The branches that the cuts need."""
@@ -94,13 +96,15 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
         raise InputError(f"{friend}: there is such a file already; move it away, it is not written over")
     branches = branch_names(contract)
     start = time.perf_counter()
-    with open_tree(ntuple.path, ntuple.tree) as tree, atomic(friend) as temporary, uproot.recreate(temporary) as file:
-        check_ntuple(contract.layout, ntuple, depths(tree, ntuple.path, needed(contract, ntuple)))
+    opened = open_joined(ntuple.path, ntuple.tree, ntuple.friends)
+    with opened as joined, atomic(friend) as temporary, uproot.recreate(temporary) as file:
+        tree = joined.tree
+        check_ntuple(contract.layout, ntuple, joined.depths(needed(contract, ntuple)))
         n, kept = tree.num_entries, 0
         make = file.mkrntuple if is_rntuple(tree) else file.mktree
         type_ = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
-        output = make(ntuple.tree, dict.fromkeys(branches, type_))
-        for scored in _scored(loaded, ntuple, tree):
+        output = make(tree.name, dict.fromkeys(branches, type_))
+        for scored in _scored(loaded, ntuple, joined):
             columns: list[Any] = list(scored.probabilities.T)
             if scored.counts is not None:
                 columns = [ak.unflatten(np.ascontiguousarray(column), scored.counts) for column in columns]
@@ -111,7 +115,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
                 "ntuple": {
                     **identity(tree, ntuple.path),
                     "sha256": None if is_remote(ntuple.path) else file_sha256(ntuple.path),
-                    "tree": ntuple.tree,
+                    "tree": tree.name,
                     "entries": n,
                 },
                 "selection": list(ntuple.selection),
@@ -163,12 +167,12 @@ class _Scored:
     counts: npt.NDArray[np.int64] | None
 
 
-def _scored(models: Sequence[_Model], ntuple: Ntuple, tree: Any) -> Iterator[_Scored]:
+def _scored(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterator[_Scored]:
     contract = models[0].contract
     layout, n_classes = contract.layout, len(contract.classes)
     branches = needed(contract, ntuple)
-    for columns, where in read_batches(tree, ntuple.path, branches, _STEP):
-        values, n, counts = {name: columns[name] for name in branches}, len(columns), None
+    for values, n, where in joined.batches(branches, _STEP):
+        counts = None
         if layout.object:
             values, counts = examples(values, layout, where)
             n = int(counts.sum())

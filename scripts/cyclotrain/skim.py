@@ -24,6 +24,7 @@ from cyclotrain.contract import Layout, Set
 from cyclotrain.dataset import ByClass
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
+from cyclotrain.friends import Friend, Joined, open_joined
 from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
 from cyclotrain.ntuples import depths, identity, open_tree, read_batches
@@ -37,8 +38,15 @@ _log = logging.getLogger(__name__)
 STEP = 50_000_000  # bytes of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
 
 
-def skim(recipe: Recipe, paths: Sequence[str], skip_broken: bool, shard: str | Path, receipt: str | Path) -> None:
-    """Skim the files of `paths` into one shard and its receipt, both whole or not there.
+def skim(
+    recipe: Recipe,
+    paths: Sequence[str],
+    friends: Mapping[str, Sequence[str]],
+    skip_broken: bool,
+    shard: str | Path,
+    receipt: str | Path,
+) -> None:
+    """Skim the files of `paths`, with the friends of each, into one shard and its receipt, both whole or not there.
 
     Raises FileError for files that cannot be read or have other branches; with `skip_broken`, these stand in the receipt with
     the reason, and nothing of them is in the shard. Raises InputError for NaN in weights, and for labels outside the classes.
@@ -46,7 +54,7 @@ def skim(recipe: Recipe, paths: Sequence[str], skip_broken: bool, shard: str | P
     skipped: dict[str, str] = {}
     while True:
         try:
-            content = _skim(recipe, [path for path in paths if path not in skipped], shard)
+            content = _skim(recipe, [path for path in paths if path not in skipped], friends, shard)
             break
         except _BrokenFileError as broken:
             if not skip_broken:
@@ -76,7 +84,7 @@ class _BrokenFileError(Exception):
         self.path, self.error = path, error
 
 
-def _skim(recipe: Recipe, paths: Sequence[str], shard: str | Path) -> dict[str, Any]:
+def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path) -> dict[str, Any]:
     """Write the shard of all of these files; gives what the receipt tells of them."""
     totals = _Totals(recipe.classes)
     # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
@@ -84,7 +92,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], shard: str | Path) -> dict[str, 
         files = []
         for path in paths:
             try:
-                files.append(_skim_file(recipe, path, writer, totals, helper))
+                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, totals, helper))
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
     return {
@@ -97,20 +105,24 @@ def _skim(recipe: Recipe, paths: Sequence[str], shard: str | Path) -> dict[str, 
     }
 
 
-def _skim_file(recipe: Recipe, path: str, writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor) -> dict[str, Any]:
-    with open_tree(path, recipe.tree) as tree:
+def _skim_file(
+    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor
+) -> dict[str, Any]:
+    of_file = [Friend(of_path, **of) for of_path, of in zip(friends, recipe.friends, strict=True)]
+    with open_joined(path, recipe.tree, of_file) as ntuple:
         checksum = None if is_remote(path) else helper.submit(file_sha256, path)
-        found = check_branches(recipe, depths(tree, path, recipe.branches()), path)
+        found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
         writer.begin(found, path)
         before = totals.kept
-        for batch in _batches(recipe, found, tree, path):
+        for batch in _batches(recipe, found, ntuple):
             totals.add(batch, found)
             writer.write(batch)
         told = {
-            **identity(tree, path),
+            **identity(ntuple.tree, path),
             "sha256": checksum.result() if checksum else None,  # a remote file is not read a second time for it
-            "events": int(tree.num_entries),
+            "events": int(ntuple.tree.num_entries),
             "kept": totals.kept - before,
+            "friends": ntuple.identities(),
         }
     if recipe.sum_of_weights:
         told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
@@ -204,10 +216,8 @@ def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
     return total
 
 
-def _batches(recipe: Recipe, found: Layout, tree: Any, path: str) -> Iterator[_Batch]:
-    branches = recipe.branches()
-    for columns, where in read_batches(tree, path, branches, STEP):
-        values, n = {name: columns[name] for name in branches}, len(columns)
+def _batches(recipe: Recipe, found: Layout, ntuple: Joined) -> Iterator[_Batch]:
+    for values, n, where in ntuple.batches(recipe.branches(), STEP):
         if found.object:
             values, counts = examples(values, found, where)
             n = int(counts.sum())

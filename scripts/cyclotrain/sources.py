@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cyclotrain.config import Config, ConfigError
@@ -30,6 +30,24 @@ def resolve_files(config: Config) -> dict[str, list[str]]:
 def resolve_scored(config: Config) -> dict[str, list[str]]:
     """The files of `score` by its names; raises ConfigError as `resolve_files` does."""
     return {name: _expand_all(scored.files, f"score.{name}.files") for name, scored in config.score.items()}
+
+
+def resolve_friends(config: Config, files: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
+    """For samples and names of `score`, the friends of each of their `files`, in the order of the config.
+
+    Raises ConfigError as `resolve_files` does, and where there is not one for each.
+    """
+    given = [(f"samples.{name}", name, of.friends) for name, of in config.samples.items()]
+    given += [(f"score.{name}", name, scored.friends) for name, scored in config.score.items()]
+    found: dict[str, dict[str, list[str]]] = {}
+    for key, name, friends in given:
+        lists = []
+        for friend, of_friend in friends.items():
+            lists.append(_expand_all(of_friend.files, f"{key}.friends.{friend}.files"))
+            if len(lists[-1]) != len(files[name]):
+                raise ConfigError(f"{key}.friends.{friend}.files: {len(lists[-1])} files, and the sample has {len(files[name])}")
+        found[name] = {path: list(of) for path, *of in zip(files[name], *lists, strict=True)} if lists else {}
+    return found
 
 
 def skim_jobs(files: Sequence[str], job_size: float) -> dict[str, list[str]]:

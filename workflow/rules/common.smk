@@ -12,6 +12,7 @@ from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.sources import (
     is_remote,
     resolve_files,
+    resolve_friends,
     resolve_scored,
     skim_jobs,
 )
@@ -24,17 +25,18 @@ def load_settings():
         settings = load(config)
         files = resolve_files(settings)
         scored = resolve_scored(settings)
+        friends = resolve_friends(settings, {**files, **scored})
         # Jobs trust what the main process checked, and are spared the import.
         if workflow.is_main_process:
             from cyclotrain.checks import check_inputs
 
-            check_inputs(settings, files, scored)
+            check_inputs(settings, files, scored, friends)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-    return settings, files, scored
+    return settings, files, scored, friends
 
 
-settings, sample_files, scored_files = load_settings()
+settings, sample_files, scored_files, friend_files = load_settings()
 # in paths of files `<run>`, its path variable, stands for it; params have none
 RUN = f"results/{settings.run}"
 # and `<fold>` for where a model and what is made of it lie: in the run, or for a cross-training in the folder of each fold
@@ -65,6 +67,17 @@ skim_jobs_of = {sample: jobs_of(sample) for sample in settings.samples}
 def job_files(wildcards):
     """The ROOT files of one `skim` job, local and remote."""
     return skim_jobs_of[wildcards.sample][wildcards.job]
+
+
+def friends_of(name, path):
+    """The friend trees' files of an ntuple, in the order of the configuration."""
+    return friend_files[name].get(path, [])
+
+
+def job_friends(wildcards):
+    """The friend trees' files of one `skim` job."""
+    paths = job_files(wildcards)
+    return [friend for path in paths for friend in friends_of(wildcards.sample, path)]
 
 
 def local(paths):
@@ -150,7 +163,7 @@ def friend_ntuple(wildcards):
 
 
 def friend_params(wildcards):
-    """Tree, selection and definitions of the ntuple of a friend tree."""
+    """Tree, selection, definitions and own friends of the ntuple of a friend tree."""
     if wildcards.name in settings.samples:
         recipe = Recipe.of(settings, wildcards.name)
         tree, selection = recipe.tree, recipe.selection
@@ -159,7 +172,18 @@ def friend_params(wildcards):
         tree, selection = of_name.tree, [
             cut for cut in [of_name.selection or settings.selection] if cut
         ]
-    return {"tree": tree, "selection": selection, "define": settings.define}
+    of_name = settings.samples.get(wildcards.name) or settings.score[wildcards.name]
+    (path,) = friend_ntuple(wildcards)
+    files = friends_of(wildcards.name, path)
+    return {
+        "tree": tree,
+        "selection": selection,
+        "define": settings.define,
+        "friends": [
+            {"path": of_path, "tree": of.tree, "by": of.by}
+            for of_path, of in zip(files, of_name.friends.values(), strict=True)
+        ],
+    }
 
 
 def runtime_environments():

@@ -25,6 +25,9 @@ rule bundle:
 rule score_file:
     input:
         ntuple=lambda wildcards: local(friend_ntuple(wildcards)),
+        friends=lambda wildcards: local(
+            friends_of(wildcards.name, *friend_ntuple(wildcards))
+        ),
         onnx=of_all_folds("model/model.onnx"),
         verification=of_all_folds("verification.json"),
         gates=of_all_folds("gates.json"),

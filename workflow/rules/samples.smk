@@ -19,7 +19,8 @@ rule simulate:
 
 rule skim:
     input:
-        lambda wildcards: local(job_files(wildcards)),
+        ntuples=lambda wildcards: local(job_files(wildcards)),
+        friends=lambda wildcards: local(job_friends(wildcards)),
     output:
         shard="<run>/skims/{sample}/{job}.arrow",
         receipt="<run>/skims/{sample}/{job}.json",
@@ -36,6 +37,9 @@ rule skim:
     params:
         recipe=skim_recipe,
         urls=lambda wildcards: remote(job_files(wildcards)),
+        friends=lambda wildcards: {
+            path: friends_of(wildcards.sample, path) for path in job_files(wildcards)
+        },
         skip_broken=settings.skip_broken > 0,
     script:
         "../../scripts/skim.py"

@@ -39,7 +39,7 @@ def _recipe(config: Config) -> Recipe:
 def _skim(recipe: Recipe, paths: list[str], folder: Path) -> None:
     for extension in ("arrow", "json"):  # else the time to free the old file's blocks is in it
         (folder / f"skim.{extension}").unlink(missing_ok=True)
-    skim(recipe, paths, False, folder / "skim.arrow", folder / "skim.json")
+    skim(recipe, paths, {}, False, folder / "skim.arrow", folder / "skim.json")
 
 
 def _skim_vs_uproot(name: str, config: Config, path: str, folder: Path) -> Figure:

@@ -51,7 +51,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
     for name, path in files.items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), [path], False, shards[-1], receipts[-1])
+        skim(Recipe.of(config, name), [path], {}, False, shards[-1], receipts[-1])
     assemble(DatasetRecipe.of(config, None), receipts, shards, folder / "contract.json", folder / "dataset.json")
     return Contract.read(folder / "contract.json"), shards
 

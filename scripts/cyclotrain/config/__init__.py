@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
-from cyclotrain.config.ingest import Flatten, InputSet, Link, Sample, Score, Simulate, Split, SumOfWeights
+from cyclotrain.config.ingest import Flatten, FriendTree, InputSet, Link, Sample, Score, Simulate, Split, SumOfWeights
 from cyclotrain.config.network import (
     VARIANT_KINDS,
     Baseline,
@@ -29,9 +29,9 @@ from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.splits import SPLITS
 
 __all__ = [
-    "VARIANT_KINDS", "Baseline", "Config", "ConfigError", "Evaluation", "Export", "Flatten", "InputSet", "Link", "Model",
-    "Sample", "Score", "Simulate", "Split", "SumOfWeights", "Tracking", "Training", "Variant", "VariantKind", "Verification",
-    "inner_model", "keys", "load",
+    "VARIANT_KINDS", "Baseline", "Config", "ConfigError", "Evaluation", "Export", "Flatten", "FriendTree", "InputSet", "Link",
+    "Model", "Sample", "Score", "Simulate", "Split", "SumOfWeights", "Tracking", "Training", "Variant", "VariantKind",
+    "Verification", "inner_model", "keys", "load",
 ]  # fmt: skip
 
 

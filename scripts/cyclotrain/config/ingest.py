@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from cyclotrain.config.base import ExpressionText, FeatureText, Place, Section
+from cyclotrain.config.base import ExpressionText, FeatureText, Name, Place, Section
 
 
 class Simulate(Section):
@@ -26,6 +26,18 @@ class SumOfWeights(Section):
     )
 
 
+class FriendTree(Section):
+    """Trees whose branches are used beside those of the sample's files."""
+
+    files: list[Place] = Field(min_length=1, description="ROOT files, one for each file of the sample, in the same order.")
+    tree: str | list[str] = Field("Events", description="Name of the friend's tree, as for samples.")
+    by: list[str] = Field(
+        [],
+        description="Branches that tell an entry in both trees, such as `[run, luminosityBlock, event]`; without any, entries "
+        "stand in the same order.",
+    )
+
+
 class Sample(Section):
     """A physics process and its ROOT files."""
 
@@ -35,7 +47,12 @@ class Sample(Section):
         "such, `.txt` files with one a line.",
     )
     simulate: Simulate | None = Field(None, description="Make the files here, in place of `files`; for the demo.")
-    tree: str = Field("Events", description="Name of the TTree or RNTuple in each file.")
+    tree: str | list[str] = Field(
+        "Events", description="Name of the TTree or RNTuple in each file; of a list, the first that a file has."
+    )
+    friends: dict[Name, FriendTree] = Field(
+        {}, description="Friend trees, by a name: their branches are used as if they were the sample's own."
+    )
     label: str | None = Field(
         None,
         description="The class of these events: a name from `classes`, or an expression that gives its index. "
@@ -62,6 +79,8 @@ class Sample(Section):
     def _one_source(self) -> "Sample":
         if bool(self.files) == bool(self.simulate):
             raise ValueError("give either 'files' or 'simulate'")
+        if self.simulate and self.friends:
+            raise ValueError("a simulated sample has no friends")
         if (self.cross_section is None) != (self.sum_of_weights is None):
             raise ValueError(
                 "'cross_section' and 'sum_of_weights' go together: the first over the second is the weight of an event"
@@ -73,7 +92,8 @@ class Score(Section):
     """Ntuples that did not make the model, and get its friend trees."""
 
     files: list[Place] = Field(min_length=1, description="ROOT files to score, as for samples.")
-    tree: str = Field("Events", description="Name of the TTree or RNTuple in each of these files.")
+    tree: str | list[str] = Field("Events", description="Name of the TTree or RNTuple in each of these files, as for samples.")
+    friends: dict[Name, FriendTree] = Field({}, description="Friend trees of these files, as for samples.")
     selection: ExpressionText | None = Field(
         None, description="Entries that fail it get -1 in place of probabilities. Default: the common `selection`."
     )

@@ -1,0 +1,128 @@
+"""An ntuple and its friend trees as one: branches by name, joined entry by entry or by a key such as run, lumi and event.
+
+A branch that the ntuple has itself is taken from there, as in ROOT.
+"""
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from cyclotrain.errors import FileError
+from cyclotrain.ntuples import depths, identity, open_tree, read_batches, reading
+from cyclotrain.recipe import require_branches
+from cyclotrain.splits import event_hash
+
+
+@dataclass(frozen=True)
+class Friend:
+    """A friend tree of one file; `by`: the branches that tell an entry in both, none where they stand in the same order."""
+
+    path: str
+    tree: str | Sequence[str]
+    by: Sequence[str] = ()
+
+
+@contextmanager
+def open_joined(path: str, tree: str | Sequence[str], friends: Sequence[Friend]) -> Iterator["Joined"]:
+    """The tree with its friends; raises FileError for what cannot be read, and for friends that do not fit."""
+    with ExitStack() as stack:
+        main = stack.enter_context(open_tree(path, tree))
+        yield Joined(main, path, [_OfFriend(of, stack.enter_context(open_tree(of.path, of.tree)), main, path) for of in friends])
+
+
+class Joined:
+    """A tree and its friends; `tree` is the tree itself, of uproot."""
+
+    def __init__(self, tree: Any, path: str, friends: Sequence["_OfFriend"]) -> None:
+        self.tree, self.path, self._friends = tree, path, friends
+
+    def depths(self, branches: Collection[str]) -> dict[str, int]:
+        """Of ntuples.depths, for branches of all; raises FileError for one that none has."""
+        trees = [self.tree, *(friend.tree for friend in self._friends)]
+        known = list(itertools.chain(*(tree.keys() for tree in trees)))
+        require_branches(branches, known, f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}")
+        of_main, of_friends = self._owners(branches)
+        found = depths(self.tree, self.path, of_main)
+        for friend, names in zip(self._friends, of_friends, strict=True):
+            found |= depths(friend.tree, friend.path, names)
+        return {branch: found[branch] for branch in branches}
+
+    def identities(self) -> list[dict[str, Any]]:
+        """Of ntuples.identity, of each friend."""
+        return [identity(friend.tree, friend.path) for friend in self._friends]
+
+    def batches(self, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
+        """As ntuples.read_batches: columns by branch, the number of entries, and words for where they stand.
+
+        Of a friend joined by entry, a batch is in memory at a time; of one joined by key, all of its branches that are read.
+        """
+        of_main, of_friends = self._owners(branches)
+        keys = [name for friend in self._friends for name in friend.by]
+        read = list(dict.fromkeys([*of_main, *keys])) or [self.tree.keys()[0]]
+        first = 0
+        for columns, where in read_batches(self.tree, self.path, read, step_size):
+            found = {name: columns[name] for name in read}
+            for friend, names in zip(self._friends, of_friends, strict=True):
+                if names:
+                    found |= friend.columns(names, found, first, first + len(columns), where)
+            yield {name: found[name] for name in branches}, len(columns), where
+            first += len(columns)
+
+    def _owners(self, branches: Collection[str]) -> tuple[list[str], list[list[str]]]:
+        """Which branches are of the tree, and which of each friend."""
+        main = set(self.tree.keys())
+        left = [branch for branch in branches if branch not in main]
+        of_friends = []
+        for friend in self._friends:
+            known = set(friend.tree.keys())
+            of_friends.append([branch for branch in left if branch in known])
+            left = [branch for branch in left if branch not in known]
+        return [branch for branch in branches if branch in main], of_friends
+
+
+class _OfFriend:
+    """A friend, open beside its tree."""
+
+    def __init__(self, friend: Friend, tree: Any, main: Any, path: str) -> None:
+        self.path, self.tree, self.by, self._main = friend.path, tree, list(friend.by), path
+        if self.by:
+            for name, of in ((path, main), (friend.path, tree)):
+                require_branches(self.by, of.keys(), f"{name}: tree '{of.name}', by which friends are joined,")
+        elif tree.num_entries != main.num_entries:
+            raise FileError(
+                f"{friend.path}: the friend has {tree.num_entries} entries, and {path} has {main.num_entries}; name in 'by' the "
+                "branches that tell an entry in both"
+            )
+        self._whole: Any = None
+
+    def columns(self, names: Sequence[str], found: Mapping[str, Any], first: int, last: int, where: str) -> dict[str, Any]:
+        """The friend's branches for a batch of the tree's entries."""
+        if not self.by:
+            with reading(self.path):
+                columns = self.tree.arrays(list(names), entry_start=first, entry_stop=last)
+            return {name: columns[name] for name in names}
+        hashes, order, columns = self._read(names)
+        wanted = event_hash([ak.to_numpy(found[name]) for name in self.by], 0)
+        position = np.minimum(np.searchsorted(hashes, wanted), max(len(hashes) - 1, 0))
+        missing = hashes[position] != wanted if len(hashes) else np.ones(len(wanted), np.bool_)
+        if missing.any():
+            raise FileError(f"{self.path}: no entry with the {', '.join(self.by)} of {int(missing.sum())} entries; {where}")
+        return {name: columns[name][order[position]] for name in names}
+
+    def _read(self, names: Sequence[str]) -> Any:
+        """Hashes of the keys, sorted, the entry of each, and all columns."""
+        if self._whole is None:
+            with reading(self.path):
+                columns = self.tree.arrays(list(dict.fromkeys([*self.by, *names])))
+            hashes = event_hash([ak.to_numpy(columns[name]) for name in self.by], 0)
+            order = np.argsort(hashes, kind="stable")
+            twice = int(np.count_nonzero(np.diff(hashes[order]) == 0))
+            if twice:
+                raise FileError(f"{self.path}: {twice} entries have the {', '.join(self.by)} of another, so these are no key")
+            self._whole = hashes[order], order, columns
+        return self._whole

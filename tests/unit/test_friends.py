@@ -1,0 +1,146 @@
+"""Friend trees beside the ntuple: the same shards and scores as if their branches were the ntuple's own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from conftest import Trained, jets, raw_config, write_tree
+from cyclotrain import skim as skim_module
+from cyclotrain.assemble import assemble
+from cyclotrain.config import ConfigError, load
+from cyclotrain.contract import Contract
+from cyclotrain.dataset import read_split
+from cyclotrain.errors import FileError
+from cyclotrain.friends import Friend
+from cyclotrain.provenance import file_sha256
+from cyclotrain.recipe import DatasetRecipe, Recipe
+from cyclotrain.score import Ntuple, score
+from cyclotrain.skim import skim
+from cyclotrain.sources import resolve_files, resolve_friends
+from cyclotrain.splits import SPLITS
+
+KEY = ["run", "luminosityBlock", "event"]
+OF_FRIEND = ["jet_mass", "pf"]
+
+
+def split_off(folder: Path, name: str, columns: dict[str, Any], by: list[str], rntuple: bool = False) -> tuple[str, str, str]:
+    """The ntuple whole, without some branches, and its friend with these; with a key in another order and with more entries."""
+    whole = write_tree(folder / f"{name}_whole.root", columns)
+    main = write_tree(folder / f"{name}.root", {b: c for b, c in columns.items() if b not in OF_FRIEND}, rntuple=rntuple)
+    friend = {b: ak.Array(columns[b]) for b in (*(by and KEY), *OF_FRIEND)}
+    if by:
+        more = jets(50, 99)
+        friend = {b: ak.concatenate([c, ak.Array(more[b])]) for b, c in friend.items()}
+        order = np.random.default_rng(1).permutation(len(friend["event"]))
+        friend = {b: c[order] for b, c in friend.items()}
+    return whole, main, write_tree(folder / f"{name}_friend.root", friend, "Extra", rntuple=rntuple)
+
+
+def skimmed(raw: dict[str, Any], folder: Path) -> tuple[Any, Contract, list[str]]:
+    folder.mkdir()
+    config = load(raw)
+    files = resolve_files(config)
+    friends, shards, receipts = resolve_friends(config, files), [], []
+    for name, paths in files.items():
+        shards.append(str(folder / f"{name}.arrow"))
+        receipts.append(str(folder / f"{name}.json"))
+        skim(Recipe.of(config, name), paths, friends[name], False, shards[-1], receipts[-1])
+    assemble(DatasetRecipe.of(config, None), receipts, shards, folder / "contract.json", folder / "dataset.json")
+    return config, Contract.read(folder / "contract.json"), shards
+
+
+def with_friends(raw: dict[str, Any], friends: dict[str, str], by: list[str]) -> dict[str, Any]:
+    samples = {
+        name: {**sample, "friends": {"extra": {"files": [friends[name]], "tree": "Extra", "by": by}}}
+        for name, sample in raw["samples"].items()
+    }
+    return {**raw, "samples": samples}
+
+
+@pytest.mark.parametrize("rntuple", [False, True])
+@pytest.mark.parametrize("by", [[], KEY])
+def test_shards_and_scores_are_those_of_one_tree(
+    by: list[str], rntuple: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skim_module, "STEP", 20_000)  # many batches
+    made = {n: split_off(tmp_path, n, jets(1500, s, n == "signal"), by, rntuple) for s, n in enumerate(("background", "signal"))}
+    of_whole = skimmed(raw_config({name: of[0] for name, of in made.items()}), tmp_path / "whole")
+    raw = with_friends(raw_config({name: of[1] for name, of in made.items()}), {name: of[2] for name, of in made.items()}, by)
+    raw["training"]["epochs"] = 1
+    joined = skimmed(raw, tmp_path / "joined")
+    for split in SPLITS:
+        one, other = (read_split(shards, contract, split) for _, contract, shards in (of_whole, joined))
+        for field in ("scalars", "observers", "label", "weight"):
+            a, b = (getattr(of, field)[np.argsort(of.event_hash)] for of in (one, other))
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(np.sort(one.sets["pf"][0], axis=0), np.sort(other.sets["pf"][0], axis=0))
+    receipt = json.loads((tmp_path / "joined/signal.json").read_text())
+    assert [friend["path"] for friend in receipt["files"][0]["friends"]] == [made["signal"][2]]
+    if rntuple:
+        return
+    trained = Trained(*joined, tmp_path / "trained")
+    models = {str(trained.onnx): file_sha256(trained.onnx)}
+    whole, main, friend = made["signal"]
+    score(Ntuple(whole, "Jets", ["jet_mass > 90"], {}), models, tmp_path / "a.root", threads=1)
+    score(Ntuple(main, "Jets", ["jet_mass > 90"], {}, [Friend(friend, "Extra", by)]), models, tmp_path / "b.root", threads=1)
+    with uproot.open(tmp_path / "a.root") as a, uproot.open(tmp_path / "b.root") as b:
+        scores = [of["Jets"]["test_signal"].array(library="np") for of in (a, b)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)  # batches are cut elsewhere
+    assert (scores[0] == -1).any()
+
+
+def other_friend(kind: str, columns: dict[str, Any]) -> dict[str, Any]:
+    friend = {name: ak.Array(columns[name]) for name in (*KEY, *OF_FRIEND)}
+    if kind == "an entry less":
+        return {name: column[1:] for name, column in friend.items()}
+    if kind == "an entry twice":
+        return {name: ak.concatenate([column, column[:1]]) for name, column in friend.items()}
+    if kind == "no key":
+        del friend["event"]
+    return friend
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "message"),
+    [
+        ("an entry less", [], r"friend.root: the friend has 299 entries, and .*main.root has 300; name in 'by'"),
+        (
+            "an entry less",
+            KEY,
+            r"friend.root: no entry with the run, luminosityBlock, event of 1 entries; .*main.root",
+        ),
+        ("an entry twice", KEY, r"friend.root: 1 entries have the run, luminosityBlock, event of another"),
+        ("no key", KEY, r"friend.root: tree 'Extra', by which friends are joined, has no branch 'event'"),
+    ],
+)
+def test_a_friend_that_does_not_fit_is_named(kind: str, by: list[str], message: str, tmp_path: Path) -> None:
+    columns = jets(300, 1)
+    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in OF_FRIEND})
+    friend = write_tree(tmp_path / "friend.root", other_friend(kind, columns), "Extra")
+    raw = with_friends(raw_config({"background": main, "signal": main}), {"background": friend, "signal": friend}, by)
+    with pytest.raises(FileError, match=message):
+        skimmed(raw, tmp_path / "skims")
+
+
+def test_a_branch_that_none_has_is_named_with_the_nearest_of_all(tmp_path: Path) -> None:
+    columns = jets(300, 1)
+    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in OF_FRIEND})
+    friend = write_tree(tmp_path / "friend.root", other_friend("whole", columns), "Extra")
+    raw = raw_config({"background": main, "signal": main}, selection="jet_mas > 3")
+    with pytest.raises(
+        FileError, match=r"main.root: tree 'Jets' with its friends has no branch 'jet_mas'; nearest names: jet_mass"
+    ):
+        skimmed(with_friends(raw, {"background": friend, "signal": friend}, []), tmp_path / "skims")
+
+
+def test_a_friend_that_is_missing_for_a_file_is_named(toy_files: dict[str, str]) -> None:
+    raw = with_friends(raw_config(toy_files), toy_files, [])
+    raw["samples"]["signal"]["files"] = [toy_files["signal"], toy_files["background"]]
+    config = load(raw)
+    with pytest.raises(ConfigError, match=r"samples.signal.friends.extra.files: 1 files, and the sample has 2"):
+        resolve_friends(config, resolve_files(config))
