@@ -23,6 +23,8 @@ use ROLE: Execute
 STARTD_NAME = worker
 # it leaves the jobs that bring their files to the other one
 START = TARGET.ShouldTransferFiles =!= "YES"
+# a job that takes more memory than it asked for is held; where there are cgroups, HTCondor does so by itself
+use POLICY: HOLD_IF_MEMORY_EXCEEDED
 # fake GPU so that request_gpus matches
 MACHINE_RESOURCE_GPUs = 1
 """
@@ -144,18 +146,6 @@ class Machine:
     def _init(self) -> int:
         return int(run("pgrep", "--parent", str(self.process.pid)).split()[0])
 
-    def fill_disk(self) -> None:
-        """Leave no space on the disk under the jobs' folders."""
-        used = shutil.disk_usage(self.view(self.folder / "execute")).used
-        self._resize_disk(f"{max(used, 4096)}")
-
-    def free_disk(self) -> None:
-        self._resize_disk("16G")
-
-    def _resize_disk(self, size: str) -> None:
-        path = f"{self.root}{self.folder}/execute"
-        run("nsenter", "--target", str(self.process.pid), "--mount", "mount", "-o", f"remount,size={size}", path)
-
     def switch_off(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -177,7 +167,7 @@ class HTCondorPool:
             free.bind(("127.0.0.1", 0))
             common = f"COLLECTOR_HOST = 127.0.0.1:{free.getsockname()[1]}\nFS_LOCAL_DIR = {authentication}\n"
         host, worker, apart = (folder / name for name in ("host", "worker", "apart"))
-        seen = [authentication, *software, self.disk, *submitting]
+        seen = [authentication, *software, *submitting, self.disk]  # what is mounted on another after it
         self.host = Machine(root, host, common + HOST, [host, *seen])
         self.worker = Machine(root, worker, common + WORKER, [worker, *seen])
         self.apart = Machine(root, apart, common + APART, [apart, authentication, *software])

@@ -79,7 +79,7 @@ class Training:
         training = {"epochs": epochs, "patience": epochs, "batch_size": 32}
         self.raw = raw_config(toys(self.workflow.folder), training=training, **changes)
         for sample in self.raw["samples"].values():
-            sample["files"] = [Path(path).name for path in sample["files"]]  # in the project, as HTCondor carries these alone
+            sample["files"] = [Path(path).name for path in sample["files"]]  # in the project, which is copied
         self.results = self.workflow.folder / "results/test"
         self.target = "results/test/model/model.onnx"
 

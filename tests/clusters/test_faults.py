@@ -4,11 +4,14 @@ make test-clusters; CYCLOTRAIN_FAULT_REPEATS=5 does each five times.
 """
 
 import os
+import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers import HTCondorPool, Slurm
+from servers import HTCondorPool, Slurm, wait_until
 from sites import HTCONDOR, SLURM, Training, needs_clusters
 
 pytest_plugins = ["sites"]
@@ -56,6 +59,20 @@ def test_a_training_that_htcondor_disturbs_ends_right(
     assert training.goes_on()
 
 
+def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "tests/clusters")  # where the network is, in the project
+    model = {"name": "hungry:Hungry", "options": {"phi": [16, 16], "rho": [16]}}
+    expected = undisturbed(model=model)
+    training = expected.again(tmp_path)
+    training.asks("htcondor", htcondor_request_mem_mb="1500 * attempt")
+    variables = ("--default-resources", "getenv=PATH,HOME,PYTHONPATH")
+    output = training.ends_as(expected, training.start(*HTCONDOR, *variables, **pool.environment))
+    assert "exceeded request_memory" in output
+    assert training.goes_on()
+
+
 def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_started_again(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -71,12 +88,63 @@ def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_
     assert training.goes_on()
 
 
+def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_for_whole(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    training = expected.again(tmp_path)
+    results = training.workflow.folder / "results"
+    shutil.copytree(results, pool.disk / tmp_path.name)
+    shutil.rmtree(results)
+    results.symlink_to(pool.disk / tmp_path.name)
+    process = training.start(*HTCONDOR, **pool.environment)
+    training.checkpoint()
+    pool.fill_disk()
+    failed = f"s().history('Iwd == \"{training.workflow.folder}\" && ExitCode != 0', ['ClusterId'], 100)"
+    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job has failed")
+    pool.free_disk()
+    output = training.ends_as(expected, process)
+    assert "No space left on device" in output
+    assert training.goes_on()
+
+
+def test_files_that_are_seen_late_are_waited_for(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    training = expected.again(tmp_path)
+    wrapper = training.workflow.folder / "late.sh"
+    wrapper.write_text('#!/bin/sh\n"$@" && mv results/test/train/weights.pt results/test/train/weights.late\n')
+    wrapper.chmod(0o755)
+    training.asks("htcondor", job_wrapper="late.sh")
+    process = training.start(*HTCONDOR, **pool.environment)
+    late = training.results / "train/weights.late"
+    wait_until(late.exists, 120, "no training has ended")
+    time.sleep(8)
+    late.rename(late.with_suffix(".pt"))
+    output = training.ends_as(expected, process)
+    assert "Waiting at most 20 seconds for missing files" in output
+
+
 def cancelled(slurm: Slurm) -> None:
     slurm.ask("scancel", "--me")
 
 
+def slurm_over_time(slurm: Slurm) -> None:
+    slurm.signal_node(signal.SIGSTOP, only="train.py")  # it hangs, as Slurm's shortest limit is a minute
+    (job,) = slurm.ask("squeue", "--me", "--noheader", "--format=%i").split()
+    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+
+
+def slurm_node_lost(slurm: Slurm) -> None:
+    slurm.signal_node(signal.SIGKILL)
+    slurm.start_node()
+
+
 SLURM_FAULTS: dict[str, tuple[Callable[[Slurm], object], str]] = {
     "cancelled": (cancelled, "SLURM status is: 'CANCELLED'"),
+    "over its time": (slurm_over_time, "SLURM status is: 'TIMEOUT'"),
+    "node lost": (slurm_node_lost, "SLURM status is: 'NODE_FAIL'"),
 }
 
 

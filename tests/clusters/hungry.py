@@ -1,0 +1,21 @@
+"""A network that takes 1.5 GB more from its third epoch on, for a job that asked for less."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from cyclotrain.models.deep_sets import DeepSets
+
+
+class Hungry(DeepSets):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._steps, self._taken = 0, b""
+
+    def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        if self.training:
+            self._steps += 1
+            if self._steps == 400 and not self._taken:
+                self._taken = b"x" * 1_500_000_000
+        return super().forward(features, masks)
