@@ -58,6 +58,9 @@ def _lines(values: Mapping[str, Any], model: type[BaseModel], indent: str, said:
                     yield from _lines(of_name, inner, indent + "    ", said)
             else:
                 yield from _lines(value, inner, indent + "  ", said)
+        elif isinstance(value, Mapping) and len(_scalar(value)) > _WIDTH:
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  {_scalar({name: of_name})[1:-1]}" for name, of_name in value.items())
         elif isinstance(value, list) and any(len(str(element)) > 8 for element in value):
             yield f"{indent}{key}:"
             yield from (f"{indent}  - {_scalar(element)}" for element in value)
