@@ -141,7 +141,7 @@ class _Conversion:
         if not (files.validation and files.test):
             self._note("split: weaver takes ranges of each file, Cyclotrain a hash of `event_id`, so other events train")
         self._config["samples"] = samples
-        if at_test and not files.test:
+        if at_test and at_test != selection and not files.test:
             self._note(f"test_time_selection: '{at_test}' is for weaver's test files alone; give them with --data-test")
         if selection and not (at_test and files.test):
             self._config["selection"] = selection

@@ -160,6 +160,8 @@ class Inputs:
         own = [branch for branch in found if branch in jagged or (prefix and branch.startswith(f"{prefix}_"))] or list(found)
         if energies := [branch for branch in own if _ENERGY.fullmatch(branch)]:
             conditions = [f"{quoted(energies[0])} > 0"]
+        elif momenta := [(x, y) for x in own if x.endswith("px") and (y := f"{x[:-1]}y") in own]:
+            conditions = [f"pt({', '.join(map(quoted, momenta[0]))}) > 0"]
         else:
             conditions = [f"{quoted(branch)} != 0" for branch in own[:4]]
         valid = " | ".join(f"({condition})" for condition in conditions) if len(conditions) > 1 else conditions[0]

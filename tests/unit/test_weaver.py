@@ -203,6 +203,13 @@ def test_what_the_command_writes_is_a_config(config: Path, capsys: pytest.Captur
     )
 
 
+def test_the_example_of_the_documentation_is_what_is_made() -> None:
+    page = (REPOSITORY / "docs/from-weaver.md").read_text()
+    weaver, made = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    config = convert(weaver, "run", Files()).config
+    assert {key: config[key] for key in made} == made
+
+
 def test_features_are_written_out_over_branches() -> None:
     made = converted(OURS / "jets.yaml")
     pf = made.config["inputs"]["pf"]
@@ -325,6 +332,7 @@ def test_a_constituent_is_told_by_a_branch_of_its_own() -> None:
         return str(made.config["inputs"]["pf"]["valid"])
 
     assert valid(["x"], x="np.log(jet_pt / jet_pfcand_pt)") == "jet_pfcand_pt > 0"
+    assert valid(["x"], x="np.hypot(jet_pfcand_px, jet_pfcand_py)") == "pt(jet_pfcand_px, jet_pfcand_py) > 0"
     assert valid(["x", "jet_pfcand_deta"], x="np.log(jet_pt)") == "jet_pfcand_eta != 0"
     assert valid(["jet_pfcand_deta", "jet_pfcand_b-tag"]) == "(jet_pfcand_eta != 0) | (`jet_pfcand_b-tag` != 0)"
     assert valid(["jet_pfcand_pt"], mask="jet_pfcand_pt > 3") == "(jet_pfcand_pt > 0) & ((jet_pfcand_pt > 3) != 0)"
