@@ -117,11 +117,14 @@ class _Conversion:
         return made
 
     def _samples(self, files: Files) -> None:
-        selection, at_test = (self._weaver.get(key) for key in ("selection", "test_time_selection"))
-        selection, at_test = (
-            self._text(key, "condition", text) if text else None
-            for key, text in (("selection", selection), ("test_time_selection", at_test))
-        )
+        texts = {key: self._weaver.get(key) for key in ("selection", "test_time_selection")}
+        cuts = {key: self._text(key, "condition", text) if text else None for key, text in texts.items()}
+        selection, at_test = cuts.values()
+        tree = files.tree or self._weaver.get("treename")
+        if not tree:
+            self._note(
+                "samples: weaver takes the only tree of a file, Cyclotrain one by name; 'Events' stands here, or give --tree"
+            )
         samples: dict[str, Any] = {}
         for split, listed in (("train", files.train), ("validation", files.validation), ("test", files.test)):
             for entry in listed:
@@ -129,14 +132,16 @@ class _Conversion:
                 if not separator or pattern.startswith("//"):  # no name: a path, or the URL of one
                     name, pattern = "sample", entry
                 name = re.sub(r"[^A-Za-z0-9_-]", "_", name) + (f"_{split}" if split != "train" else "")
-                of_name = samples.setdefault(name, {"files": [], "tree": self._tree(files)})
+                of_name = samples.setdefault(name, {"files": [], "tree": str(tree or "Events")})
                 of_name["files"].append(pattern)
                 if split != "train" or (files.validation and files.test):
                     of_name["split"] = split
-                if at_test and files.test and (at_test if split == "test" else selection):
-                    of_name["selection"] = at_test if split == "test" else selection
+                if at_test and files.test and (cut := at_test if split == "test" else selection):
+                    of_name["selection"] = cut
+        if samples and not files.train:
+            raise WeaverError("files to validate or test with, and none to train with")
         if not samples:
-            samples["sample"] = {"files": ["/path/to/*.root"], "tree": self._tree(files)}
+            samples["sample"] = {"files": ["/path/to/*.root"], "tree": str(tree or "Events")}
             self._note('samples: weaver has its files on the command line; write yours, or give --data "name:/path/*.root"')
         if not (files.validation and files.test):
             self._note("split: weaver takes ranges of each file, Cyclotrain a hash of `event_id`, so other events train")
@@ -145,15 +150,6 @@ class _Conversion:
             self._note(f"test_time_selection: '{at_test}' is for weaver's test files alone; give them with --data-test")
         if selection and not (at_test and files.test):
             self._config["selection"] = selection
-
-    def _tree(self, files: Files) -> str:
-        name = files.tree or self._weaver.get("treename")
-        note = (
-            "samples: weaver takes the only tree of a file, Cyclotrain one by name: 'Events' stands here; write yours, or --tree"
-        )
-        if not name and note not in self._made.notes:
-            self._note(note)
-        return str(name or "Events")
 
     def _event_id(self) -> None:
         observers = [*(self._weaver.get("observers") or []), *(self._weaver.get("monitor_variables") or [])]

@@ -28,9 +28,7 @@ _FUNCTIONS: Mapping[str, str] = {
     "arctan2": "atan2(a, b)",
     "atan2": "atan2(a, b)",
     "maximum": "max(a, b)",
-    "fmax": "max(a, b)",
     "minimum": "min(a, b)",
-    "fmin": "min(a, b)",
     "clip": "clip(a, b, c)",
     "where": "where(a, b, c)",
     "square": "a ** 2",
@@ -137,7 +135,7 @@ class Expressions:
         """The branch that weaver reads by this name."""
         for part, by in self.renamed.items():
             name = name.replace(part, by)
-        if name in CONSTANTS or name.startswith("aux_"):
+        if name in CONSTANTS or name == "aux_training_":
             raise WeaverError(f"'{name}' cannot be a branch in Cyclotrain")
         return name
 
@@ -160,9 +158,10 @@ class Expressions:
 
     def ones_like(self, variable: str) -> str | None:
         """The branch of a mask `ak.ones_like(branch)`, or None for anything else."""
-        match _parse(self.variables.get(variable, variable)):
-            case ast.Call(func=ast.Attribute(attr="ones_like"), args=[ast.Name(id=branch)]):
-                return branch
+        if variable in self.variables:
+            match _parse(self.variables[variable]):
+                case ast.Call(func=ast.Attribute(attr="ones_like"), args=[ast.Name(id=branch)]):
+                    return branch
         return None
 
 

@@ -238,6 +238,8 @@ def test_files_for_validation_and_test_come_split_and_cut_as_weaver_does() -> No
     assert "jet_tightId" in samples["a"]["selection"] == samples["a_validation"]["selection"]
     assert "selection" not in made.config and not any("test_time_selection" in note for note in made.notes)
     assert made.config["define"] == {"is_far": "(abs(fj_eta) > 2) & ~(jet_tightId != 0)"}
+    with pytest.raises(WeaverError, match="none to train with"):
+        converted(OURS / "fatjets.yaml", test=["t*.root"])
     alone = converted(OURS / "fatjets.yaml", train=["a*.root"])
     assert any(note.startswith("test_time_selection: ") for note in alone.notes)
     assert alone.config["samples"]["sample"] == {"files": ["a*.root"], "tree": "deepntuplizer/tree"}
@@ -280,6 +282,8 @@ def test_what_is_left_out_is_told() -> None:
         ({"selection": "a >"}, "selection: not an expression"),
         ({"selection": "flags & 4"}, "'&' and '|' of bits"),
         ({"selection": "np.sum(x) > 2"}, "'np.sum' has no counterpart with these arguments"),
+        ({"selection": "np.fmax(a, b) > 2"}, "'np.fmax' has no counterpart"),
+        ({"selection": "aux_training_ > 0"}, "'aux_training_' cannot be a branch"),
         ({"selection": "pi > 2"}, "'pi' cannot be a branch"),
         ({"new_variables": {"a": "b + 1", "b": "2 * a"}}, "new_variables: defined by themselves: "),
         ({"new_variables": {"is_a": "__import__('os')"}}, "'__import__' has no counterpart"),
@@ -342,6 +346,7 @@ def test_a_constituent_is_told_by_a_branch_of_its_own() -> None:
     ("theirs", "ours"),
     [
         ("np.log(p)", "log(pt(x, y))"),
+        ("aux_genpart_pt > 0", "aux_genpart_pt > 0"),
         ("math.pi * abs(x)", "pi * abs(x)"),
         ("1-x**2", "1 - x ** 2"),
         ("x[x > 0]", "x[x > 0]"),
