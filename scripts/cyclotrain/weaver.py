@@ -213,9 +213,9 @@ class _Conversion:
         variables = {self._text("weights.reweight_vars", "named", k): edges for k, edges in weights["reweight_vars"].items()}
         method, of_classes = weights.get("reweight_method", "flat"), list(weights.get("reweight_classes") or [])
         if method not in ("flat", "ref"):
-            raise WeaverError(f"weights.reweight_method: '{method}' is neither flat nor ref")
+            self._note(f"weights.reweight_method: '{method}' is neither flat nor ref; flattened instead")
         classes = self._config["classes"]
-        to = "flat" if method == "flat" or not of_classes else of_classes[0]
+        to = of_classes[0] if method == "ref" and of_classes else "flat"
         if to not in ("flat", *classes):
             self._note(f"weights.reweight_method: ref's '{to}' is not one of the classes; flattened instead")
             to = "flat"

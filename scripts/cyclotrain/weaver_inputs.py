@@ -26,6 +26,12 @@ class _Group:
     def prefix(self) -> str:
         return self.name.rpartition("_")[0] or self.name
 
+    def is_named_with(self, other: "_Group") -> bool:
+        """Whether the names say that both are of one collection: `pf_points` and `pf_mask`, or `pf` and `pf_mask`."""
+        return self.length == other.length and (
+            self.prefix == other.prefix or self.prefix == other.name or self.name == other.prefix
+        )
+
 
 @dataclass
 class Inputs:
@@ -53,7 +59,7 @@ class Inputs:
         prefixes = [of[0].prefix for of in sets]
         for of in sets:
             name = of[0].prefix if prefixes.count(of[0].prefix) == 1 else of[0].name
-            of_set = [mask for mask in masks if mask.prefix == of[0].prefix and mask.length == of[0].length]
+            of_set = [mask for mask in masks if any(mask.is_named_with(group) for group in of)]
             masks = [mask for mask in masks if mask not in of_set]
             self.sets[name] = self._set(name, of, of_set)
         for mask in masks:
@@ -94,9 +100,8 @@ class Inputs:
         return {name for name in group.variables if name not in self.expressions.variables}
 
     def _belong_together(self, one: _Group, other: _Group) -> bool:
-        if one.length != other.length:
-            return False
-        return one.prefix == other.prefix or not self._branches(one).isdisjoint(self._branches(other))
+        share = one.length == other.length and not self._branches(one).isdisjoint(self._branches(other))
+        return share or one.is_named_with(other)
 
     def _set(self, name: str, groups: Sequence[_Group], masks: Sequence[_Group]) -> dict[str, Any]:
         features: dict[str, int] = {}

@@ -265,6 +265,7 @@ def test_what_is_left_out_is_told() -> None:
     assert "inputs.pf.n_pf: left out: 'num' is for selection" in told
     assert "weaver has the pad_value of pf_x" in told
     assert "weights.reweight_threshold" in notes(weights={"reweight_vars": {"x": [0, 1]}, "reweight_threshold": 20})
+    assert "'flat+' is neither flat nor ref" in notes(weights={"reweight_vars": {"x": [0, 1]}, "reweight_method": "flat+"})
     assert "weights.odd: not a key" in notes(weights={"use_precomputed_weights": True, "weight_branches": ["w"], "odd": 1})
     assert "numbers used as conditions" in notes(selection="trigger & (n > 2)")
     assert "labels.value.other: Cyclotrain has one label" in notes(labels={"type": "custom", "value": {"y": "a", "other": "b"}})
@@ -293,7 +294,6 @@ def test_what_is_left_out_is_told() -> None:
         ({"weights": {"use_precomputed_weights": True}}, "weights: there is no `weight_branches`"),
         ({"inputs": {"pf": {"length": 8, "vars": [["pf_pt", "much"]]}}}, "inputs.pf.vars: ['pf_pt', 'much']"),
         ({"inputs": {"pf": {"length": 8, "vars": ["odd"]}}, "new_variables": {"odd": "np.cbrt(x)"}}, "none of its variables"),
-        ({"weights": {"reweight_vars": {"x": [0, 1]}, "reweight_method": "other"}}, "neither flat nor ref"),
     ],
 )
 def test_what_no_config_can_be_made_without_is_an_error(changes: dict[str, Any], message: str) -> None:
@@ -325,6 +325,15 @@ def test_labels_weights_and_sets() -> None:
     made = convert(small(inputs=inputs), "run", Files())
     assert {name: of.get("max_length") for name, of in made.config["inputs"].items()} == {"pf_a": 8, "pf_b": 9, "jet": None}
     assert made.groups["cands"] == ("pf_a", [0, 1])
+
+
+def test_groups_of_one_collection_are_one_set_by_their_names() -> None:
+    of_tracks = {"track_ef": ["pca"], "track_ef_idx": ["index_1"], "track_ef_mask": ["is_track"], "lone_mask": ["is_lone"]}
+    inputs = {name: {"length": 625, "vars": variables} for name, variables in of_tracks.items()}
+    made = convert(small(inputs=inputs, new_variables={"is_track": "ak.ones_like(pca)"}), "run", Files())
+    assert made.groups == {"track_ef": ("track", [0]), "track_ef_idx": ("track", [1])}
+    assert made.config["inputs"]["track"]["valid"] == "(pca != 0) | (index_1 != 0)"
+    assert any(note.startswith("inputs.lone_mask: no group with its prefix") for note in made.notes)
 
 
 def test_a_constituent_is_told_by_a_branch_of_its_own() -> None:
