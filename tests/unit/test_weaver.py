@@ -20,13 +20,14 @@ import yaml
 
 from conftest import REPOSITORY, skim_and_assemble
 from cyclotrain.batches import Batches
+from cyclotrain.bench.ingest import WEAVER
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.dataset import concatenate, iterate_split
 from cyclotrain.features import FeatureLayer
 from cyclotrain.provenance import read_json
 from cyclotrain.recipe import Recipe
-from cyclotrain.runtime_environments import _uv
+from cyclotrain.runtime_environments import uv
 from cyclotrain.skim import skim
 from cyclotrain.weaver import Converted, Files, convert, main
 from cyclotrain.weaver_expressions import Expressions, WeaverError
@@ -35,7 +36,6 @@ OURS = REPOSITORY / "tests/weaver"
 MORE = "CYCLOTRAIN_WEAVER_CONFIGS"
 CONFIGS = sorted([*OURS.glob("*.yaml"), *Path(os.environ.get(MORE, OURS / "none")).glob("*.yaml")])
 N = 400
-WEAVER = ("weaver-core==0.5.3", "numba==0.68.1", "llvmlite==0.50.0")  # beside what Cyclotrain has itself
 
 
 def converted(path: Path, **files: Any) -> Converted:
@@ -50,7 +50,7 @@ def weaver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with weaver, for PYTHONPATH: it runs on the NumPy, awkward, uproot and torch of this environment."""
     folder = tmp_path_factory.mktemp("weaver")
     try:
-        _uv("pip", "install", "--python", sys.executable, "--no-deps", "--target", str(folder), *WEAVER)
+        uv("pip", "install", "--python", sys.executable, "--no-deps", "--target", str(folder), *WEAVER)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"{', '.join(WEAVER)} cannot be installed here: {error.stderr.strip()[-300:]}")
     return folder

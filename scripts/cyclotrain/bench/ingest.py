@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import uproot
@@ -11,9 +13,12 @@ from cyclotrain.bench.sample import Sample, flat
 from cyclotrain.config import Config
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.recipe import Recipe
+from cyclotrain.runtime_environments import uv
 from cyclotrain.skim import STEP, skim
 
 _REPEATS, _GB = 5, 1e9
+WEAVER = ("weaver-core==0.5.3", "numba==0.68.1", "llvmlite==0.50.0")  # beside what Cyclotrain has itself
+weaver_loader = Path(__file__).with_name("weaver_loader.py")
 
 
 def figures(sample: Sample, folder: Path) -> list[Figure]:
@@ -29,6 +34,7 @@ def figures(sample: Sample, folder: Path) -> list[Figure]:
         for layout, config in layouts.items()
         for kind, path in files.items()
     ]
+    table.append(_skim_vs_weaver(sample.config, files["zstd"], folder))
     return [*table, _scaling(sample.config, files["zstd"], folder), _skim_memory(sample.config, files["zstd"], folder)]
 
 
@@ -55,6 +61,17 @@ def _skim_vs_uproot(name: str, config: Config, path: str, folder: Path) -> Figur
         f"uproot.iterate over the same branches, read and dropped; {Path(path).stat().st_size / 1e6 / best:.0f} MB/s of file"
     )
     return figure(name, n / best, "events/s", reference, n / best_bare)
+
+
+def _skim_vs_weaver(config: Config, path: str, folder: Path) -> Figure:
+    """Both in one process, from the file to what is trained on: shards here, tensors there."""
+    uv("pip", "install", "--python", sys.executable, "--no-deps", "--target", str(folder / "weaver"), *WEAVER)
+    command = [sys.executable, str(weaver_loader), str(weaver_loader.with_name("weaver.yaml")), path]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "weaver")}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    n, seconds = int(said[-2]), float(said[-1])
+    best = min(seconds_of(lambda: _skim(_recipe(config), [path], folder)) for _ in range(_REPEATS))
+    return figure("skim_vs_weaver", n / best, "events/s", "weaver-core's loader, the same features, in one process", n / seconds)
 
 
 def _scaling(config: Config, path: str, folder: Path) -> Figure:
