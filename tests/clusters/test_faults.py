@@ -1,6 +1,6 @@
 """What happens to jobs on a cluster, done on purpose: each run ends by itself, with the bytes of an undisturbed one.
 
-make test-clusters; CYCLOTRAIN_FAULT_REPEATS=5 does each five times.
+make test-clusters does all of them, CYCLOTRAIN_FAULT_REPEATS=5 each five times; make test does some.
 """
 
 import os
@@ -17,6 +17,8 @@ from sites import HTCONDOR, SLURM, Training, needs_clusters
 pytest_plugins = ["sites"]
 repeats = range(1, 1 + int(os.environ.get("CYCLOTRAIN_FAULT_REPEATS", "1")))
 pytestmark = [*needs_clusters, pytest.mark.parametrize("repeat", repeats)]
+
+more = pytest.mark.skipif("CYCLOTRAIN_ALL_FAULTS" not in os.environ, reason="one of many faults: make test-clusters does all")
 
 Undisturbed = Callable[..., Training]
 RUNNING = "JobStatus == 2"
@@ -42,7 +44,7 @@ HTCONDOR_FAULTS: dict[str, tuple[Callable[[HTCondorPool], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", HTCONDOR_FAULTS)
+@pytest.mark.parametrize("fault", [f if f in ("removed", "node lost") else pytest.param(f, marks=more) for f in HTCONDOR_FAULTS])
 def test_a_training_that_htcondor_disturbs_ends_right(
     fault: str, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -59,6 +61,7 @@ def test_a_training_that_htcondor_disturbs_ends_right(
     assert training.goes_on()
 
 
+@more
 def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +91,7 @@ def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_
     assert training.goes_on()
 
 
+@more
 def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_for_whole(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -108,6 +112,7 @@ def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_f
     assert training.goes_on()
 
 
+@more
 def test_files_that_are_seen_late_are_waited_for(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -148,7 +153,7 @@ SLURM_FAULTS: dict[str, tuple[Callable[[Slurm], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", SLURM_FAULTS)
+@pytest.mark.parametrize("fault", [f if f == "cancelled" else pytest.param(f, marks=more) for f in SLURM_FAULTS])
 def test_a_training_that_slurm_disturbs_ends_right(
     fault: str, repeat: int, slurm: Slurm, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -163,6 +168,7 @@ def test_a_training_that_slurm_disturbs_ends_right(
     assert training.goes_on()
 
 
+@more
 def test_a_snakemake_that_was_killed_cancels_its_jobs_on_slurm_when_it_is_started_again(
     repeat: int, slurm: Slurm, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

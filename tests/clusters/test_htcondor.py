@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from servers import HTCondorPool
-from sites import APART, ENVIRONMENT, HTCONDOR, finished, needs_clusters
+from sites import APART, ENVIRONMENT, HTCONDOR, demo, finished, needs_clusters
 
-from conftest import Workflow, small_demo
+from conftest import Workflow
 from cyclotrain.profiles import stated
 
 pytest_plugins = ["sites"]
@@ -22,7 +22,7 @@ def jobs_of(workflow: Workflow, pool: HTCondorPool, *words: str) -> dict[str, di
 
 def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
-    workflow.run(small_demo(), *HTCONDOR, **pool.environment)
+    workflow.run(demo(), *HTCONDOR, **pool.environment)
     finished(workflow, at_home)
     asked = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedExecuteDuration")
     rules = stated()
@@ -38,7 +38,7 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
 def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     assert pool.worker.view(workflow.folder).exists() and not pool.apart.view(workflow.folder).exists()
-    workflow.run(small_demo(), *APART, **pool.environment, CYCLOTRAIN_PYTHON=str(ENVIRONMENT / "bin/python"))
+    workflow.run(demo(), *APART, **pool.environment, CYCLOTRAIN_PYTHON=str(ENVIRONMENT / "bin/python"))
     finished(workflow, at_home)
     ran = jobs_of(workflow, pool, "LastRemoteHost", "BytesRecvd", "BytesSent")
     assert {"assemble", "train", "export", "verify", "evaluate", "time_model", "bundle"} <= set(ran)

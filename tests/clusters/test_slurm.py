@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from servers import Slurm
-from sites import SLURM, finished, needs_clusters
+from sites import SLURM, demo, finished, needs_clusters
 
-from conftest import Workflow, small_demo
+from conftest import Workflow
 
 pytest_plugins = ["sites"]
 pytestmark = needs_clusters
@@ -13,5 +13,5 @@ pytestmark = needs_clusters
 
 def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
-    workflow.run(small_demo(), *SLURM, **slurm.environment)
+    workflow.run(demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
