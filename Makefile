@@ -15,7 +15,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 # HTCondor's Python bindings, which the executor brings, warn at each start on a machine without HTCondor.
 export PYTHONWARNINGS ?= ignore:The environment variable CONDOR_CONFIG
 
-.PHONY: run plan score test test-clusters bench seeds lint format ui docs lock clean
+.PHONY: run plan score test test-clusters bench bench-clusters seeds lint format ui docs lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) --quiet reason $(ARGS)
@@ -70,6 +70,10 @@ docs: .venv/complete
 # whole runs, and what goes wrong with jobs, on a real HTCondor pool and a real Slurm that are started here; as root on Debian
 test-clusters: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" CYCLOTRAIN_ALL_FAULTS=1 $(BIN)/python -m pytest tests/clusters $(ARGS)
+
+# what a cluster costs: the demo at test size here and on both, in turn
+bench-clusters: .venv/complete
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts:tests $(BIN)/python tests/clusters/overhead.py $(REPEATS)
 
 # the lock holds for Linux and macOS, Python 3.11 and later
 lock: .venv/complete
