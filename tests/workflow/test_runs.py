@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import shutil
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo
 from cyclotrain.provenance import file_sha256
 
 pytestmark = pytest.mark.workflow
-SECRET = "planted-9f2c1e"
+SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file
 
 
 @pytest.fixture(scope="module")
