@@ -53,8 +53,7 @@ def _delta_phi(b: Backend, phi1: Any, phi2: Any) -> Any:
 
 def _delta_r(b: Backend, eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
     delta_eta, delta_phi = eta1 - eta2, _delta_phi(b, phi1, phi2)
-    # not hypot: it has no ONNX function
-    return b.unary("sqrt")(delta_eta * delta_eta + delta_phi * delta_phi)
+    return _norm(b, delta_eta, delta_phi)
 
 
 def _log1p(b: Backend, x: Any) -> Any:
@@ -83,18 +82,27 @@ def _arcsinh(b: Backend, x: Any) -> Any:
     if isinstance(x, float):
         return math.asinh(x)
     a = b.unary("abs")(x)
-    positive = _log1p(b, a + a * (a / (1 + b.unary("sqrt")(1 + a * a))))
+    small = _log1p(b, a + a * (a / (1 + b.unary("sqrt")(1 + a * a))))
+    positive = b.where(a < 1e8, small, b.unary("log")(a) + math.log(2))  # before the square overflows
     return b.where(x < 0, -positive, positive)
 
 
 def _norm(b: Backend, *components: Any) -> Any:
-    return b.unary("sqrt")(sum(component * component for component in components))
+    # not hypot: it has no ONNX function
+    return _root(b, sum(component * component for component in components))
+
+
+def _root(b: Backend, x: Any) -> Any:
+    """The square root of what is finite; of a square that overflowed, NaN: ONNX Runtime 1.20 gives now that, now infinity."""
+    if isinstance(x, float):
+        return math.sqrt(x)
+    return b.where(x < 3e38, b.unary("sqrt")(x), math.nan)
 
 
 def _mass(b: Backend, px: Any, py: Any, pz: Any, energy: Any) -> Any:
     momentum = _norm(b, px, py, pz)
     squared = (energy - momentum) * (energy + momentum)
-    root = b.unary("sqrt")(b.unary("abs")(squared))
+    root = _root(b, b.unary("abs")(squared))
     return _signed(b, root, squared)
 
 
@@ -114,7 +122,7 @@ def _invariant_mass(b: Backend, pt1: Any, eta1: Any, phi1: Any, m1: Any, pt2: An
     transverse = (m1 * m1 * pt2 * pt2 + m2 * m2 * mt1 * mt1) / (mt1 * mt2 + pt1 * pt2)
     sinh, sin = b.unary("sinh")((y1 - y2) / 2), b.unary("sin")(_delta_phi(b, phi1, phi2) / 2)
     product = transverse + 2 * mt1 * mt2 * sinh * sinh + 2 * pt1 * pt2 * sin * sin
-    return b.unary("sqrt")(m1 * m1 + m2 * m2 + 2 * product)
+    return _root(b, m1 * m1 + m2 * m2 + 2 * product)
 
 
 @dataclass(frozen=True)

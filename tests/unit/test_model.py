@@ -222,6 +222,7 @@ FUNCTIONS = [
     "px(pf_pt, pf_phi)", "py(pf_pt, pf_phi)", "pz(pf_pt, pf_eta)", "energy(pf_pt, pf_eta, 0.14)", "pt(pf_eta, pf_phi)",
     "eta(px(pf_pt, pf_phi), py(pf_pt, pf_phi), pf_eta)", "phi(pf_eta, pf_phi)", "mass(pf_phi, pf_eta, 1, 2 * pf_pt)",
     "invariant_mass(pf_pt, pf_eta, pf_phi, 0.14, jet_pt, jet_eta, jet_phi, jet_mass)",
+    "1 / (1 + delta_r(pf_eta, pf_phi, jet_eta, jet_phi))", "pf_eta / pt(pf_pt, pf_phi)", "eta(pf_pt, pf_phi, pf_eta)",
     "delta_phi(pf_phi, jet_phi)", "delta_r(pf_eta, pf_phi, jet_eta, jet_phi)", "abs(pf_eta) + (0 < pf_eta < 1)",
 ]  # fmt: skip
 

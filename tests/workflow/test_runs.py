@@ -162,8 +162,8 @@ def test_ten_thousand_files_are_a_few_jobs(tmp_path: Path) -> None:
     raw["samples"]["data"]["files"] = ["many/*.root"]
     raw["job_size"] = 0.04
     planned = workflow.run(raw, "-n", "--quiet", "rules").stdout
-    (total,) = re.findall(r"^total +(\d+)$", planned, re.MULTILINE)
-    (skims,) = re.findall(r"^skim +(\d+)$", planned, re.MULTILINE)
+    (total,) = set(re.findall(r"^total +(\d+)$", planned, re.MULTILINE))
+    (skims,) = set(re.findall(r"^skim +(\d+)$", planned, re.MULTILINE))
     assert 64 <= int(skims) < int(total) < 300
     workflow.run(raw, "results/dimuon/skims/data/0000-of-128.json")
     receipt = json.loads((workflow.folder / "results/dimuon/skims/data/0000-of-128.json").read_text())
