@@ -128,7 +128,7 @@ def test_dimuon(tmp_path: Path) -> None:
     dataset = json.loads((results / "dataset.json").read_text())
     assert set(dataset["constituents"]) == {"muons", "jets"}
     with uproot.open(real_file("uproot-HZZ-zstd.root")) as file:
-        muons = file["events"]["NMuon"].array()
+        muons = file["events"]["NMuon"].array(library="np")
     assert 0 < dataset["samples"]["data"]["events_kept"] <= int((muons >= 2).sum())
 
 
