@@ -8,7 +8,7 @@ constituents (all of them, no padding; a float32 branch goes from uproot to disk
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -160,6 +160,8 @@ class _Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._written:
+            wait([self._written])  # a file must not be closed while the helper writes to it
         if kind is None:
             self._wait()
             if self._file is None:  # no file could be read
