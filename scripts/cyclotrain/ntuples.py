@@ -31,7 +31,7 @@ _NETWORK = re.compile(
 _log = logging.getLogger(__name__)
 
 
-class NetworkError(Exception):
+class NetworkError(FileError):
     """The network failed, not the file: another try may help."""
 
 
@@ -63,7 +63,7 @@ def _opened(path: str) -> Iterator[Any]:
                 file = uproot.open(path)
             break
         except NetworkError as error:
-            _wait(path, tried, error)
+            _wait(tried, error)
     with file:
         yield file
 
@@ -107,7 +107,7 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                     done, tried = done + len(columns), 0
                     yield columns, f"{path}: entries {first} to {done - 1}"
             except NetworkError as error:
-                _wait(path, tried, error)
+                _wait(tried, error)
                 tried += 1
                 here = _tree(stack.enter_context(_opened(path)), path, tree.name)
                 continue
@@ -126,12 +126,12 @@ def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int | str:
     return max(1, int(tree.num_entries * step_size / max(total, 1)))
 
 
-def _wait(path: str, tried: int, error: NetworkError) -> None:
+def _wait(tried: int, error: NetworkError) -> None:
     """Before the next try; raises FileError when there is none."""
     if tried + 1 >= _TRIES:
-        raise FileError(f"{path}: the network failed {_TRIES} times; the last time: {error}") from error
+        raise FileError(f"{error} (tried {_TRIES} times)") from error
     seconds = 4**tried
-    _log.warning("%s: %s; try %d of %d in %d s", path, error, tried + 2, _TRIES, seconds)
+    _log.warning("%s; try %d of %d in %d s", error, tried + 2, _TRIES, seconds)
     time.sleep(seconds)
 
 
@@ -152,7 +152,7 @@ def reading(path: str) -> Iterator[None]:
         reason = text[0] if text else type(error).__name__
         if is_remote(path):
             if _is_of_network(error):
-                raise NetworkError(f"{type(error).__name__}: {reason}") from error
+                raise NetworkError(f"{path}: the network failed: {type(error).__name__}: {reason}") from error
             if isinstance(error, ModuleNotFoundError):
                 raise FileError(f"{path}: {reason}") from error
             raise FileError(f"{path}: cannot be read: {type(error).__name__}: {reason}") from error
