@@ -36,10 +36,7 @@ def assemble(
     """
     parts = [read_json(path) for path in receipts]
     fold = Fold(**recipe.fold) if recipe.fold else None
-    if fold:
-        parts = [
-            {**part, "by_class": by_class_of(shard, recipe.classes, fold)} for part, shard in zip(parts, shards, strict=True)
-        ]
+    parts = [{**part, "by_class": by_class_of(shard, recipe.classes, fold)} for part, shard in zip(parts, shards, strict=True)]
     layout = _common_layout(parts, receipts)
     skipped = [{**file, "sample": part["sample"]} for part in parts for file in part["skipped"]]
     _check_skipped(skipped, parts, recipe)
