@@ -14,7 +14,7 @@ Weights = npt.NDArray[np.float32]
 
 
 def training_weights(examples: Examples, contract: Contract) -> Weights:
-    """The weight of each example [n] in the loss; over the training split their mean is 1, unless negative ones are kept out."""
+    """The weight of each example [n] in the loss; over the training split their mean is 1."""
     weight = without_negative(examples.weight, contract.negative_weights)
     weight = weight * np.asarray(contract.class_weights, np.float32)[examples.label]
     if contract.flattening:

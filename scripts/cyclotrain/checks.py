@@ -6,7 +6,7 @@ from cyclotrain.config import Config
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
-from cyclotrain.friends import Friend, open_joined
+from cyclotrain.friends import friends_of_file, open_joined
 from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
 
@@ -34,9 +34,8 @@ def check_inputs(
     model_branches += config.event_id if config.folds else []  # which decides on the model
     for name, of_name in config.score.items():
         for path in scored[name]:
-            of_file = zip(friends[name].get(path, ()), of_name.friends.values(), strict=True)
-            joined = [Friend(of_path, of.tree, of.by) for of_path, of in of_file]
-            with open_joined(path, of_name.tree, joined) as ntuple:
+            described = [friend.model_dump(exclude={"files"}) for friend in of_name.friends.values()]
+            with open_joined(path, of_name.tree, friends_of_file(friends[name].get(path, ()), described)) as ntuple:
                 ntuple.depths(model_branches)
 
 
@@ -44,8 +43,7 @@ def _check_first(recipe: Recipe, friends: Mapping[str, Sequence[str]], paths: Se
     """Check the first file, or the first that can be read where others may be skipped."""
     for path in paths:
         try:
-            of_file = [Friend(of_path, **of) for of_path, of in zip(friends.get(path, ()), recipe.friends, strict=True)]
-            with open_joined(path, recipe.tree, of_file) as ntuple:
+            with open_joined(path, recipe.tree, friends_of_file(friends.get(path, ()), recipe.friends)) as ntuple:
                 check_branches(recipe, ntuple.depths(recipe.branches()), path)
             if recipe.sum_of_weights:
                 expression = Expression(recipe.sum_of_weights["sum"])

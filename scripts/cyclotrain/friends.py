@@ -27,18 +27,25 @@ class Friend:
     by: Sequence[str] = ()
 
 
+def friends_of_file(paths: Sequence[str], described: Sequence[Mapping[str, Any]]) -> list[Friend]:
+    """The friends of one file, whose trees and keys a recipe describes."""
+    return [Friend(path, **of) for path, of in zip(paths, described, strict=True)]
+
+
 @contextmanager
 def open_joined(path: str, tree: str | Sequence[str], friends: Sequence[Friend]) -> Iterator["Joined"]:
     """The tree with its friends; raises FileError for what cannot be read, and for friends that do not fit."""
     with ExitStack() as stack:
         main = stack.enter_context(open_tree(path, tree))
-        yield Joined(main, path, [_OfFriend(of, stack.enter_context(open_tree(of.path, of.tree)), main, path) for of in friends])
+        yield Joined(
+            main, path, [_OpenFriend(of, stack.enter_context(open_tree(of.path, of.tree)), main, path) for of in friends]
+        )
 
 
 class Joined:
     """A tree and its friends; `tree` is the tree itself, of uproot."""
 
-    def __init__(self, tree: Any, path: str, friends: Sequence["_OfFriend"]) -> None:
+    def __init__(self, tree: Any, path: str, friends: Sequence["_OpenFriend"]) -> None:
         self.tree, self.path, self._friends = tree, path, friends
 
     def depths(self, branches: Collection[str]) -> dict[str, int]:
@@ -85,7 +92,7 @@ class Joined:
         return [branch for branch in branches if branch in main], of_friends
 
 
-class _OfFriend:
+class _OpenFriend:
     """A friend, open beside its tree."""
 
     def __init__(self, friend: Friend, tree: Any, main: Any, path: str) -> None:

@@ -168,7 +168,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "min": Function(2, _minimum, "the smaller of two"),
     "max": Function(2, _maximum, "the larger of two"),
     "clip": Function(3, lambda b, x, low, high: _minimum(b, _maximum(b, x, low), high), "x limited to [low, high]"),
-    "where": Function(3, lambda b, c, x, y: b.where(c, *_arrays(b, x, y)), "x where the condition holds, else y", None, True),
+    "where": Function(
+        3, lambda b, c, x, y: b.where(c, *_arrays(b, x, y)), "x where the condition holds, else y", is_condition=True
+    ),
     "delta_phi": Function(2, _delta_phi, "phi1 - phi2 in [-pi, pi)"),
     "delta_r": Function(4, _delta_r, "sqrt(delta_eta^2 + delta_phi^2) of (eta1, phi1, eta2, phi2)"),
     "px": Function(2, lambda b, pt, phi: pt * b.unary("cos")(phi), "of (pt, phi)"),

@@ -24,7 +24,7 @@ from cyclotrain.contract import Layout, Set
 from cyclotrain.dataset import ByClass
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
-from cyclotrain.friends import Friend, Joined, open_joined
+from cyclotrain.friends import Joined, friends_of_file, open_joined
 from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
 from cyclotrain.ntuples import depths, identity, open_tree, read_batches
@@ -108,8 +108,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
 def _skim_file(
     recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor
 ) -> dict[str, Any]:
-    of_file = [Friend(of_path, **of) for of_path, of in zip(friends, recipe.friends, strict=True)]
-    with open_joined(path, recipe.tree, of_file) as ntuple:
+    with open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)) as ntuple:
         checksum = None if is_remote(path) else helper.submit(file_sha256, path)
         found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
         writer.begin(found, path)

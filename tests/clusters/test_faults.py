@@ -76,19 +76,22 @@ def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
     assert training.goes_on()
 
 
-def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_started_again(
-    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
-) -> None:
-    expected = undisturbed(epochs=120)
-    training = expected.again(tmp_path)
-    process = training.start(*HTCONDOR, **pool.environment)
+def killed_and_started_again(expected: Training, folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+    training = expected.again(folder)
+    process = training.start(*arguments, **environment)
     training.checkpoint()
     process.kill()
     process.communicate()
-    training.workflow.run(training.raw, "--unlock", *HTCONDOR, **pool.environment)
-    output = training.ends_as(expected, training.start(*HTCONDOR, **pool.environment))
+    training.workflow.run(training.raw, "--unlock", *arguments, **environment)
+    output = training.ends_as(expected, training.start(*arguments, **environment))
     assert "jobs that no Snakemake waits for are in the queue, and are removed" in output
     assert training.goes_on()
+
+
+def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_started_again(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    killed_and_started_again(undisturbed(epochs=120), tmp_path, HTCONDOR, pool.environment)
 
 
 @more
@@ -172,13 +175,4 @@ def test_a_training_that_slurm_disturbs_ends_right(
 def test_a_snakemake_that_was_killed_cancels_its_jobs_on_slurm_when_it_is_started_again(
     repeat: int, slurm: Slurm, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    expected = undisturbed(epochs=120)
-    training = expected.again(tmp_path)
-    process = training.start(*SLURM, **slurm.environment)
-    training.checkpoint()
-    process.kill()
-    process.communicate()
-    training.workflow.run(training.raw, "--unlock", *SLURM, **slurm.environment)
-    output = training.ends_as(expected, training.start(*SLURM, **slurm.environment))
-    assert "jobs that no Snakemake waits for are in the queue, and are removed" in output
-    assert training.goes_on()
+    killed_and_started_again(undisturbed(epochs=120), tmp_path, SLURM, slurm.environment)
