@@ -1,4 +1,4 @@
-"""Ntuples over the network: a real XRootD server, and HTTPS's plain sibling, with connections that break while they are read."""
+"""Ntuples over the network: a real XRootD server, HTTP and HTTPS, with connections that break while they are read."""
 
 import functools
 import http.server
@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -172,8 +174,12 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def http_server(folder: Path) -> Iterator[int]:
+def http_server(folder: Path, certificate: Path | None = None) -> Iterator[int]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Ranges, directory=str(folder)))
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
@@ -184,6 +190,24 @@ def test_a_file_is_the_same_over_http(big: str) -> None:
         np.testing.assert_array_equal(content(f"http://127.0.0.1:{port}/big.root"), content(big))
         with pytest.raises(FileError, match=r"lost.root: cannot be read"):
             content(f"http://127.0.0.1:{port}/lost.root")
+
+
+def test_a_file_is_the_same_over_https(big: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the certificate known; without, it is refused."""
+    certificate = tmp_path / "server.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    command = [*make.split(), "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+    certificate.write_text((tmp_path / "key.pem").read_text() + (tmp_path / "cert.pem").read_text())
+    with http_server(Path(big).parent, certificate) as port:
+        url = f"https://localhost:{port}/big.root"
+        script = f"import sys; sys.path[:0] = {sys.path!r}; from test_remote import content; print(content({url!r}).sum())"
+        known = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "cert.pem")}
+        done = subprocess.run([sys.executable, "-c", script], env=known, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str(content(big).sum())
+        monkeypatch.setattr(ntuples, "_TRIES", 1)
+        with pytest.raises(FileError, match=r"(?i)certificate"):
+            content(url)
 
 
 def test_a_connection_that_breaks_loses_nothing_over_http(big: str) -> None:

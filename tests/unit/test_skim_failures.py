@@ -1,0 +1,218 @@
+"""What goes wrong in a skim: files that are damaged or differ, policies for them, kills and full disks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+from test_skim import everything, skim_one
+
+from conftest import REPOSITORY, jets, raw_config, write_tree
+from cyclotrain.config import load
+from cyclotrain.contract import Layout
+from cyclotrain.dataset import iterate_split
+from cyclotrain.errors import InputError
+from cyclotrain.expressions import ExpressionError
+from cyclotrain.recipe import Recipe
+from cyclotrain.skim import skim
+
+
+def damaged(kind: str) -> Callable[[Path], str]:
+    def make(folder: Path) -> str:
+        path = folder / "jets.root"
+        columns = jets(4000, 6)
+        if kind == "missing":
+            return str(path)
+        if kind == "not ROOT":
+            path.write_text("run,event,pt\n1,1,30\n")
+            return str(path)
+        if kind == "empty file":
+            path.touch()
+            return str(path)
+        if kind == "other tree":
+            return write_tree(path, columns, "Jetz")
+        if kind == "missing branch":
+            columns["jet_pT"] = columns.pop("jet_pt")
+        if kind == "lengths":
+            columns["pf_charge"] = ak.Array(columns["pf"]["charge"])
+            pf = columns.pop("pf")
+            columns |= {f"pf_{name}": pf[name] for name in ("pt", "eta", "phi")}
+            columns["pf_charge"] = ak.concatenate([columns["pf_charge"][:100], columns["pf_charge"][101:], [[1]]])
+        if kind == "jagged scalar":
+            columns["jet_pt"] = ak.Array([[pt] for pt in columns["jet_pt"]])
+        if kind == "flat constituents":
+            columns |= {f"pf_{name}": columns["jet_pt"] for name in ("pt", "eta", "phi", "charge")}
+            del columns["pf"]
+        if kind == "NaN weight":
+            columns["genWeight"][7] = np.nan
+        if kind == "text":
+            columns["jet_pt"] = ak.Array(["a"] * 4000)
+        write_tree(path, columns)
+        if kind == "truncated":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        if kind == "damaged basket":
+            content = bytearray(path.read_bytes())
+            middle = len(content) // 3
+            content[middle : middle + 2000] = bytes(2000)
+            path.write_bytes(content)
+        return str(path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", r"jets.root: no such file"),
+        ("not ROOT", r"jets.root: cannot be read as a ROOT file"),
+        ("empty file", r"jets.root: cannot be read as a ROOT file; .* \(0 bytes"),
+        ("truncated", r"jets.root: truncated: it has \d+ bytes, and its header says \d+"),
+        ("damaged basket", r"jets.root: cannot be read as a ROOT file"),
+        ("other tree", r"jets.root: no tree 'Jets'; did you mean 'Jetz'\?"),
+        ("missing branch", r"tree 'Jets' has no branch 'jet_pt'; nearest names: jet_pT"),
+        (
+            "lengths",
+            r"branches of one set have different lengths: 'pf_pt' has \d+ and 'pf_charge' \d+ elements in entry 1\d\d",
+        ),
+        ("jagged scalar", r"branch 'jet_pt' is jagged; give inputs.jet 'max_length' and 'valid'"),
+        ("flat constituents", r"inputs.pf has 'max_length', but none of its branches is jagged"),
+        ("NaN weight", r"the weight 'genWeight' is NaN or infinite for 1 selected events"),
+        ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; a number, a list of numbers, or"),
+    ],
+)
+def test_a_bad_file_is_named_and_leaves_nothing_behind(kind: str, message: str, tmp_path: Path) -> None:
+    path = damaged(kind)(tmp_path)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(InputError, match=message):
+        skim_one(tmp_path, path)
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["not ROOT", "other tree", "missing branch", "truncated", "damaged basket", "flat constituents"])
+def test_a_broken_file_is_left_out_whole_and_told_where_that_is_allowed(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    paths = [
+        write_tree(tmp_path / "1.root", jets(700, 1)),
+        damaged(kind)(tmp_path / "bad"),
+        write_tree(tmp_path / "2.root", jets(300, 2)),
+    ]
+    raw = raw_config({"background": paths[0], "signal": paths[0]})
+    skim(Recipe.of(load(raw), "signal"), paths, {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    receipt = json.loads((tmp_path / "out.json").read_text())
+    assert sum(map(len, everything(tmp_path / "out.arrow", receipt))) == receipt["events_kept"] == 1000
+    assert [file["path"] for file in receipt["files"]] == [paths[0], paths[2]]
+    (skipped,) = receipt["skipped"]
+    assert skipped["path"] == paths[1]
+    assert paths[1] in skipped["reason"]
+
+
+def test_files_may_have_trees_of_different_names(tmp_path: Path) -> None:
+    paths = [write_tree(tmp_path / f"{tree}.root", jets(100, seed), tree) for seed, tree in enumerate(("Events", "Jets"))]
+    raw = raw_config({"background": paths[0], "signal": paths[0]})
+    raw["samples"]["signal"]["tree"] = ["Jets", "Events"]
+    skim(Recipe.of(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["events_kept"] == 200
+    raw["samples"]["signal"]["tree"] = ["Jet", "Event"]
+    with pytest.raises(InputError, match=r"no tree 'Jet' or 'Event'; trees of this file: Events"):
+        skim(Recipe.of(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+
+
+def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    path = damaged("not ROOT")(tmp_path / "bad")
+    raw = raw_config({"background": path, "signal": path})
+    skim(Recipe.of(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    receipt = json.loads((tmp_path / "out.json").read_text())
+    assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
+    layout = Layout((), {}, ())
+    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", {"signal": 1.0}, None)) == []
+
+
+def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:
+    path = damaged("NaN weight")(tmp_path)
+    raw = raw_config({"background": path, "signal": path})
+    with pytest.raises(InputError, match="NaN or infinite for 1 selected events"):
+        skim(Recipe.of(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+
+
+def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> None:
+    columns = jets(100)
+    columns["isSignal"] = np.where(np.arange(100) < 3, 2, 0).astype(np.int32)
+    path = write_tree(tmp_path / "jets.root", columns)
+    with pytest.raises(InputError, match=r"label 'isSignal' is 2 for 3 selected events, and may be 0 = background, 1 = signal"):
+        skim_one(tmp_path, path, sample={"label": "isSignal"})
+    with pytest.raises(InputError, match=r"label 'log\(jet_eta - 9\)' is nan for 100 selected events"):
+        skim_one(tmp_path, path, sample={"label": "log(jet_eta - 9)"})
+
+
+def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: 'jet_pt & jet_eta' cannot be computed"):
+        skim_one(tmp_path, path, selection="jet_pt & jet_eta")
+
+
+def test_a_selection_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(InputError, match=r"the selection 'jet_mass' is a number, not a condition"):
+        skim_one(tmp_path, path, selection="jet_mass")
+
+
+def test_a_branch_of_define_cannot_be_a_feature(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    inputs = {"jet": {"features": ["ratio"]}}
+    with pytest.raises(InputError, match=r"inputs.jet: 'ratio' is from `define`"):
+        skim_one(tmp_path, path, define={"ratio": "jet_mass / jet_pt"}, inputs=inputs, model={"name": "mlp"})
+
+
+SLOW_SKIM = """
+import sys, time
+sys.path[:0] = [{scripts!r}, {tests!r}]
+from cyclotrain import skim
+original = skim._to_arrow
+def slow(*arguments):
+    print("writing", flush=True)
+    time.sleep(0.2)
+    return original(*arguments)
+skim._to_arrow, skim.STEP = slow, 10_000
+from pathlib import Path
+from unit.test_skim import skim_one
+skim_one(Path({folder!r}), {path!r})
+"""
+
+
+def test_a_kill_in_the_middle_of_a_shard_leaves_no_shard(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(4000, 6))
+    code = SLOW_SKIM.format(scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "writing\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out.arrow").exists()
+    assert not (tmp_path / "out.json").exists()
+    skim_one(tmp_path, path)  # and the next try is not disturbed by what was left
+    assert (tmp_path / "out.json").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are of POSIX")
+def test_a_full_disk_is_named_and_leaves_no_shard(tmp_path: Path) -> None:
+    """A limit on the file size makes a write fail as a full disk does, with EFBIG in place of ENOSPC."""
+    path = write_tree(tmp_path / "jets.root", jets(4000, 6))
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+    )
+    code += SLOW_SKIM.format(
+        scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path
+    ).replace("time.sleep(0.2)", "pass")
+    process = subprocess.run([sys.executable, "-c", code.strip()], capture_output=True, text=True, check=False)
+    assert process.returncode != 0
+    assert "out.arrow' was not written" in process.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"jets.root"}
