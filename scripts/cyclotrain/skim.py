@@ -70,8 +70,6 @@ def skim(
             "branches": recipe.branches(),
             "recipe": recipe.to_dict(),
             "shard_xxh3": file_xxh3(shard),
-            "commit": commit(),
-            "software": software(),
         },
     )
 
@@ -87,8 +85,9 @@ class _BrokenFileError(Exception):
 def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path) -> dict[str, Any]:
     """Write the shard of all of these files; gives what the receipt tells of them."""
     totals = _Totals(recipe.classes)
-    # One helper writes and checksums, which is disk and memory bandwidth, while the next batch is read.
-    with atomic(shard) as temporary, ThreadPoolExecutor(1) as helper, _Writer(recipe, temporary, helper) as writer:
+    # While batches are read, one helper writes and the other computes checksums.
+    with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper) as writer:
+        origin = helper.submit(lambda: {"commit": commit(), "software": software()})
         files = []
         for path in paths:
             try:
@@ -102,6 +101,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
         "by_class": totals.by_class.totals,
         "constituents": totals.constituents,
         "layout": asdict(writer.layout) if writer.layout else None,
+        **origin.result(),
     }
 
 
