@@ -3,9 +3,9 @@
 from cyclotrain.config import Model, Training
 from cyclotrain.contract import Contract
 from cyclotrain.logs import rule
-from cyclotrain.train import train
+from cyclotrain.train import rank, train
 
-with rule(snakemake.log[0]):
+with rule(snakemake.log[0], rank()):
     train(
         Contract.read(snakemake.input.contract),
         snakemake.input.shards,

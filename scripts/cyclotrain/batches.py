@@ -14,15 +14,19 @@ from cyclotrain.dataset import Examples
 
 
 class Batch(NamedTuple):
-    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32."""
+    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; of: B over all ranks."""
 
     branches: dict[str, Tensor]
     label: Tensor
     weight: Tensor
+    of: int
 
 
 class Batches:
-    """Iterable over the batches of one epoch, in a new order each epoch if `shuffle_seed` is given."""
+    """Iterable over the batches of one epoch, in a new order each epoch if `shuffle_seed` is given.
+
+    Of `ranks` processes that train together, each takes its part of every batch, which is empty for some if a batch is small.
+    """
 
     def __init__(
         self,
@@ -31,7 +35,10 @@ class Batches:
         batch_size: int,
         device: torch.device | str = "cpu",
         shuffle_seed: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
+        self._rank, self._ranks = rank, ranks
         self.batch_size, self.shuffle_seed, self.epoch = batch_size, shuffle_seed, 0
         self.n, self._layout = len(examples), layout
         self._scalars = torch.from_numpy(examples.scalars).to(device)
@@ -55,7 +62,7 @@ class Batches:
             generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.n, generator=generator).to(device)
         for rows in order.split(self.batch_size) if self.n else ():  # torch makes one empty part of nothing
-            yield self.gather(rows)
+            yield self.gather(rows[self._rank :: self._ranks])._replace(of=len(rows))
 
     def gather(self, rows: Tensor) -> Batch:
         """The batch of the examples `rows` [B]; a set is padded to its longest example, and to 1 if all are empty."""
@@ -64,8 +71,8 @@ class Batches:
         for name, (content, offsets) in self._sets.items():
             first = offsets[rows]
             counts = offsets[rows + 1] - first
-            position = torch.arange(max(int(counts.max()), 1), device=rows.device)
+            position = torch.arange(max(int(counts.max()), 1) if len(rows) else 1, device=rows.device)
             source = torch.where(position < counts[:, None], first[:, None] + position, len(content) - 1)
-            padded = content.index_select(0, source.flatten()).view(*source.shape, -1)
+            padded = content.index_select(0, source.flatten()).view(*source.shape, content.shape[1])
             branches |= dict(zip(self._layout.sets[name].branches, padded.unbind(-1), strict=True))
-        return Batch(branches, self._label[rows], self._weight[rows])
+        return Batch(branches, self._label[rows], self._weight[rows], len(rows))

@@ -21,15 +21,18 @@ _CHATTY = (
 
 
 @contextmanager
-def rule(log: str | Path) -> Iterator[None]:
-    """Run a rule's work: log to `log` and to the terminal; end with the error's own words if it fails."""
+def rule(log: str | Path, rank: int = 0) -> Iterator[None]:
+    """Run a rule's work: log to `log` and to the terminal; end with the error's own words if it fails.
+
+    Where several processes do it, those of a rank above 0 say errors alone.
+    """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    file, terminal = logging.FileHandler(log, mode="w"), logging.StreamHandler()
+    file, terminal = logging.FileHandler(log, mode="a" if rank else "w"), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     name = str(Path(log).with_suffix("")).rpartition("logs/")[2]
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
     terminal.addFilter(lambda record: record.name.startswith("cyclotrain") or record.levelno >= logging.ERROR)
-    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.basicConfig(level=logging.ERROR if rank else logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     # torch and Lightning use each other's deprecated names; nothing that a user can act on
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*")

@@ -7,13 +7,15 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch import Tensor
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from cyclotrain import config
@@ -42,21 +44,24 @@ def train(
 
     An interrupted training goes on from its last epoch, found under `checkpoints` by the fingerprint of contract and
     settings; the result is the same as without the interruption. `history` gets a JSON line an epoch, as it happens.
-    Raises RuntimeError for `accelerator: gpu` where there is none, and ValueError if the loss is not finite.
+    With several `devices` Lightning starts the script that calls this anew for each but the first, `rank` 0, which alone writes.
+    Raises RuntimeError for `accelerator: gpu` where there are too few, and ValueError if the loss is not finite.
     """
-    torch.set_num_threads(threads)
-    device = _device(training.accelerator)
+    torch.set_num_threads(max(1, threads // training.devices))
+    device = _device(training)
     L.seed_everything(contract.seed, verbose=False)
     network = Model(contract, model.name, model.options)
     examples = {}
     for split in ("train", "validation"):
         of_split = read_split(shards, contract, split)
         examples[split] = replace(of_split, weight=training_weights(of_split, contract))
-    batches = Batches(examples["train"], contract.layout, training.batch_size, device, shuffle_seed=contract.seed)
-    validation = Batches(examples["validation"], contract.layout, 4 * training.batch_size, device)
+    part = partial(Batches, layout=contract.layout, device=device, rank=rank(), ranks=training.devices)
+    batches = part(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
+    validation = part(examples["validation"], batch_size=4 * training.batch_size)
     _log.info(
-        "training %s with %d parameters on %s: %d examples, %d for validation",
-        model.name, sum(p.numel() for p in network.parameters()), device, len(examples["train"]), len(examples["validation"]),
+        "training %s with %d parameters on %d %s: %d examples, %d for validation",
+        model.name, sum(p.numel() for p in network.parameters()), training.devices, device.type, len(examples["train"]),
+        len(examples["validation"]),
     )  # fmt: skip
     fingerprint = content_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
     folder = Path(checkpoints) / fingerprint[:16]
@@ -67,11 +72,12 @@ def train(
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
     steps = training.epochs * len(batches)
     with warnings.catch_warnings():
-        # Where Slurm is installed, Lightning asks for srun, which is for trainings of several processes.
-        warnings.filterwarnings("ignore", message="The `srun` command is available")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
+            devices=training.devices,
+            strategy="ddp" if training.devices > 1 else "auto",
+            # it starts the other processes itself; in a job of Slurm's it would expect srun to have done so
+            plugins=[LightningEnvironment()],
             max_epochs=training.epochs,
             deterministic=True,
             logger=False,
@@ -92,6 +98,8 @@ def train(
             validation,
             ckpt_path=str(last) if last.exists() else None,
         )
+    if not trainer.is_global_zero:
+        return
     if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):
         raise ValueError(
             "the validation loss is not finite; lower training.learning_rate, or look at the weights in the receipts"
@@ -112,10 +120,29 @@ def load_model(contract: Contract, model: config.Model, weights: str | Path) -> 
     return network.eval()
 
 
-def _device(accelerator: str) -> torch.device:
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise RuntimeError("training.accelerator is 'gpu' and PyTorch finds none; use 'auto' or 'cpu', or a machine with a GPU")
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+def rank() -> int:
+    """The number of this process among those that train together, from 0."""
+    return LightningEnvironment().local_rank()
+
+
+def _device(training: config.Training) -> torch.device:
+    found = torch.cuda.device_count()
+    if training.accelerator == "gpu" and found < training.devices:
+        raise RuntimeError(
+            f"training.accelerator is 'gpu' and training.devices is {training.devices}, and PyTorch finds {found or 'none'}; use "
+            f"'auto' or 'cpu', or a machine with as many GPUs"
+        )
+    return torch.device("cuda", rank()) if training.accelerator != "cpu" and found else torch.device("cpu")
+
+
+def _of_all(part: Tensor) -> Tensor:
+    """The parts of all processes that train together, one after another, on the CPU."""
+    part = part.cpu()
+    if not distributed.is_initialized():
+        return part
+    parts: list[Tensor] = [part] * distributed.get_world_size()
+    distributed.all_gather_object(parts, part)
+    return torch.cat(parts)
 
 
 class Training(L.LightningModule):
@@ -135,14 +162,15 @@ class Training(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Make an epoch depend on its number alone, so that a resumed training repeats it."""
-        torch.manual_seed(self._seed * 1_000_003 + self.current_epoch)
+        torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
         self.trainer.train_dataloader.epoch = self.current_epoch
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The mean weighted loss of a batch; weights have mean 1 over the training split."""
         loss_B, _logits = self._loss(batch)
-        loss = (loss_B * batch.weight).mean()
+        # DDP takes the mean of the gradients over the processes, whose parts of a batch differ in length
+        loss = (loss_B * batch.weight).sum() * self.trainer.world_size / batch.of
         self._losses.append(loss.detach())
         return loss
 
@@ -153,11 +181,11 @@ class Training(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the weighted validation loss, and the area under the ROC curve of signal against the rest."""
-        loss, weight, score, label = (torch.cat(part).double().cpu() for part in zip(*self._validation, strict=True))
+        loss, weight, score, label = (_of_all(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
         self._validation.clear()
         roc = Roc.of(score.numpy(), (label == self._signal).numpy(), weight.numpy())
         values = {
-            "train_loss": torch.stack(self._losses).mean(),
+            "train_loss": _of_all(torch.stack(self._losses)).mean(),
             "validation_loss": (loss * weight).sum() / weight.sum(),
             "validation_auc": torch.tensor(roc.auc),
         }
@@ -192,6 +220,8 @@ class _History(Callback):
         self._start = time.monotonic()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
         seconds = time.monotonic() - self._start
         epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
         line = {

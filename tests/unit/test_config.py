@@ -41,6 +41,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("samples", "signal", "lable"), "x", "samples.signal.lable: unknown key; did you mean 'label'?"),
         (("training", "epochs"), "many", "training.epochs: input should be a valid integer"),
         (("training", "epochs"), 0, "training.epochs: input should be greater than or equal to 1 (given: 0)"),
+        (("training", "devices"), 2, "training: 'devices: 2' needs 'accelerator: gpu'"),
         (("split",), {"train": 0.5, "validation": 0.1, "test": 0.1}, "split: train + validation + test is 0.7, not 1"),
         (("selection",), "jet_pt >", "selection: syntax error"),
         (("inputs", "jet", "features"), ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),

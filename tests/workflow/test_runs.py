@@ -14,8 +14,8 @@ import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo
-from cyclotrain.provenance import file_sha256
+from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo, toys
+from cyclotrain.provenance import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow
 SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file
@@ -57,6 +57,20 @@ def test_another_clone_gives_the_same_model_byte_for_byte(demo: Workflow, tmp_pa
     again.run(small_demo())
     models = [workflow.folder / "results/demo/model/model.onnx" for workflow in (demo, again)]
     assert file_sha256(models[0]) == file_sha256(models[1])
+
+
+def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
+    history = {}
+    for devices in (1, 2):
+        workflow = Workflow(tmp_path / str(devices))
+        training = {"epochs": 3, "batch_size": 100, "accelerator": "cpu", "devices": devices}  # the last batch is of odd length
+        workflow.run(raw_config(toys(workflow.folder), training=training), "results/test/train/weights.pt")
+        history[devices] = read_json_lines(workflow.folder / "results/test/train/history.jsonl")
+        log = (workflow.folder / "results/test/logs/train.log").read_text()
+        assert f"on {devices} cpu" in log and "kept the epoch" in log
+    for one, two in zip(history[1], history[2], strict=True):
+        for figure in ("train_loss", "validation_loss", "validation_auc"):
+            assert two[figure] == pytest.approx(one[figure], abs=1e-5)
 
 
 def test_tracking_again_updates_the_run(demo: Workflow) -> None:

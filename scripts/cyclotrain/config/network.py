@@ -29,6 +29,18 @@ class Training(Section):
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="`auto` takes a GPU if there is one; `gpu` fails where there is none."
     )
+    devices: int = Field(
+        1,
+        ge=1,
+        description="GPUs of one machine that train together, each on its part of every batch (DDP); with `accelerator: cpu` "
+        "processes. More than 1 needs `gpu` or `cpu`.",
+    )
+
+    @model_validator(mode="after")
+    def _several_devices_are_of_a_kind(self) -> "Training":
+        if self.devices > 1 and self.accelerator == "auto":
+            raise ValueError(f"'devices: {self.devices}' needs 'accelerator: gpu' (or 'cpu'), as 'auto' may find none or one")
+        return self
 
 
 VariantKind = Literal["fp16", "int8_dynamic", "int8_static", "optimised"]
