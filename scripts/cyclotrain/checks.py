@@ -9,18 +9,11 @@ from cyclotrain.expressions import Expression
 from cyclotrain.friends import friends_of_file, open_joined
 from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
+from cyclotrain.sources import Sources
 
 
-def check_inputs(
-    config: Config,
-    files: Mapping[str, Sequence[str]],
-    scored: Mapping[str, Sequence[str]],
-    friends: Mapping[str, Mapping[str, Sequence[str]]],
-) -> None:
-    """Check each sample against its first file, or against what the demo will write; raises InputError.
-
-    `files`, `scored` and `friends`: of sources.resolve_files, resolve_scored and resolve_friends.
-    """
+def check_inputs(config: Config, sources: Sources) -> None:
+    """Check each sample against its first file, or against what the demo will write; raises InputError."""
     for name, sample in config.samples.items():
         recipe = Recipe.of(config, name)
         if sample.simulate:
@@ -29,13 +22,13 @@ def check_inputs(
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            _check_first(recipe, friends[name], files[name], config.skip_broken > 0)
+            _check_first(recipe, sources.friends[name], sources.samples[name], config.skip_broken > 0)
     model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
     model_branches += config.event_id if config.folds else []  # which decides on the model
     for name, of_name in config.score.items():
-        for path in scored[name]:
+        for path in sources.scored[name]:
             described = [friend.model_dump(exclude={"files"}) for friend in of_name.friends.values()]
-            with open_joined(path, of_name.tree, friends_of_file(friends[name].get(path, ()), described)) as ntuple:
+            with open_joined(path, of_name.tree, friends_of_file(sources.friends[name].get(path, ()), described)) as ntuple:
                 ntuple.depths(model_branches)
 
 

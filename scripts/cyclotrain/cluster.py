@@ -1,4 +1,4 @@
-"""What an executor leaves undone: jobs that no Snakemake waits for, and a word on those that HTCondor started again."""
+"""What an executor leaves undone: jobs that no Snakemake waits for, and a word on those that failed or were started again."""
 
 import logging
 import subprocess
@@ -9,6 +9,8 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 # a scheduler gives a job minutes to end by itself
 PATIENCE = 1200.0
+_FOLDER = Path(".snakemake/htcondor")  # where its executor lets jobs write
+_LINES = 60  # of a failed job's output: a traceback, and what Snakemake says after it
 
 
 def remove_leftovers(executor: str, folder: Path) -> None:
@@ -31,9 +33,12 @@ def remove_leftovers(executor: str, folder: Path) -> None:
         time.sleep(1)
 
 
-def say_restarts(executor: str, since: float) -> None:
-    """Say which jobs HTCondor itself started again after a time, of which the executor is silent."""
-    log = Path(".snakemake/htcondor/snakemake-rules.log")
+def say_events(executor: str, since: float, is_shared: bool) -> None:
+    """Say what HTCondor knows and its executor does not tell, from a time on.
+
+    Which jobs it started again; and, if the files that jobs write are not seen here, what those that failed wrote themselves.
+    """
+    log = _FOLDER / "snakemake-rules.log"
     if executor != "htcondor" or not log.exists():
         return
     import htcondor2
@@ -45,9 +50,15 @@ def say_restarts(executor: str, since: float) -> None:
         kinds.JOB_RECONNECT_FAILED: "its worker was lost",
     }
     for event in htcondor2.JobEventLog(str(log)).events(stop_after=0):
-        if event.type in says and event.timestamp >= since:
-            when = time.strftime("%H:%M:%S", time.localtime(event.timestamp))
+        if event.timestamp < since:
+            continue
+        when = time.strftime("%H:%M:%S", time.localtime(event.timestamp))
+        if event.type in says:
             _log.warning("HTCondor started job %d again: %s at %s", event.cluster, says[event.type], when)
+        elif event.type == kinds.JOB_TERMINATED and event.get("ReturnValue") and not is_shared:
+            for path in _FOLDER.glob(f"*/*_{event.cluster}.err"):
+                end = "\n".join(path.read_text(errors="replace").splitlines()[-_LINES:])
+                _log.warning("HTCondor's job %d failed at %s; the end of %s:\n%s", event.cluster, when, path, end)
 
 
 def _htcondor_jobs(folder: Path) -> list[str]:
@@ -55,7 +66,7 @@ def _htcondor_jobs(folder: Path) -> list[str]:
 
     words = ["ClusterId", "ProcId", "UserLog"]
     found = htcondor2.Schedd().query(f'Iwd == "{folder}"', projection=words)
-    return [f"{job['ClusterId']}.{job['ProcId']}" for job in found if ".snakemake/htcondor/" in str(job.get("UserLog"))]
+    return [f"{job['ClusterId']}.{job['ProcId']}" for job in found if f"{_FOLDER}/" in str(job.get("UserLog"))]
 
 
 def _htcondor_end(jobs: list[str]) -> None:

@@ -5,9 +5,11 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cyclotrain.config import Config, ConfigError
+from cyclotrain.provenance import content_sha256, read_json, write_json
 
 _LIST = ".txt"
 _HTTP, _XROOTD = ("http://", "https://"), "root://"
@@ -16,6 +18,47 @@ _HTTP, _XROOTD = ("http://", "https://"), "root://"
 def is_remote(path: str) -> bool:
     """Whether it is a URL, read over the network."""
     return "://" in path
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of samples, and of `score`, by name; the friends of each; the files of each skim job, by sample."""
+
+    samples: dict[str, list[str]]
+    scored: dict[str, list[str]]
+    friends: dict[str, dict[str, list[str]]]
+    jobs: dict[str, dict[str, list[str]]]
+
+    @classmethod
+    def of(cls, config: Config) -> "Sources":
+        """Look for them; raises ConfigError as `resolve_files` does."""
+        samples, scored = resolve_files(config), resolve_scored(config)
+        friends = resolve_friends(config, {**samples, **scored})
+        return cls(samples, scored, friends, {name: skim_jobs(files, config.job_size) for name, files in samples.items()})
+
+    def hand_over(self, config: Config, folder: Path) -> None:
+        """Write them for the jobs of this configuration, which then need not look, and may run where the files are not seen."""
+        write_json(_handed_over(config, folder), asdict(self))
+
+    @classmethod
+    def handed_over(cls, config: Config, folder: Path) -> "Sources":
+        """As `hand_over` wrote them."""
+        return cls(**read_json(_handed_over(config, folder)))
+
+    def check_carried(self) -> None:
+        """Raise ConfigError for files that are no URLs and not in this folder: only what is in it is carried to a job."""
+        for key, of_key in (("samples", self.samples), ("score", self.scored)):
+            for name, files in of_key.items():
+                for path in [*files, *(friend for friends in self.friends[name].values() for friend in friends)]:
+                    if not is_remote(path) and (Path(path).is_absolute() or ".." in Path(path).parts):
+                        raise ConfigError(
+                            f"{key}.{name}: '{path}' is not seen by the workers, as no file system is shared with them; name "
+                            f"it by a URL (root://, https://), or by a path within {Path.cwd()}, from where it is carried"
+                        )
+
+
+def _handed_over(config: Config, folder: Path) -> Path:
+    return folder / f"{content_sha256(config.model_dump(mode='json'))[:16]}.json"
 
 
 def resolve_files(config: Config) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ _DEBIAN_TOOLS = ["bash", "coreutils", "dash", "sed", "grep", "gzip", "tar", "fin
 HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "procps", *_DEBIAN_TOOLS]
 SLURM_PACKAGES = ["slurm-wlm", "munge"]
 
+SCRATCH = "16G"  # where jobs run
 HOST = "use ROLE: CentralManager\nuse ROLE: Submit\n"
 WORKER = """
 use ROLE: Execute
@@ -123,7 +124,7 @@ class Machine:
             mount -t proc proc "$1/proc"; mount --rbind /dev "$1/dev"
             root=$1; config=$2; folder=$(dirname "$config"); shift 2
             for d in "$@"; do mkdir -p "$root$d"; mount --bind "$d" "$root$d"; done
-            mount -t tmpfs -o size=16G scratch "$root$folder/execute"
+            mount -t tmpfs -o "size=$SCRATCH" scratch "$root$folder/execute"
             exec unshare --user --map-user=1500 --map-group=1500 --root="$root" --wd=/ env -i \\
                 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=pool LANG=C.UTF-8 CONDOR_CONFIG="$config" condor_master -f
         """
@@ -132,12 +133,26 @@ class Machine:
         command = [*private, "--kill-child=KILL", "bash", "-ec", start, "machine", str(self.root), str(self.config)]
         command += [str(path) for path in dict.fromkeys(self.shared)]
         with (self.folder / "log/start").open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                env={**os.environ, "SCRATCH": SCRATCH},
+            )  # fmt: skip
 
-    def kill(self, daemon: str) -> None:
-        """End a daemon at once, as a crash does."""
-        for pid in run("pgrep", "--ns", str(self._init()), "--nslist", "pid", "--full", f"^{daemon}").split():
-            os.kill(int(pid), signal.SIGKILL)
+    def send(self, number: signal.Signals, command: str) -> None:
+        """Send a signal to the processes whose command matches a pattern."""
+        for pid in run("pgrep", "--ns", str(self._init()), "--nslist", "pid", "--full", command).split():
+            os.kill(int(pid), number)
+
+    def fill_scratch(self) -> None:
+        """Leave no space where jobs run."""
+        self._resize(shutil.disk_usage(self.view(self.folder / "execute")).used)
+
+    def free_scratch(self) -> None:
+        self._resize(SCRATCH)
+
+    def _resize(self, size: int | str) -> None:
+        scratch = f"{self.root}{self.folder}/execute"
+        run("nsenter", "--target", str(self._init()), "--mount", "mount", "-o", f"remount,size={size}", scratch)
 
     def view(self, path: Path) -> Path:
         """Where this machine's jobs see a path."""
@@ -172,6 +187,7 @@ class HTCondorPool:
         self.worker = Machine(root, worker, common + WORKER, [worker, *seen])
         self.apart = Machine(root, apart, common + APART, [apart, authentication, *software])
         self.environment = {"CONDOR_CONFIG": str(self.host.config)}
+        self.apart_environment = {**self.environment, "CYCLOTRAIN_PYTHON": sys.executable}
         wait_until(self.is_up, 60, f"not both workers and a schedd; see {folder}/*/log")
 
     def fill_disk(self) -> None:

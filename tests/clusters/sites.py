@@ -133,8 +133,11 @@ class Training:
         return "an earlier try was interrupted: goes on after epoch" in (self.results / "logs/train.log").read_text()
 
 
+Undisturbed = Callable[..., Training]
+
+
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Training]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A training that ran here, of a number of epochs and with changes of the config; each runs once."""
     known: dict[str, Training] = {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from servers import HTCondorPool, Slurm, wait_until
-from sites import HTCONDOR, SLURM, Training, needs_clusters
+from sites import APART, HTCONDOR, SLURM, Training, Undisturbed, needs_clusters
 
 pytest_plugins = ["sites"]
 repeats = range(1, 1 + int(os.environ.get("CYCLOTRAIN_FAULT_REPEATS", "1")))
@@ -20,7 +20,6 @@ pytestmark = [*needs_clusters, pytest.mark.parametrize("repeat", repeats)]
 
 more = pytest.mark.skipif("CYCLOTRAIN_ALL_FAULTS" not in os.environ, reason="one of many faults: make test-clusters does all")
 
-Undisturbed = Callable[..., Training]
 RUNNING = "JobStatus == 2"
 
 
@@ -39,7 +38,7 @@ HTCONDOR_FAULTS: dict[str, tuple[Callable[[HTCondorPool], object], str]] = {
     "held": (act("Hold"), "is held: "),
     "evicted": (act("Vacate"), "again: it was evicted"),
     "evicted fast": (act("VacateFast"), "again: it was evicted"),
-    "starter killed": (lambda pool: pool.worker.kill("condor_starter"), "again: its worker "),
+    "starter killed": (lambda pool: pool.worker.send(signal.SIGKILL, "^condor_starter"), "again: its worker "),
     "node lost": (switch_off, "again: its worker "),
 }
 
@@ -73,6 +72,21 @@ def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
     variables = ("--default-resources", "getenv=PATH,HOME,PYTHONPATH")
     output = training.ends_as(expected, training.start(*HTCONDOR, *variables, **pool.environment))
     assert "exceeded request_memory" in output
+    assert training.goes_on()
+
+
+@more
+def test_a_training_that_is_over_its_time_gets_more(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    training = expected.again(tmp_path)
+    training.asks("htcondor", allowed_job_duration="60 * attempt")
+    process = training.start(*HTCONDOR, **pool.environment)
+    training.checkpoint()
+    pool.worker.send(signal.SIGSTOP, r"scripts/tmp\S*train\.py")  # it hangs
+    output = training.ends_as(expected, process)
+    assert "is held: The job exceeded allowed job duration of 01:00" in output
     assert training.goes_on()
 
 
@@ -113,6 +127,23 @@ def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_f
     output = training.ends_as(expected, process)
     assert "No space left on device" in output
     assert training.goes_on()
+
+
+@more
+def test_a_worker_whose_scratch_disk_is_full_is_an_error_and_the_job_is_sent_again(
+    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    training = expected.again(tmp_path)
+    process = training.start(*APART, **pool.apart_environment)
+    scratch = pool.apart.view(pool.apart.folder / "execute")
+    wait_until(lambda: any(scratch.glob("dir_*/results/test/train/checkpoints/*/last.ckpt")), 120, "no training has begun")
+    pool.apart.fill_scratch()
+    failed = f"s().history('Iwd == \"{training.workflow.folder}\" && ExitCode != 0', ['ClusterId'], 100)"
+    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job has failed")
+    pool.apart.free_scratch()
+    output = training.ends_as(expected, process)
+    assert "No space left on device" in output
 
 
 @more

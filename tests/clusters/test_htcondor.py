@@ -1,16 +1,17 @@
 """The demo at test size, whole, on a real HTCondor pool: with and without a shared file system. make test-clusters"""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from servers import HTCondorPool
-from sites import APART, ENVIRONMENT, HTCONDOR, demo, finished, needs_clusters
+from sites import APART, HTCONDOR, Training, Undisturbed, demo, finished, needs_clusters
 
 from conftest import Workflow
 from cyclotrain.profiles import stated
 
-pytest_plugins = ["sites"]
+pytest_plugins = ["sites", "xrootd_server"]
 pytestmark = needs_clusters
 
 
@@ -24,12 +25,12 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
     workflow = Workflow(tmp_path / "project")
     workflow.run(demo(), *HTCONDOR, **pool.environment)
     finished(workflow, at_home)
-    asked = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedExecuteDuration")
+    asked = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedJobDuration")
     rules = stated()
     for rule in ("assemble", "train", "export", "verify", "evaluate", "time_model", "bundle"):
         assert asked[rule]["RequestMemory"] == rules[rule]["mem_mb"]
         assert asked[rule]["RequestDisk"] == rules[rule]["disk_mb"] * 1024
-        assert asked[rule]["AllowedExecuteDuration"] == rules[rule]["runtime"] * 60
+        assert asked[rule]["AllowedJobDuration"] == rules[rule]["runtime"] * 60
         assert 1 <= asked[rule]["RequestCpus"] <= 2
     grouped = [name for name in asked if name.startswith(("simulate", "skim"))]
     assert len(grouped) == 2 < 8  # the eight files of simulate and skim are two jobs
@@ -38,10 +39,33 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
 def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     assert pool.worker.view(workflow.folder).exists() and not pool.apart.view(workflow.folder).exists()
-    workflow.run(demo(), *APART, **pool.environment, CYCLOTRAIN_PYTHON=str(ENVIRONMENT / "bin/python"))
+    workflow.run(demo(), *APART, **pool.apart_environment)
     finished(workflow, at_home)
     ran = jobs_of(workflow, pool, "LastRemoteHost", "BytesRecvd", "BytesSent")
     assert {"assemble", "train", "export", "verify", "evaluate", "time_model", "bundle"} <= set(ran)
     for job in ran.values():
         assert "@apart@" in job["LastRemoteHost"]
         assert job["BytesSent"] > 0 and job["BytesRecvd"] > 0
+
+
+def test_ones_own_files_are_carried_to_workers_or_read_by_them_over_the_network(
+    pool: HTCondorPool, xrootd: tuple[int, Path], undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    port, data = xrootd
+    training = Training(tmp_path)
+    shutil.move(training.workflow.folder / "signal.root", data / "signal.root")
+    training.raw["samples"]["signal"]["files"] = [f"root://127.0.0.1:{port}//signal.root"]
+    training.ends_as(expected, training.start(*APART, **pool.apart_environment))
+    read = json.loads((training.results / "dataset.json").read_text())
+    assert "signal.root" in str(read) and f"root://127.0.0.1:{port}" in str(read)
+
+
+def test_files_that_workers_do_not_see_are_an_error_before_any_job(pool: HTCondorPool, tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    absolute = str(training.workflow.folder / "signal.root")
+    training.raw["samples"]["signal"]["files"] = [absolute]
+    done = training.workflow.run(training.raw, *APART, check=False, **pool.apart_environment)
+    assert done.returncode
+    assert f"samples.signal: '{absolute}' is not seen by the workers" in done.stdout
+    assert not training.results.exists()

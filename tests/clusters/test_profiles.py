@@ -56,7 +56,7 @@ def test_every_rule_gets_what_it_states(submissions: tuple[str, dict[str, Any]])
         if n == 1:
             assert asked["request_memory"] in (f"{numbers['mem_mb']}MB", str(numbers["mem_mb"]))
             assert int(asked["request_disk"]) == numbers["disk_mb"] * 1024
-            seconds = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_execute_duration")
+            seconds = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_job_duration")
             assert int(asked[seconds]) == numbers["runtime"] * 60
         else:
             assert int(asked["request_memory"].removesuffix("MB")) >= numbers["mem_mb"]

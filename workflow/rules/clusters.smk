@@ -1,18 +1,18 @@
 import time
 
 # Without a shared file system HTCondor's executor brings a job's outputs alone back, and Snakemake waits for its benchmark too.
-if workflow.storage_settings and not workflow.storage_settings.shared_fs_usage:
+if not IS_SHARED:
     for each in workflow.rules:
         each._benchmark = None
 
 
 def look_after_jobs(since=None):
-    """Remove jobs that no Snakemake waits for, and at the end say which ones the cluster itself started again."""
+    """Remove jobs that no Snakemake waits for, and at the end say what the executor does not."""
     if workflow.is_main_process:
         from cyclotrain import cluster
 
         if since:
-            cluster.say_restarts(workflow.executor_plugin.name, since)
+            cluster.say_events(workflow.executor_plugin.name, since, IS_SHARED)
         cluster.remove_leftovers(workflow.executor_plugin.name, Path.cwd())
 
 

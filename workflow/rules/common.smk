@@ -9,34 +9,35 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.recipe import DatasetRecipe, Recipe
-from cyclotrain.sources import (
-    is_remote,
-    resolve_files,
-    resolve_friends,
-    resolve_scored,
-    skim_jobs,
-)
+from cyclotrain.sources import Sources, is_remote
 from cyclotrain.targets import runtime_of
+
+# Whether workers see the files of this machine, as they do unless a profile says otherwise.
+IS_SHARED = not workflow.storage_settings or bool(
+    workflow.storage_settings.shared_fs_usage
+)
 
 
 def load_settings():
     """The configuration and every sample's files; wrong keys, files, trees and branches are named before any job."""
+    folder = Path(".snakemake/cyclotrain")
     try:
         settings = load(config)
-        files = resolve_files(settings)
-        scored = resolve_scored(settings)
-        friends = resolve_friends(settings, {**files, **scored})
-        # Jobs trust what the main process checked, and are spared the import.
-        if workflow.is_main_process:
-            from cyclotrain.checks import check_inputs
+        if not workflow.is_main_process:
+            return settings, Sources.handed_over(settings, folder)
+        from cyclotrain.checks import check_inputs
 
-            check_inputs(settings, files, scored, friends)
+        sources = Sources.of(settings)
+        if not IS_SHARED:
+            sources.check_carried()
+        check_inputs(settings, sources)
+        sources.hand_over(settings, folder)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-    return settings, files, scored, friends
+    return settings, sources
 
 
-settings, sample_files, scored_files, friend_files = load_settings()
+settings, sources = load_settings()
 # in paths of files `<run>`, its path variable, stands for it; params have none
 RUN = f"results/{settings.run}"
 # and `<fold>` for where a model and what is made of it lie: in the run, or for a cross-training in the folder of each fold
@@ -51,14 +52,14 @@ def ntuples(sample):
     if simulated:
         parts = [f"{part:03d}" for part in range(simulated.files)]
         return expand("<run>/ntuples/{sample}/{part}.root", sample=sample, part=parts)
-    return sample_files[sample]
+    return sources.samples[sample]
 
 
 def jobs_of(sample):
     """The ROOT files of each `skim` job of a sample, by the job's name."""
     if settings.samples[sample].simulate:
         return {Path(path).stem: [path] for path in ntuples(sample)}
-    return skim_jobs(sample_files[sample], settings.job_size)
+    return sources.jobs[sample]
 
 
 skim_jobs_of = {sample: jobs_of(sample) for sample in settings.samples}
@@ -71,7 +72,7 @@ def job_files(wildcards):
 
 def friends_of(name, path):
     """The friend trees' files of an ntuple, in the order of the configuration."""
-    return friend_files[name].get(path, [])
+    return sources.friends[name].get(path, [])
 
 
 def job_friends(wildcards):
@@ -137,7 +138,7 @@ def friends():
     """For each friend tree, what it is of: the name and the path of its ntuple."""
     ntuples_of = {
         **{sample: ntuples(sample) for sample in settings.samples},
-        **scored_files,
+        **sources.scored,
     }
     found = {}
     for name, paths in ntuples_of.items():
@@ -195,8 +196,8 @@ def runtime_environments():
 
 
 def gpus():
-    """The number of GPUs that the training asks for: one if it must have one; with `auto` it takes what it is given."""
-    return int(settings.training.accelerator == "gpu")
+    """The number of GPUs that the training asks for: `devices` if it must have them; with `auto` it takes what it is given."""
+    return settings.training.devices * (settings.training.accelerator == "gpu")
 
 
 def network_alone():
