@@ -69,7 +69,7 @@ docs: .venv/complete
 
 # whole runs, and what goes wrong with jobs, on a real HTCondor pool and a real Slurm that are started here; as root on Debian
 test-clusters: .venv/complete
-	PATH="$(CURDIR)/$(BIN):$$PATH" CYCLOTRAIN_ALL_FAULTS=1 $(BIN)/python -m pytest tests/clusters $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" CYCLOTRAIN_ALL_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters $(ARGS)
 
 # what a cluster costs: the demo at test size here and on both, in turn
 bench-clusters: .venv/complete

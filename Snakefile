@@ -1,5 +1,7 @@
 """From ROOT ntuples to a verified ONNX model. Run: snakemake --cores 8 [--configfile my.yaml]"""
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -9,6 +11,10 @@ min_version("9.0")
 if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"
+
+
+# What `--sdm apptainer` runs the rules in: an image made with envs/Containerfile.
+container: os.environ.get("CYCLOTRAIN_IMAGE", "envs/cyclotrain.sif")
 
 
 include: "workflow/rules/common.smk"

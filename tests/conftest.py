@@ -234,9 +234,12 @@ class Workflow:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(REPOSITORY / name, folder / name)
 
+    def write_config(self, raw: dict[str, Any]) -> None:
+        (self.folder / "test.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+
     def start(self, raw: dict[str, Any], *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start snakemake with the config."""
-        (self.folder / "test.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+        self.write_config(raw)
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "test.yaml"]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.Popen(

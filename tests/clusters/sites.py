@@ -1,6 +1,7 @@
 """What the tests of clusters share: one pool and one Slurm a session, and a training to which things are done."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def demo() -> dict[str, Any]:
 
 
 needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
+more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="one of many: make test-clusters does all")
 
 # faster than a real cluster needs, and with the two cores that there are
 QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from servers import HTCondorPool, Slurm, wait_until
-from sites import APART, HTCONDOR, SLURM, Training, Undisturbed, needs_clusters
+from sites import APART, HTCONDOR, SLURM, Training, Undisturbed, more, needs_clusters
 
 pytest_plugins = ["sites"]
 repeats = range(1, 1 + int(os.environ.get("CYCLOTRAIN_FAULT_REPEATS", "1")))
 pytestmark = [*needs_clusters, pytest.mark.parametrize("repeat", repeats)]
-
-more = pytest.mark.skipif("CYCLOTRAIN_ALL_FAULTS" not in os.environ, reason="one of many faults: make test-clusters does all")
 
 RUNNING = "JobStatus == 2"
 

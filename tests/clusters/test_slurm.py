@@ -1,17 +1,49 @@
-"""The demo at test size, whole, on a real Slurm. make test-clusters"""
+"""The demo at test size, whole, on a real Slurm, and what its jobs ask for. make test-clusters"""
 
 from pathlib import Path
 
 from servers import Slurm
-from sites import SLURM, demo, finished, needs_clusters
+from sites import SLURM, Training, demo, finished, needs_clusters
 
 from conftest import Workflow
+from cyclotrain.profiles import stated
 
 pytest_plugins = ["sites"]
 pytestmark = needs_clusters
+
+
+def jobs_of(workflow: Workflow, slurm: Slurm) -> dict[str, list[str]]:
+    """What Slurm says of a workflow's jobs, by rule: memory, minutes, CPUs and GPUs."""
+    words = "WorkDir:300,Comment:60,MinMemory:20,TimeLimit:20,NumCPUs:20,tres-per-job:20"
+    jobs = [line.split() for line in slurm.ask("squeue", "--me", "--states=all", "--noheader", f"--Format={words}").splitlines()]
+    return {comment.removeprefix("rule_"): asked for folder, comment, *asked in jobs if folder == str(workflow.folder)}
+
+
+def minutes(limit: str) -> int:
+    """`1-02:03:00` or `2:03:00` or `03:00` in minutes."""
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, _ = ["0", *clock.split(":")][-3:]
+    return (int(days or 0) * 24 + int(hours)) * 60 + int(minutes)
 
 
 def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     workflow.run(demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
+    asked, rules = jobs_of(workflow, slurm), stated()
+    for rule in ("assemble", "train", "export", "verify", "evaluate", "time_model", "bundle"):
+        memory, limit, cpus, gpus = asked[rule]
+        assert memory == f"{rules[rule]['mem_mb']}M"
+        assert minutes(limit) == rules[rule]["runtime"]
+        assert 1 <= int(cpus) <= 2
+        assert gpus == "N/A"
+
+
+def test_a_training_that_must_have_a_gpu_asks_slurm_for_it_and_says_when_pytorch_sees_none(slurm: Slurm, tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    training.raw["training"]["accelerator"] = "gpu"
+    process = training.start(*SLURM, "--retries", "0", **slurm.environment)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode
+    assert jobs_of(training.workflow, slurm)["train"][3].endswith("gpu:1")  # "gres:" or "gres/" before it
+    assert "training.accelerator is 'gpu' and training.devices is 1, and PyTorch finds none" in output

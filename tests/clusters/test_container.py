@@ -1,0 +1,77 @@
+"""The workers' image of envs/Containerfile, built for real, and a training in it. make test-clusters
+
+Its base image comes from Debian's packages, as a registry of images cannot be counted on, and pip inside takes this machine's
+settings.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers import run
+from sites import ONE_THREAD, Training, Undisturbed, more, needs_clusters
+
+from conftest import REPOSITORY
+
+pytest_plugins = ["sites"]
+pytestmark = [*needs_clusters, more]
+BASE = "docker.io/library/debian:bookworm-slim"
+
+
+def buildah(*command: str | Path) -> str:
+    return run("buildah", *command).strip()
+
+
+def base_image(folder: Path) -> None:
+    run("debootstrap", "--variant=minbase", "bookworm", folder / "root")
+    container = buildah("from", "scratch")
+    buildah("add", "--quiet", container, folder / "root", "/")
+    buildah("commit", "--quiet", "--rm", container, BASE)
+    shutil.rmtree(folder / "root")
+
+
+def pip_settings(folder: Path) -> list[str]:
+    """Options for buildah that give pip its settings on this machine, with the files and folders that these name."""
+    settings = dict(
+        re.findall(r"^(?:global|:env:)\.(\S+)='(.*)'$", run(sys.executable, "-m", "pip", "config", "list"), re.MULTILINE)
+    )
+    if certificates := settings.get("cert"):
+        shutil.copy(certificates, folder / "certificates.crt")
+        settings["cert"] = str(folder / "certificates.crt")
+    (folder / "pip.conf").write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
+    values = " ".join(settings.values())
+    indexes = {Path(path).parent for path in re.findall(r"file://(\S+)", values)}  # whose files lie beside them
+    named = {Path(path) for path in re.findall(r"(?:^|\s)(/\S+)", values)}
+    mounts = {path: path for path in indexes | named} | {folder / "pip.conf": Path("/etc/pip.conf")}
+    return [f"--volume={here}:{there}:ro" for here, there in mounts.items()]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("image")
+    if not (shutil.which("buildah") and shutil.which("debootstrap")):
+        run("apt-get", "-qq", "update")
+        run("apt-get", "-qq", "-y", "install", "--no-install-recommends", "buildah", "debootstrap")
+    base_image(folder)
+    tag = "cyclotrain-test"
+    # chroot: it needs neither control groups nor networks of its own, which a test machine may not give
+    buildah("build", "--isolation=chroot", *pip_settings(folder), "--tag", tag, REPOSITORY / "envs")
+    yield tag
+    buildah("rmi", tag, BASE)
+
+
+def test_a_training_in_the_image_gives_the_model_of_one_outside(image: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
+    expected = undisturbed()
+    training = Training(tmp_path)
+    training.workflow.write_config(training.raw)
+    container = buildah("from", image)
+    where = ["--isolation=chroot", f"--volume={training.workflow.folder}:/project", "--workingdir=/project"]
+    command = ["snakemake", training.target, "--cores", "2", "--configfile", "test.yaml", *ONE_THREAD]
+    done = subprocess.run(["buildah", "run", *where, container, "--", *command], capture_output=True, text=True, check=False)
+    buildah("rm", container)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert training.model() == expected.model()
