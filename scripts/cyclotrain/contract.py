@@ -90,6 +90,11 @@ class Layout:
         links = [branch for features in self.sets.values() if features.link for branch in features.link.branches]
         return list(dict.fromkeys([*self.inputs, *links]))
 
+    @property
+    def own_observers(self) -> tuple[str, ...]:
+        """Those that are no scalars: what a shard holds of them."""
+        return tuple(text for text in self.observers if text not in self.scalars)
+
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Layout":
         """The layout of `dataclasses.asdict`, after JSON."""

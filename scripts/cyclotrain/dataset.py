@@ -90,19 +90,25 @@ def _splits(batch: pa.RecordBatch, fold: Fold | None) -> npt.NDArray[np.uint8]:
     return fold.split_index(batch["event_hash"].to_numpy()) if fold else splits
 
 
+def _observer(batch: pa.RecordBatch, layout: Layout, text: str) -> pa.Array:
+    return batch[f"scalar:{text}" if text in layout.scalars else f"observer:{text}"]
+
+
 def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], factor: np.float32) -> Examples:
     return Examples(
-        scalars=_matrix(batch["scalars"], len(layout.scalars))[rows],
+        scalars=_matrix([batch[f"scalar:{branch}"] for branch in layout.scalars], rows),
         sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
-        observers=_matrix(batch["observers"], len(layout.observers))[rows],
+        observers=_matrix([_observer(batch, layout, text) for text in layout.observers], rows),
         label=batch["label"].to_numpy()[rows].astype(np.int64),
         weight=batch["weight"].to_numpy()[rows] * factor,
         event_hash=batch["event_hash"].to_numpy()[rows],
     )
 
 
-def _matrix(column: pa.FixedSizeListArray, width: int) -> npt.NDArray[np.float32]:
-    matrix: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(len(column), width)
+def _matrix(columns: Sequence[pa.Array], rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    matrix = np.empty((int(np.count_nonzero(rows)), len(columns)), np.float32)
+    for index, column in enumerate(columns):
+        matrix[:, index] = column.to_numpy()[rows]
     return matrix
 
 

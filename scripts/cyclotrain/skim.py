@@ -1,8 +1,9 @@
 """ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
 
-A shard is an Arrow IPC file, one row an example: `scalars` (fixed-size list of float32), a list of structs for each set of
-constituents (all of them, no padding; a float32 branch goes from uproot to disk without a copy), `observers`, `label`,
-`weight`, `split` (index into splits.SPLITS) and `event_hash`. Its receipt tells what was read and kept.
+A shard is an Arrow IPC file, one row an example: a column `scalar:...` a branch, `set:...` with a list of structs for each set
+of constituents (all of them, no padding), `observer:...` an expression that is no scalar, all float32; `label`, `weight`,
+`split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot to disk without a copy. Its receipt tells
+what was read and kept.
 """
 
 import json
@@ -171,11 +172,13 @@ class _Writer:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Selected examples as flat arrays; a set is (a column [n_constituents] a branch, offsets [n + 1])."""
+    """Selected examples as flat arrays, of scalars and observers a column each; a set is (a column [n_constituents] a branch,
+    offsets [n + 1]).
+    """
 
-    scalars: npt.NDArray[np.float32]
+    scalars: list[npt.NDArray[np.float32]]
     sets: dict[str, tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]]
-    observers: npt.NDArray[np.float32]
+    observers: list[npt.NDArray[np.float32]]
     label: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float32]
     split: npt.NDArray[np.uint8]
@@ -227,38 +230,39 @@ def _batches(recipe: Recipe, found: Layout, ntuple: Joined) -> Iterator[_Batch]:
 
 
 def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:
-    def number(key: str, text: str) -> npt.NDArray[Any]:
-        return column(evaluate(key, Expression(text), values, where), n)[keep]
-
     keep = selected(recipe.selection, values, n, where)
+    kept = int(np.count_nonzero(keep))
+
+    def cut(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return column if kept == n else column[keep]
+
+    def number(key: str, text: str) -> npt.NDArray[Any]:
+        return cut(column(evaluate(key, Expression(text), values, where), n))
+
     if recipe.label in recipe.classes:
-        label = np.full(n, recipe.classes.index(recipe.label), np.int32)[keep]
+        label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
     else:
         label = _indices(number("label", recipe.label), "label", recipe.label, recipe.classes, where).astype(np.int32)
-    weight = number("weight", recipe.weight) if recipe.weight else np.ones(keep.sum(), np.float32)
+    weight = number("weight", recipe.weight) if recipe.weight else np.ones(kept, np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
             f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
         )
-    hashes = event_hash([ak.to_numpy(values[branch])[keep] for branch in recipe.event_id], recipe.seed)
-    observers = [number(f"observer '{text}'", text) for text in found.observers]
+    hashes = event_hash([cut(ak.to_numpy(values[branch])) for branch in recipe.event_id], recipe.seed)
     return _Batch(
-        scalars=_rows([ak.to_numpy(values[branch])[keep] for branch in found.scalars], int(keep.sum())),
+        scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in found.scalars],
         sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
-        observers=_rows(observers, int(keep.sum())),
+        observers=[_float32(number(f"observer '{text}'", text)) for text in found.own_observers],
         label=label,
-        weight=weight.astype(np.float32),
+        weight=_float32(weight),
         split=_split(hashes, recipe, number, where),
         event_hash=hashes,
     )
 
 
-def _rows(columns: Sequence[npt.NDArray[Any]], n: int) -> npt.NDArray[np.float32]:
-    rows = np.empty((n, len(columns)), np.float32)
+def _float32(column: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in the graph
-        for index, column in enumerate(columns):
-            rows[:, index] = column
-    return rows
+        return column.astype(np.float32, copy=False)
 
 
 def _split(
@@ -323,24 +327,17 @@ def _struct(features: Set) -> pa.DataType:
 
 
 def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
-    fields = [("scalars", pa.list_(pa.float32(), len(found.scalars)))]
+    fields = [(f"scalar:{branch}", pa.float32()) for branch in found.scalars]
     fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
-    fields += [("observers", pa.list_(pa.float32(), len(found.observers)))]
+    fields += [(f"observer:{text}", pa.float32()) for text in found.own_observers]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
     return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(found))})
 
 
 def _to_arrow(recipe: Recipe, batch: _Batch, found: Layout) -> pa.RecordBatch:
-    def rows(values: npt.NDArray[np.float32]) -> pa.Array:
-        # pyarrow cannot tell the number of rows of an array with no columns
-        type_ = pa.list_(pa.float32(), values.shape[1])
-        if values.shape[1] == 0:
-            return pa.array([[]] * len(values), type_)
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=type_)
-
-    columns = [rows(batch.scalars)]
+    columns = list(map(pa.array, batch.scalars))
     for name, (of_branches, offsets) in batch.sets.items():
         struct = pa.StructArray.from_arrays(list(map(pa.array, of_branches)), fields=list(_struct(found.sets[name])))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets), struct))
-    columns += [rows(batch.observers), *map(pa.array, (batch.label, batch.weight, batch.split, batch.event_hash))]
+    columns += map(pa.array, (*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash))
     return pa.RecordBatch.from_arrays(columns, schema=_schema(recipe, found))

@@ -72,6 +72,8 @@ def train(
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
     steps = training.epochs * len(batches)
     with warnings.catch_warnings():
+        # Where Slurm is installed, Lightning asks for srun, which would start the processes of several devices.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=training.devices,

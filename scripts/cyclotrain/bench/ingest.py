@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uproot
 
@@ -23,19 +25,19 @@ weaver_loader = Path(__file__).with_name("weaver_loader.py")
 
 def figures(sample: Sample, folder: Path) -> list[Figure]:
     """All of ingest."""
-    files = {
-        "zstd": next(iter(sample.files.values())),
-        "lz4": sample.write(folder / "lz4.root", compression=uproot.LZ4(4)),
-        "rntuple": sample.write(folder / "rntuple.root", rntuple=True),
+    kinds: dict[str, dict[str, Any]] = {"zstd": {}, "lz4": {"compression": uproot.LZ4(4)}, "rntuple": {"rntuple": True}}
+    layouts: dict[str, tuple[Config, Callable[..., str]]] = {
+        "flat": (flat(sample.config), sample.write_flat),
+        "jagged": (sample.config, sample.write),
     }
-    layouts = {"flat": flat(sample.config), "jagged": sample.config}
     table = [
-        _skim_vs_uproot(f"skim_vs_uproot_{layout}_{kind}", config, path, folder)
-        for layout, config in layouts.items()
-        for kind, path in files.items()
+        _skim_vs_uproot(f"skim_vs_uproot_{layout}_{kind}", config, write(folder / f"{layout}_{kind}.root", **how), folder)
+        for layout, (config, write) in layouts.items()
+        for kind, how in kinds.items()
     ]
-    table.append(_skim_vs_weaver(sample.config, files["zstd"], folder))
-    return [*table, _scaling(sample.config, files["zstd"], folder), _skim_memory(sample.config, files["zstd"], folder)]
+    path = str(folder / "jagged_zstd.root")
+    table.append(_skim_vs_weaver(sample.config, path, folder))
+    return [*table, _scaling(sample.config, path, folder), _skim_memory(sample.config, path, folder)]
 
 
 def _recipe(config: Config) -> Recipe:

@@ -1,10 +1,12 @@
-"""The demo's jets, repeated to a size that can be timed, as a TTree or an RNTuple with any compression."""
+"""The demo's jets, repeated to a size that can be timed, as a TTree or an RNTuple with any compression, with and without
+their constituents."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import uproot
 import yaml
 
@@ -12,7 +14,7 @@ from cyclotrain.config import Config, InputSet, Model, load
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
 
-JETS, COPIES = 3000, 56
+JETS, COPIES, FLAT_COPIES = 3000, 56, 1000
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Sample:
     def write(self, path: Path, copies: int = COPIES, compression: Any = None, rntuple: bool = False) -> str:
         """Another file of the first sample's jets."""
         return _write(self.columns, path, copies, compression or uproot.ZSTD(3), rntuple)
+
+    def write_flat(self, path: Path, compression: Any = None, rntuple: bool = False) -> str:
+        """A file of 3 million jets without constituents."""
+        columns = self.columns[[branch for branch in self.columns.fields if not branch.startswith(("pf_", "npf"))]]
+        return _write(columns, path, FLAT_COPIES, compression or uproot.ZSTD(3), rntuple)
 
 
 def make(folder: Path) -> Sample:
@@ -59,8 +66,24 @@ def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: boo
             entries |= {branch: columns[branch] for branch in constituents}
             tree = target.mkrntuple(JETS_TREE, {b: column.type.content for b, column in entries.items()})
         else:
-            entries["pf"] = ak.zip({b.removeprefix("pf_"): columns[b] for b in constituents})
+            if constituents:
+                entries["pf"] = ak.zip({b.removeprefix("pf_"): columns[b] for b in constituents})
             tree = target.mktree(JETS_TREE, {b: column.type for b, column in entries.items()})
-        for first in range(0, copies, 2):  # baskets, or clusters, of 2 copies, 6000 entries
-            tree.extend({b: ak.concatenate([column] * min(2, copies - first)) for b, column in entries.items()})
+        at_once = 2 if constituents else 40  # baskets, or clusters, of about 10 MB, as ROOT makes them
+        random = np.random.default_rng(0)
+        for first in range(0, copies, at_once):
+            repeated = {b: ak.concatenate([column] * min(at_once, copies - first)) for b, column in entries.items()}
+            tree.extend({b: ak.transform(_vary(random), column) for b, column in repeated.items()})
     return str(path)
+
+
+def _vary(random: np.random.Generator) -> Any:
+    """What makes copies differ, which would compress too well, by a thousandth."""
+
+    def vary(layout: Any, **_: Any) -> Any:
+        if not (layout.is_numpy and layout.dtype == np.float32):
+            return None
+        noise = random.standard_normal(len(layout), np.float32)
+        return ak.contents.NumpyArray(layout.data * (1 + np.float32(1e-3) * noise))
+
+    return vary
