@@ -89,8 +89,8 @@ def identity(tree: Any, path: str) -> dict[str, Any]:
 def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[ak.Array, str]]:
     """The branches of a tree, about `step_size` uncompressed bytes at a time, each with words for where it stands.
 
-    Where the network fails, the file is opened again and read on from the last batch; raises FileError after some tries, and
-    for an end before the last entry.
+    Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
+    FileError for an end before the last entry.
     """
     done, tried, step = 0, 0, _entries(tree, branches, step_size)
     with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
@@ -127,9 +127,9 @@ def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int | str:
 
 
 def _wait(tried: int, error: NetworkError) -> None:
-    """Before the next try; raises FileError when there is none."""
+    """Before the next try; raises NetworkError when there is none."""
     if tried + 1 >= _TRIES:
-        raise FileError(f"{error} (tried {_TRIES} times)") from error
+        raise NetworkError(f"{error} (tried {_TRIES} times)") from error
     seconds = 4**tried
     _log.warning("%s; try %d of %d in %d s", error, tried + 2, _TRIES, seconds)
     time.sleep(seconds)

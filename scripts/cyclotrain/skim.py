@@ -28,7 +28,7 @@ from cyclotrain.expressions import Expression
 from cyclotrain.friends import Joined, friends_of_file, open_joined
 from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
-from cyclotrain.ntuples import depths, identity, open_tree, read_batches
+from cyclotrain.ntuples import NetworkError, depths, identity, open_tree, read_batches
 from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights
@@ -50,7 +50,8 @@ def skim(
     """Skim the files of `paths`, with the friends of each, into one shard and its receipt, both whole or not there.
 
     Raises FileError for files that cannot be read or have other branches; with `skip_broken`, these stand in the receipt with
-    the reason, and nothing of them is in the shard. Raises InputError for NaN in weights, and for labels outside the classes.
+    the reason, and nothing of them is in the shard. A network that fails is no broken file: NetworkError in any case. Raises
+    InputError for NaN in weights, and for labels outside the classes.
     """
     skipped: dict[str, str] = {}
     while True:
@@ -93,6 +94,8 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
         for path in paths:
             try:
                 files.append(_skim_file(recipe, path, friends.get(path, ()), writer, totals, helper))
+            except NetworkError:
+                raise  # which leaves out what another day would have
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
     return {

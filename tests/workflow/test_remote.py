@@ -23,8 +23,12 @@ import uproot
 
 from conftest import Workflow, jets, raw_config
 from cyclotrain import ntuples
+from cyclotrain.config import load
 from cyclotrain.errors import FileError
-from cyclotrain.ntuples import open_tree, read_batches
+from cyclotrain.ntuples import NetworkError, open_tree, read_batches
+from cyclotrain.recipe import Recipe
+from cyclotrain.skim import skim
+from xrootd_server import free_port
 
 pytestmark = pytest.mark.workflow
 pytest_plugins = ["xrootd_server"]
@@ -115,6 +119,15 @@ def test_a_file_that_is_not_there_is_no_fault_of_the_network(xrootd: tuple[int, 
     with pytest.raises(FileError, match=r"//lost.root: cannot be read: .*no such file"):
         content(f"root://127.0.0.1:{xrootd[0]}//lost.root")
     assert time.monotonic() - begin < 4
+
+
+def test_a_network_that_fails_is_not_skipped_as_a_broken_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ntuples, "_TRIES", 2)
+    url = f"http://127.0.0.1:{free_port()}/nobody.root"
+    recipe = Recipe.of(load(raw_config({"background": url, "signal": url})), "signal")
+    with pytest.raises(NetworkError, match=r"nobody.root: the network failed: .*tried 2 times"):
+        skim(recipe, [url], {}, True, tmp_path / "shard.arrow", tmp_path / "receipt.json")
+    assert not list(tmp_path.iterdir())
 
 
 class Ranges(http.server.SimpleHTTPRequestHandler):
