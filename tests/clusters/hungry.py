@@ -1,5 +1,6 @@
-"""A network that takes 1.5 GB more from its third epoch on, for a job that asked for less."""
+"""A network that takes 1.5 GB more from its seventh epoch on, for a job that asked for less."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,4 +19,5 @@ class Hungry(DeepSets):
             self._steps += 1
             if self._steps == 400 and not self._taken:
                 self._taken = b"x" * 1_500_000_000
+                time.sleep(30)  # HTCondor looks now and then; it must not have ended by then
         return super().forward(features, masks)

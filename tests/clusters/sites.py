@@ -122,7 +122,7 @@ class Training:
         wait_until(lambda: self.epochs() >= 3, 120, "no training has begun")
 
     def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=600)  # Slurm is asked after 1, 11, 21 ... seconds
         assert process.returncode == 0, output[-5000:]
         assert self.model() == undisturbed.model()
         history = read_json_lines(self.results / "train/history.jsonl")
