@@ -7,7 +7,7 @@ from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
 from cyclotrain.friends import friends_of_file, open_joined
-from cyclotrain.ntuples import NetworkError, depths, open_tree
+from cyclotrain.ntuples import depths, open_tree
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
 from cyclotrain.sources import Sources
 
@@ -43,8 +43,6 @@ def _check_first(recipe: Recipe, friends: Mapping[str, Sequence[str]], paths: Se
                 with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
                     check_sum_of_weights(expression, depths(tree, path, expression.branches), path)
             return
-        except NetworkError:
-            raise
         except FileError:
             if not skip_broken or path == paths[-1]:
                 raise

@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from cyclotrain.errors import FileError
+from cyclotrain.errors import FileError, InputError
 from cyclotrain.recipe import require_branches
 from cyclotrain.sources import is_remote
 
@@ -31,8 +31,8 @@ _NETWORK = re.compile(
 _log = logging.getLogger(__name__)
 
 
-class NetworkError(FileError):
-    """The network failed, not the file: another try may help."""
+class NetworkError(InputError):
+    """The network failed, not the file, which is no FileError then: another try may help."""
 
 
 _DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
@@ -44,7 +44,7 @@ RNTUPLE = "ROOT::RNTuple"
 def open_tree(path: str, tree: str | Sequence[str]) -> Iterator[Any]:
     """The TTree or RNTuple `tree`, or the first of several names that the file or URL `path` has.
 
-    Raises FileError if the file or such a tree is not there or not readable.
+    Raises FileError if the file or such a tree is not there or not readable, and NetworkError after some tries.
     """
     with _opened(path) as file:
         size = file.file.source.num_bytes

@@ -28,7 +28,7 @@ from cyclotrain.expressions import Expression
 from cyclotrain.friends import Joined, friends_of_file, open_joined
 from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
-from cyclotrain.ntuples import NetworkError, depths, identity, open_tree, read_batches
+from cyclotrain.ntuples import depths, identity, open_tree, read_batches
 from cyclotrain.objects import examples
 from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights
@@ -94,8 +94,6 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
         for path in paths:
             try:
                 files.append(_skim_file(recipe, path, friends.get(path, ()), writer, totals, helper))
-            except NetworkError:
-                raise  # which leaves out what another day would have
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
     return {

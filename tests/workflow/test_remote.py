@@ -110,7 +110,7 @@ def test_a_server_that_is_gone_is_an_error_after_some_tries(
     monkeypatch.setattr(ntuples, "_TRIES", 2)
     monkeypatch.setenv("XRD_CONNECTIONWINDOW", "2")
     proxy = Breaking(port, after=Path(big).stat().st_size // 8, for_good=True)
-    with pytest.raises(FileError, match=r"root://127.*the network failed: .*tried 2 times"):
+    with pytest.raises(NetworkError, match=r"root://127.*the network failed: .*tried 2 times"):
         content(f"root://127.0.0.1:{proxy.port}//gone.root")
 
 
