@@ -91,7 +91,7 @@ def _splits(batch: pa.RecordBatch, fold: Fold | None) -> npt.NDArray[np.uint8]:
 
 
 def _observer(batch: pa.RecordBatch, layout: Layout, text: str) -> pa.Array:
-    return batch[f"scalar:{text}" if text in layout.scalars else f"observer:{text}"]
+    return batch[f"observer:{text}" if text in layout.own_observers else f"scalar:{text}"]
 
 
 def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], factor: np.float32) -> Examples:
