@@ -189,7 +189,7 @@ def test_a_file_is_the_same_over_https(big: str, tmp_path: Path, monkeypatch: py
         done = subprocess.run([sys.executable, "-c", script], env=known, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str(content(big).sum())
         monkeypatch.setattr(ntuples, "_TRIES", 1)
-        with pytest.raises(FileError, match=r"(?i)certificate"):
+        with pytest.raises(NetworkError, match=r"(?i)certificate"):
             content(url)
 
 
