@@ -9,7 +9,7 @@ with rule(snakemake.log[0]):
         Contract.read(snakemake.input.contract),
         snakemake.input.onnx,
         snakemake.input.others,
-        snakemake.input.shards,
+        snakemake.input.reference,
         snakemake.input.cards,
         snakemake.input.plots,
         snakemake.output[0],

@@ -15,6 +15,7 @@ import uproot
 
 from conftest import Trained, jets, write_tree
 from cyclotrain.deploy.bundle import bundle
+from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export import export_network
 from cyclotrain.features import FeatureLayer
 from cyclotrain.preprocess import prepare, variables
@@ -29,7 +30,9 @@ SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 @pytest.fixture(scope="module")
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
-    bundle(trained.contract, trained.onnx, others(trained), trained.shards, *page(folder.parent), folder)
+    vectors = folder.with_name("reference")
+    write_reference(trained.contract, trained.onnx, trained.shards, vectors)
+    bundle(trained.contract, trained.onnx, others(trained), vectors, *page(folder.parent), folder)
     return folder
 
 
@@ -228,6 +231,6 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
 def test_a_bundle_that_fails_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], trained.shards, *page(deployed.parent), deployed)
+        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], deployed, *page(deployed.parent), deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
-    assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "made"]
+    assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "made", "reference"]

@@ -1,9 +1,28 @@
+rule reference_vectors:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+    output:
+        directory("<fold>/reference"),
+    log:
+        "<fold>/logs/reference_vectors.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        mem_mb=4000,
+        disk_mb=500,
+        runtime=30,
+    script:
+        "../../scripts/reference_vectors.py"
+
+
 rule bundle:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
         others=[network_alone(), variants()],
-        shards=skims("arrow"),
+        reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
         plots=PLOTS,
         # nothing is deployed that failed
@@ -12,12 +31,9 @@ rule bundle:
         directory("<fold>/deploy"),
     log:
         "<fold>/logs/bundle.log",
+    localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
-    resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
     script:
         "../../scripts/bundle.py"
 

@@ -10,9 +10,8 @@ import jinja2
 import onnx
 
 from cyclotrain.contract import Contract
-from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export import model_metadata
-from cyclotrain.provenance import file_sha256
+from cyclotrain.provenance import atomic_folder, file_sha256
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,34 +20,28 @@ def bundle(
     contract: Contract,
     exported: str | Path,
     others: Sequence[str | Path],
-    shards: Sequence[str | Path],
+    reference: str | Path,
     cards: Sequence[str | Path],
     plots: Sequence[str | Path],
     folder: str | Path,
 ) -> None:
     """Write the bundle into `folder`, whole or not at all.
 
-    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `cards` and `plots`:
-    the model card's files.
+    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `reference`: the folder
+    of the reference vectors. `cards` and `plots`: the model card's files.
     """
-    folder = Path(folder)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        _write(contract, Path(exported), [Path(path) for path in others], shards, part)
+    with atomic_folder(folder) as part:
+        _write(contract, Path(exported), [Path(path) for path in others], part)
+        shutil.copytree(reference, part / "reference", dirs_exist_ok=True)
         for path in cards:
             shutil.copyfile(path, part / Path(path).name)
         (part / "plots").mkdir()
         for path in plots:
             shutil.copyfile(path, part / "plots" / Path(path).name)
         _write_checksums(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(contract: Contract, exported: Path, others: Sequence[Path], shards: Sequence[str | Path], folder: Path) -> None:
+def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: Path) -> None:
     sha256 = file_sha256(exported)
     for_constructor = [path for path in others if path.stem in ("network", "preprocess")]
     variants = [path for path in others if path not in for_constructor]
@@ -83,7 +76,6 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], shards: S
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / copy)
     (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
-    write_reference(contract, exported, shards, sha256, folder / "reference")
 
 
 def _write_checksums(folder: Path) -> None:

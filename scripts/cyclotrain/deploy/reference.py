@@ -15,7 +15,7 @@ from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import Examples, read_split
 from cyclotrain.export import OUTPUT
-from cyclotrain.provenance import write_json
+from cyclotrain.provenance import atomic_folder, file_sha256, write_json
 from cyclotrain.runtime import run, session
 
 TOLERANCE = 1e-6
@@ -23,8 +23,8 @@ TREE = "reference"
 _EXAMPLES = 300
 
 
-def write_reference(contract: Contract, exported: str | Path, shards: Sequence[str | Path], sha256: str, folder: Path) -> None:
-    """Write reference.json, .root (tree `reference`) and .txt (for C++ without a library) into `folder`.
+def write_reference(contract: Contract, exported: str | Path, shards: Sequence[str | Path], folder: str | Path) -> None:
+    """Write reference.json, .root (tree `reference`) and .txt (for C++ without a library) into `folder`, whole or not at all.
 
     The examples are spread over the whole test split, with the one of fewest and the one of most constituents of each set;
     those with a NaN or an infinity in a branch are left out, as JSON has neither. The answers are those of this
@@ -44,9 +44,10 @@ def write_reference(contract: Contract, exported: str | Path, shards: Sequence[s
         }
         if all(np.isfinite(values).all() for values in inputs.values()):
             examples.append((inputs, probabilities, int(test.label[row])))
-    _write_json(contract, examples, sha256, folder / "reference.json")
-    _write_text(examples, folder / "reference.txt")
-    _write_root(contract, examples, folder / "reference.root")
+    with atomic_folder(folder) as part:
+        _write_json(contract, examples, file_sha256(exported), part / "reference.json")
+        _write_text(examples, part / "reference.txt")
+        _write_root(contract, examples, part / "reference.root")
 
 
 _Example = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.float32], int]
