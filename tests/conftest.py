@@ -16,6 +16,7 @@ import pytest
 import uproot
 import yaml
 
+from cyclotrain.artefact import MODEL
 from cyclotrain.assemble import assemble
 from cyclotrain.baseline import baseline
 from cyclotrain.benchmark import benchmark
@@ -27,7 +28,7 @@ from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
 from cyclotrain.sources import resolve_files
 from cyclotrain.train import train
-from cyclotrain.verify import MODEL, Artefact, verify
+from cyclotrain.verify import Artefact, verify
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"

@@ -15,11 +15,10 @@ from cyclotrain import config, plots
 from cyclotrain.batches import Batch, Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
-from cyclotrain.models import Probabilities
+from cyclotrain.models import Probabilities, load_model
 from cyclotrain.provenance import file_sha256, write_json
 from cyclotrain.runtime import CPU, Configuration, RuntimeProcess
 from cyclotrain.runtime_environments import installed
-from cyclotrain.train import load_model
 
 BATCH_SIZES = (1, 32, 64, 128, 256, 512, 1024)
 _AS_DEPLOYED = Configuration(CPU, "enable_all", 1)

@@ -12,8 +12,7 @@ from cyclotrain import config
 from cyclotrain.batches import Batches
 from cyclotrain.comparison import Array, Branches
 from cyclotrain.contract import Contract
-from cyclotrain.models import Probabilities
-from cyclotrain.train import load_model
+from cyclotrain.models import Probabilities, load_model
 
 BATCH_SIZES = (1, 7, 1024)
 HOSTILE = {

@@ -162,8 +162,3 @@ def _kolmogorov(train: Weighted, test: Weighted) -> dict[str, float]:
     distance = float(np.abs(cumulative[0] - cumulative[1]).max())
     n = effective[0] * effective[1] / (effective[0] + effective[1])
     return {"ks_distance": distance, "p_value": float(kolmogorov(distance * np.sqrt(n)))}
-
-
-def failure(content: dict[str, Any]) -> str:
-    """What the gate says of an evaluation.json that failed."""
-    return "\n  ".join(["the physics is below what the config asks for:", *content["failed"]])

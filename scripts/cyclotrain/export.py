@@ -14,16 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain import __version__, config
+from cyclotrain.artefact import METADATA_PREFIX, OUTPUT
 from cyclotrain.contract import Contract, Layout, mask_group
 from cyclotrain.errors import InputError
-from cyclotrain.models import Model, Probabilities
+from cyclotrain.models import Model, Probabilities, load_model
 from cyclotrain.preprocess import NetworkAlone, preprocess_json
 from cyclotrain.provenance import atomic, commit, file_sha256, software, write_json
 from cyclotrain.targets import OLDEST_EXPORTED, runtime_of, settings_for
-from cyclotrain.train import load_model
 
-METADATA_PREFIX = "cyclotrain."
-OUTPUT = "probabilities"
 _log = logging.getLogger(__name__)
 
 
@@ -132,13 +130,6 @@ def write_onnx(proto: onnx.ModelProto, metadata: Mapping[str, Any], path: str | 
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     opset, size = proto.opset_import[0].version, Path(path).stat().st_size
     _log.info("%s: opset %d, IR version %d; %d bytes", Path(path).name, opset, proto.ir_version, size)
-
-
-def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:
-    """What was written into the file: contract, model, targets, commit, software, ..."""
-    metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props if p.key.startswith(METADATA_PREFIX)}
-    structured = ("contract", "preprocess", "model", "targets", "software")
-    return {key: json.loads(value) if key in structured else value for key, value in metadata.items()}
 
 
 class _ConversionError(ValueError):

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-import torch
-from torch import Tensor
 
 from cyclotrain import runtime_worker
-from cyclotrain.batches import Batch
 from cyclotrain.runtime_worker import make_session, read_message, write_message
+
+if TYPE_CHECKING:  # scoring runs without PyTorch
+    from torch import Tensor
+
+    from cyclotrain.batches import Batch
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -29,19 +31,14 @@ def session(model: str | Path, threads: int, provider: str = CPU) -> ort.Inferen
     return make_session(str(model), provider, "enable_all", threads)
 
 
-def providers() -> list[str]:
-    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if PyTorch finds a GPU."""
-    return [CPU, CUDA] if torch.cuda.is_available() and CUDA in ort.get_available_providers() else [CPU]
-
-
-def run(made: ort.InferenceSession, branches: Mapping[str, Tensor]) -> npt.NDArray[np.float32]:
+def run(made: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDArray[np.float32]:
     """Probabilities [B, n_classes] of one batch of branches."""
     (output,) = made.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
     probabilities: npt.NDArray[np.float32] = output
     return probabilities
 
 
-def predict(made: ort.InferenceSession, batches: Iterable[Batch]) -> npt.NDArray[np.float32]:
+def predict(made: ort.InferenceSession, batches: "Iterable[Batch]") -> npt.NDArray[np.float32]:
     """Probabilities [n, n_classes] of all examples, in order."""
     return np.concatenate([run(made, batch.branches) for batch in batches])
 
@@ -100,7 +97,7 @@ class RuntimeProcess:
         self._process.stdin.close()
         self._process.wait()
 
-    def ask(self, branches: Mapping[str, Tensor], configurations: Sequence[Configuration]) -> None:
+    def ask(self, branches: "Mapping[str, Tensor]", configurations: Sequence[Configuration]) -> None:
         """Hand over a batch of branches; it is worked on while the caller does something else."""
         sessions = [self.configurations.index(c) for c in configurations]
         self._send({"sessions": sessions}, {name: value.numpy() for name, value in branches.items()})

@@ -15,10 +15,10 @@ import onnx
 import onnxruntime as ort
 import uproot
 
+from cyclotrain.artefact import OUTPUT, model_metadata
 from cyclotrain.columns import constituents, define, selected
 from cyclotrain.contract import Contract, Layout, Set, is_of
 from cyclotrain.errors import InputError
-from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.expressions import Expression
 from cyclotrain.friends import Friend, Joined, open_joined
 from cyclotrain.ntuples import identity, is_rntuple

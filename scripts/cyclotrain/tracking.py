@@ -15,8 +15,8 @@ from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, R
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from cyclotrain.artefact import OUTPUT, model_metadata
 from cyclotrain.contract import Contract
-from cyclotrain.export import OUTPUT, model_metadata
 from cyclotrain.provenance import file_sha256, read_json, read_json_lines
 
 _MODEL_TAG = "cyclotrain.model_sha256"

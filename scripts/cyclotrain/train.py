@@ -115,13 +115,6 @@ def train(
     shutil.rmtree(folder)
 
 
-def load_model(contract: Contract, model: config.Model, weights: str | Path) -> Model:
-    """The trained model, in evaluation mode on the CPU."""
-    network = Model(contract, model.name, model.options)
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return network.eval()
-
-
 def rank() -> int:
     """The number of this process among those that train together, from 0."""
     return LightningEnvironment().local_rank()

@@ -19,9 +19,8 @@ from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import iterate_split
 from cyclotrain.export import branches_to_onnx, write_onnx
-from cyclotrain.models import Model
+from cyclotrain.models import Model, load_model
 from cyclotrain.provenance import file_sha256
-from cyclotrain.train import load_model
 
 _QUANTISED = ["MatMul", "Gemm"]  # the network's; the features stay in float32
 _CALIBRATION, _BATCH = 16, 64  # batches of the training split, and examples in each

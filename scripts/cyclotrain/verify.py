@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import torch
 
 from cyclotrain import config
+from cyclotrain.artefact import MODEL
 from cyclotrain.batches import Batches
 from cyclotrain.cases import BATCH_SIZES, Case, Reference, References, cases
 from cyclotrain.comparison import Array, Branches, Comparison, Session
@@ -19,10 +21,9 @@ from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.preprocess import prepare, preprocess_inputs, variables
 from cyclotrain.provenance import atomic, file_sha256, read_json, write_json
-from cyclotrain.runtime import CPU, Configuration, RuntimeProcess, providers
+from cyclotrain.runtime import CPU, CUDA, Configuration, RuntimeProcess
 from cyclotrain.runtime_environments import installed
 
-MODEL = "model"
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
 _COMPARED = 4096  # examples at a time
 _log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def _deployed(
         expected = preprocess_inputs(content) if content else {b: ["batch", s or 1] for b, s in contract.layout.inputs.items()}
         processes = []
         for python in pythons:
-            on = providers() if python == sys.executable else [CPU]
+            on = _providers() if python == sys.executable else [CPU]
             try:
                 made = stack.enter_context(RuntimeProcess(python, artefact.path, _configurations(artefact, on, threads)))
             except RuntimeError as error:
@@ -244,10 +245,6 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
     return list(comparisons.values())
 
 
-def failure(content: Mapping[str, Any]) -> str:
-    """What the gate says of a verification.json that failed."""
-    failed = content["failed"]
-    more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return (
-        "\n  ".join(["what was exported does not agree with PyTorch:", *failed[:5]]) + more + f"\nEvidence: {content['evidence']}"
-    )
+def _providers() -> list[str]:
+    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if PyTorch finds a GPU."""
+    return [CPU, CUDA] if torch.cuda.is_available() and CUDA in ort.get_available_providers() else [CPU]

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Trained, raw_config
+from cyclotrain.artefact import METADATA_PREFIX
 from cyclotrain.assemble import assemble
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.errors import InputError
-from cyclotrain.export import METADATA_PREFIX
 from cyclotrain.provenance import file_sha256, read_json
 from cyclotrain.recipe import DatasetRecipe
 from cyclotrain.score import Ntuple, score

@@ -15,15 +15,15 @@ import torch
 from onnx import numpy_helper
 
 from conftest import Trained, raw_config, run_training
+from cyclotrain.artefact import model_metadata
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
-from cyclotrain.export import model_metadata
 from cyclotrain.features import FeatureLayer
 from cyclotrain.functions import FUNCTIONS as FUNCTION_TABLE
+from cyclotrain.models import load_model
 from cyclotrain.provenance import file_sha256
 from cyclotrain.runtime import session
-from cyclotrain.train import load_model
 
 
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:

@@ -11,10 +11,10 @@ import pytest
 from onnx import numpy_helper
 
 from conftest import Trained
+from cyclotrain.artefact import model_metadata
 from cyclotrain.benchmark import benchmark
 from cyclotrain.config import VARIANT_KINDS, VariantKind
 from cyclotrain.evaluate import evaluate
-from cyclotrain.export import model_metadata
 from cyclotrain.provenance import file_sha256
 from cyclotrain.variants import make_variant
 from cyclotrain.verify import Artefact

@@ -11,12 +11,11 @@ import jinja2
 import markdown
 import onnx
 
+from cyclotrain.artefact import MODEL, model_metadata
 from cyclotrain.contract import Contract
 from cyclotrain.deploy.bundle import TEMPLATES
-from cyclotrain.export import model_metadata
 from cyclotrain.provenance import atomic, file_sha256, read_json, read_json_lines
 from cyclotrain.splits import SPLITS
-from cyclotrain.verify import MODEL
 
 
 def card(

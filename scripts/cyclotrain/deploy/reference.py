@@ -11,10 +11,10 @@ import onnxruntime as ort
 import torch
 import uproot
 
+from cyclotrain.artefact import OUTPUT
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import Examples, read_split
-from cyclotrain.export import OUTPUT
 from cyclotrain.provenance import atomic_folder, file_sha256, write_json
 from cyclotrain.runtime import run, session
 

@@ -7,11 +7,13 @@ A network is a torch.nn.Module `Network(sets, n_classes, **options)` with
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.features import FeatureLayer
 from cyclotrain.models.deep_sets import DeepSets
@@ -38,6 +40,13 @@ class Model(nn.Module):
         features, masks = self.features(branches)
         logits: Tensor = self.network(features, masks)
         return logits
+
+
+def load_model(contract: Contract, model: config.Model, weights: str | Path) -> Model:
+    """The trained model, in evaluation mode on the CPU."""
+    network = Model(contract, model.name, model.options)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval()
 
 
 class Probabilities(nn.Module):
