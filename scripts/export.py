@@ -1,15 +1,17 @@
-"""Rule `export`: the trained model to ONNX."""
+"""Rule `export`: the trained model to ONNX, and where it is asked for the network alone with its preprocess.json."""
 
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
-from cyclotrain.export import export
+from cyclotrain.export import export, export_network
 from cyclotrain.logs import rule
 
 with rule(snakemake.log[0]):
-    export(
+    trained = (
         Contract.read(snakemake.input.contract),
         Model(**snakemake.params.model),
         snakemake.input.weights,
         snakemake.params.targets,
-        snakemake.output[0],
     )
+    export(*trained, snakemake.output[0])
+    if snakemake.output.network:
+        export_network(*trained, *snakemake.output.network)

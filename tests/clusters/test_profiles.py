@@ -14,6 +14,7 @@ from conftest import REPOSITORY, Workflow, small_demo
 from cyclotrain.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
 
 pytestmark = pytest.mark.workflow
+Job = tuple[list[str], dict[str, str]]
 HTCONDOR = [profile for profile in TRANSLATIONS if profile != "slurm"]
 
 
@@ -26,8 +27,8 @@ def everything() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module", params=HTCONDOR)
-def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
-    """The profile, and what was submitted for each rule."""
+def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Job]]:
+    """The profile, and the jobs that were submitted: the rules in each, and its submit description."""
     folder = tmp_path_factory.mktemp(request.param)
     workflow = Workflow(folder / "project")
     (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
@@ -42,39 +43,43 @@ def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     assert done.returncode == 0, done.stderr[-4000:]
     assert "s3cr3t" not in done.stdout + done.stderr
     lines = [json.loads(line) for line in (folder / "record").read_text().splitlines()]
-    return request.param, {line["rules"][0]: line for line in lines}
+    return request.param, [(line["rules"], {key.lower(): word for key, word in line["submitted"].items()}) for line in lines]
 
 
-def test_every_rule_gets_what_it_states(submissions: tuple[str, dict[str, Any]]) -> None:
+def test_every_rule_gets_what_it_states(submissions: tuple[str, list[Job]]) -> None:
     profile, submitted = submissions
     rules = stated()
-    assert set(submitted) == set(rules)
-    for rule, numbers in rules.items():
-        n = len(submitted[rule]["rules"])  # of a group, that many run side by side at most
-        asked = submitted[rule]["submitted"]
-        asked = {key.lower(): value for key, value in asked.items()}
-        if n == 1:
-            assert asked["request_memory"] in (f"{numbers['mem_mb']}MB", str(numbers["mem_mb"]))
-            assert int(asked["request_disk"]) == numbers["disk_mb"] * 1024
-            seconds = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_job_duration")
-            assert int(asked[seconds]) == numbers["runtime"] * 60
+    time = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_job_duration")
+    assert {rule for together, _ in submitted for rule in together} == set(rules)
+    for together, asked in submitted:
+        got = {
+            "mem_mb": int(asked["request_memory"].removesuffix("MB")),
+            "disk_mb": int(asked["request_disk"]) / 1024,
+            "runtime": int(asked[time]) / 60,
+        }
+        if len(together) == 1:
+            assert got == rules[together[0]]
         else:
-            assert int(asked["request_memory"].removesuffix("MB")) >= numbers["mem_mb"]
+            assert all(got[number] >= rules[rule][number] for rule in together for number in got), together
         assert 1 <= int(asked["request_cpus"]) <= 4
         # jobs find git and uv, and a token file by its variable's name
         assert "PATH" in asked["getenv"] and "BEARER_TOKEN_FILE" in asked["getenv"]
 
 
-def test_the_training_alone_asks_for_a_gpu(submissions: tuple[str, dict[str, Any]]) -> None:
-    for rule, line in submissions[1].items():
-        found = {key.lower(): value for key, value in line["submitted"].items()}.get("request_gpus", "0")
-        assert found == ("1" if rule == "train" else "0")
+def test_many_small_jobs_are_few(submissions: tuple[str, list[Job]]) -> None:
+    jobs = sorted("+".join(sorted(set(together))) for together, _ in submissions[1])
+    model = "evaluate+export+reference_vectors+time_model+variant+verify"
+    assert jobs == ["assemble", "baseline", model, *["score_file"] * 4, "simulate+skim", "train"]
 
 
-def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tuple[str, dict[str, Any]]) -> None:
+def test_the_training_alone_asks_for_a_gpu(submissions: tuple[str, list[Job]]) -> None:
+    for together, asked in submissions[1]:
+        assert asked.get("request_gpus", "0") == ("1" if together == ["train"] else "0")
+
+
+def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tuple[str, list[Job]]) -> None:
     profile, submitted = submissions
-    for line in submitted.values():
-        asked = {key.lower(): value for key, value in line["submitted"].items()}
+    for _, asked in submitted:
         if profile == "htcondor-noshared":
             brought = asked["transfer_input_files"].split(", ")
             assert {"workflow", "scripts", "envs", "config"} <= set(brought)

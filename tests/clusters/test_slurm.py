@@ -31,12 +31,15 @@ def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow.run(demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
     asked, rules = jobs_of(workflow, slurm), stated()
-    for rule in ("assemble", "train", "export", "verify", "evaluate", "time_model", "bundle"):
+    for rule in ("assemble", "baseline", "train"):
         memory, limit, cpus, gpus = asked[rule]
         assert memory == f"{rules[rule]['mem_mb']}M"
         assert minutes(limit) == rules[rule]["runtime"]
         assert 1 <= int(cpus) <= 2
         assert gpus == "N/A"
+    memory, limit, *_ = asked["group_model_model"]
+    assert int(memory.removesuffix("M")) >= rules["verify"]["mem_mb"]
+    assert minutes(limit) >= rules["export"]["runtime"] + rules["verify"]["runtime"]
 
 
 def test_a_training_that_must_have_a_gpu_asks_slurm_for_it_and_says_when_pytorch_sees_none(slurm: Slurm, tmp_path: Path) -> None:

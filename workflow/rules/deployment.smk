@@ -21,7 +21,7 @@ rule bundle:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
-        others=[network_alone(), variants()],
+        others=[rules.export.output.network, variants()],
         reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
         plots=PLOTS,

@@ -34,6 +34,7 @@ rule export:
         weights=rules.train.output.weights,
     output:
         "<fold>/model/model.onnx",
+        network=network_alone(),
     log:
         "<fold>/logs/export.log",
     conda:
@@ -47,28 +48,6 @@ rule export:
         targets=settings.export.targets,
     script:
         "../../scripts/export.py"
-
-
-rule export_network:
-    input:
-        contract=rules.assemble.output.contract,
-        weights=rules.train.output.weights,
-    output:
-        onnx="<fold>/model/network.onnx",
-        preprocess="<fold>/model/preprocess.json",
-    log:
-        "<fold>/logs/export_network.log",
-    conda:
-        "../../envs/cyclotrain.yaml"
-    resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
-    params:
-        model=settings.model.model_dump(),
-        targets=settings.export.targets,
-    script:
-        "../../scripts/export_network.py"
 
 
 rule variant:

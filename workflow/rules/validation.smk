@@ -16,7 +16,7 @@ rule verify:
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
-        network=network_alone(),
+        network=rules.export.output.network,
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
