@@ -5,6 +5,7 @@ import logging
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 from cyclotrain.bench import ingest, model, sample
 from cyclotrain.provenance import write_json
@@ -24,10 +25,14 @@ def main() -> None:
         made = sample.make(folder)
         table = [line for part, figures in parts.items() if arguments.only in (None, part) for line in figures(made, folder)]
     write_json(arguments.result, table)
-    print(f"\n{'':36}{'Cyclotrain':>12}{'reference':>12}{'ratio':>8}")
+    print(f"\n{'':36}{'Cyclotrain':>14}{'reference':>14}{'ratio':>8}")
     for line in table:
-        rates = f"{line['value']:12,.1f}{line['reference_value']:12,.1f}{line['ratio']:8.2f}"
+        rates = f"{_rate(line['value'])}{_rate(line['reference_value'])}{line['ratio']:8.2f}"
         print(f"{line['name']:36}{rates}  {line['unit']}; {line['reference']}")
+
+
+def _rate(value: Any) -> str:
+    return f"{value:14,.0f}" if value >= 100 else f"{value:14,.1f}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import onnx
 import torch
 import uproot
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from cyclotrain.assemble import assemble
 from cyclotrain.batches import Batch, Batches
@@ -86,6 +87,7 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
         clock = _Clock()
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, max_steps=_STEPS, logger=False, deterministic=True,
+            plugins=[LightningEnvironment()],  # as in the training
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
         )  # fmt: skip
         trainer.fit(module, batches)
