@@ -1,6 +1,7 @@
 """One example an object: the four layouts of constituents, against loops over events, and on real files."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from conftest import Trained, real_file, skim_and_assemble
 from cyclotrain.config import ConfigError, load
-from cyclotrain.contract import Layout, Link, Set
+from cyclotrain.contract import Contract, Layout, Link, Set
 from cyclotrain.dataset import read_split
 from cyclotrain.errors import InputError
 from cyclotrain.objects import examples
@@ -219,13 +220,43 @@ def test_muons_by_the_index_that_they_hold(tmp_path: Path) -> None:
         for event in events
         for j, pt in enumerate(event["Jet_pt"])
     )
+    found = sorted(found_in(contract, shards, "muons"))
+    assert found == expected
+    assert sum(len(muons) for _, muons in expected) > 5
+
+
+def test_constituents_by_the_number_that_each_jet_has(tmp_path: Path) -> None:
+    """PFNano's Jet_nConstituents, whose candidates follow one another; the index that each holds as well says the same."""
+    path = real_file("pfnano.root")
+    raw = nano(path, object="Jet", selection=None, label="Jet_eta > 0", baseline={"features": ["Jet_pt"]})
+    raw["inputs"] = {
+        "jet": {"features": ["log(Jet_pt)"]},
+        "pf": {
+            "max_length": 200, "valid": "JetPFCands_pt > 0", "features": ["log(JetPFCands_pt / Jet_pt)"],
+            "link": {"count": "Jet_nConstituents"},
+        },
+    }  # fmt: skip
+    del raw["selection"]
+    _, contract, shards = skim_and_assemble(raw, tmp_path)
+    with uproot.open(path) as file:
+        events = file["Events"].arrays(["Jet_pt", "JetPFCands_pt", "JetPFCands_jetIdx"]).tolist()
+    expected = sorted(
+        (pt, tuple(c for c, owner in zip(event["JetPFCands_pt"], event["JetPFCands_jetIdx"], strict=True) if owner == j))
+        for event in events
+        for j, pt in enumerate(event["Jet_pt"])
+    )
+    assert len(expected) > 50
+    assert sorted(found_in(contract, shards, "pf")) == expected
+
+
+def found_in(contract: Contract, shards: Sequence[str], name: str) -> list[tuple[float, tuple[float, ...]]]:
+    """The first scalar of each example, and the first branch of its constituents."""
     found = []
     for split in SPLITS:
         of = read_split(shards, contract, split)
-        content, offsets = of.sets["muons"]
+        content, offsets = of.sets[name]
         found += [(float(of.scalars[i, 0]), tuple(content[offsets[i] : offsets[i + 1], 0].tolist())) for i in range(len(of))]
-    assert sorted(found) == expected
-    assert sum(len(muons) for _, muons in expected) > 5
+    return found
 
 
 def test_objects_of_one_event_are_in_one_split(tmp_path: Path) -> None:
