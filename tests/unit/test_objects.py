@@ -200,52 +200,34 @@ def test_fat_jets_of_pfnano_are_what_loops_find(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pf["FatJetPFCands_btagSip3dSig"], np.array(jet["sip"], np.float32))
 
 
-def test_muons_by_the_index_that_they_hold(tmp_path: Path) -> None:
-    """NanoAOD's Muon_jetIdx, on CMS Open Data."""
-    path = real_file("nanoAOD_2015_CMS_Open_Data_ttbar.root")
-    raw = nano(path, object="Jet", selection=None, label="Jet_hadronFlavour == 5", baseline={"features": ["Jet_pt"]})
+@pytest.mark.parametrize(
+    ("file", "branch", "label", "link"),
+    [
+        ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "Muon_pt", "Jet_hadronFlavour == 5", {"object_index": "Muon_jetIdx"}),
+        # candidates of PFNano hold their jet's index too, and follow one another
+        ("pfnano.root", "JetPFCands_pt", "Jet_eta > 0", {"count": "Jet_nConstituents"}),
+    ],
+)
+def test_constituents_are_those_that_hold_the_index_of_their_jet(
+    file: str, branch: str, label: str, link: dict[str, str], tmp_path: Path
+) -> None:
+    path = real_file(file)
+    raw = nano(path, object="Jet", label=label, baseline={"features": ["Jet_pt"]})
+    del raw["selection"]
     raw["inputs"] = {
         "jet": {"features": ["log(Jet_pt)"]},
-        "muons": {
-            "max_length": 3, "valid": "Muon_pt > 0", "features": ["log(Muon_pt / Jet_pt)"],
-            "link": {"object_index": "Muon_jetIdx"},
-        },
-    }  # fmt: skip
-    del raw["selection"]
+        "pf": {"max_length": 200, "valid": f"{branch} > 0", "features": [f"log({branch} / Jet_pt)"], "link": link},
+    }
     _, contract, shards = skim_and_assemble(raw, tmp_path)
-    with uproot.open(path) as file:
-        events = file["Events"].arrays(["Jet_pt", "Muon_pt", "Muon_jetIdx"]).tolist()
+    index = f"{branch.partition('_')[0]}_jetIdx"
+    with uproot.open(path) as opened:
+        events = opened["Events"].arrays(["Jet_pt", branch, index]).tolist()
     expected = sorted(
-        (pt, tuple(m for m, owner in zip(event["Muon_pt"], event["Muon_jetIdx"], strict=True) if owner == j))
+        (pt, tuple(value for value, owner in zip(event[branch], event[index], strict=True) if owner == j))
         for event in events
         for j, pt in enumerate(event["Jet_pt"])
     )
-    found = sorted(found_in(contract, shards, "muons"))
-    assert found == expected
-    assert sum(len(muons) for _, muons in expected) > 5
-
-
-def test_constituents_by_the_number_that_each_jet_has(tmp_path: Path) -> None:
-    """PFNano's Jet_nConstituents, whose candidates follow one another; the index that each holds as well says the same."""
-    path = real_file("pfnano.root")
-    raw = nano(path, object="Jet", selection=None, label="Jet_eta > 0", baseline={"features": ["Jet_pt"]})
-    raw["inputs"] = {
-        "jet": {"features": ["log(Jet_pt)"]},
-        "pf": {
-            "max_length": 200, "valid": "JetPFCands_pt > 0", "features": ["log(JetPFCands_pt / Jet_pt)"],
-            "link": {"count": "Jet_nConstituents"},
-        },
-    }  # fmt: skip
-    del raw["selection"]
-    _, contract, shards = skim_and_assemble(raw, tmp_path)
-    with uproot.open(path) as file:
-        events = file["Events"].arrays(["Jet_pt", "JetPFCands_pt", "JetPFCands_jetIdx"]).tolist()
-    expected = sorted(
-        (pt, tuple(c for c, owner in zip(event["JetPFCands_pt"], event["JetPFCands_jetIdx"], strict=True) if owner == j))
-        for event in events
-        for j, pt in enumerate(event["Jet_pt"])
-    )
-    assert len(expected) > 50
+    assert sum(len(constituents) for _, constituents in expected) > 5
     assert sorted(found_in(contract, shards, "pf")) == expected
 
 
