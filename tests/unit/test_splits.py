@@ -30,3 +30,17 @@ def test_another_seed_gives_another_split() -> None:
 def test_zero_and_minus_zero_are_one_event() -> None:
     hashes = event_hash([np.array([0.0, -0.0], np.float32)], 1)
     assert hashes[0] == hashes[1]
+
+
+def test_the_hash_is_splitmix64_wherever_an_event_stands_so_that_splits_stay_as_they_are() -> None:
+    # the first output with seed 1234567: rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64
+    assert event_hash([np.zeros(1, np.uint64)], 1234567)[0] == 6457827717110365317
+    n = 40_000
+    columns = [np.ones(n, np.uint32), np.arange(n)]
+    here = [0, 16383, 16384, n - 1]
+    assert event_hash([column[here] for column in columns], 7).tolist() == event_hash(columns, 7)[here].tolist()
+
+
+def test_an_event_on_an_edge_is_in_the_later_split() -> None:
+    halves = {"train": 0.5, "validation": 0.0, "test": 0.5}
+    assert split_index(np.array([0, 2**63 - 2**20, 2**63], np.uint64), halves).tolist() == [0, 0, 2]
