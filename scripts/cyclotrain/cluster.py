@@ -1,16 +1,31 @@
-"""What an executor leaves undone: jobs that no Snakemake waits for, and a word on those that failed or were started again."""
+"""What an executor leaves undone: to ask as often as told, to remove jobs that no Snakemake waits for, and a word on those that
+failed or were started again.
+"""
 
 import logging
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _log = logging.getLogger(__name__)
 # a scheduler gives a job minutes to end by itself
 PATIENCE = 1200.0
 _FOLDER = Path(".snakemake/htcondor")  # where its executor lets jobs write
 _LINES = 60  # of a failed job's output: a traceback, and what Snakemake says after it
+
+
+def ask_as_told(executor: type[Any]) -> None:
+    """Have an executor's class ask for the states of its jobs every `seconds-between-status-checks`, as Snakemake promises.
+
+    Slurm's sets a time of its own instead, which grows by ten seconds, up to three minutes, as long as no job ends.
+    """
+
+    def told(self: Any) -> int:
+        return int(self.workflow.remote_execution_settings.seconds_between_status_checks)
+
+    executor.next_seconds_between_status_checks = property(told, lambda self, own: None)
 
 
 def remove_leftovers(executor: str, folder: Path) -> None:

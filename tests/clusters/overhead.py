@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import servers
-from sites import HTCONDOR, SLURM, demo, software
+from sites import HTCONDOR, SLURM, software
 
-from conftest import Workflow
+from conftest import Workflow, small_demo
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
                 for way, (arguments, environment) in ways.items():
                     workflow = Workflow(folder / f"{way}{repeat}")
                     start = time.monotonic()
-                    workflow.run(demo(), *arguments, **environment)
+                    workflow.run(small_demo(), *arguments, **environment)
                     seconds[way].append(time.monotonic() - start)
                     print(f"{way:<10} {seconds[way][-1]:6.1f} s", flush=True)
         finally:

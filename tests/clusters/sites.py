@@ -33,10 +33,7 @@ more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="o
 QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")
 HTCONDOR = ("--workflow-profile", "workflow/profiles/htcondor", *QUICK, "--htcondor-held-timeout", "0")
 APART = ("--workflow-profile", "workflow/profiles/htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
-SLURM = (
-    "--workflow-profile", "workflow/profiles/slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", "1",
-)  # fmt: skip
+SLURM = ("--workflow-profile", "workflow/profiles/slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
 # two threads would wait for each other where something else runs
 ONE_THREAD = ("--set-threads", "train=1")
 ENVIRONMENT = Path(sys.prefix).resolve()
@@ -122,7 +119,7 @@ class Training:
         wait_until(lambda: self.epochs() >= 3, 120, "no training has begun")
 
     def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
-        output, _ = process.communicate(timeout=600)  # Slurm is asked after 1, 11, 21 ... seconds
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-5000:]
         assert self.model() == undisturbed.model()
         history = read_json_lines(self.results / "train/history.jsonl")

@@ -1,16 +1,22 @@
 """What each profile makes of what the rules state, in the submit descriptions that HTCondor's real executor plugin builds."""
 
+import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import snakemake_executor_plugin_slurm as slurm
 import yaml
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY, Workflow, small_demo
+from cyclotrain.cluster import ask_as_told
 from cyclotrain.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
 
 pytestmark = pytest.mark.workflow
@@ -89,6 +95,31 @@ def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tu
             assert asked["should_transfer_files"] == "YES"
         else:
             assert "transfer_input_files" not in asked
+
+
+def test_slurm_is_asked_as_often_as_told() -> None:
+    def between_checks(executor_class: type[slurm.Executor]) -> int:
+        executor = executor_class.__new__(executor_class)
+        told = SimpleNamespace(seconds_between_status_checks=7)
+        executor.workflow = SimpleNamespace(remote_execution_settings=told, executor_settings=slurm.ExecutorSettings())
+        executor.logger = logging.getLogger(__name__)
+
+        async def check() -> None:
+            async for _ in executor.check_active_jobs([]):
+                pass
+
+        asyncio.run(check())
+        return executor.next_seconds_between_status_checks
+
+    class ByItself(slurm.Executor):  # the plugin's own class was told, where this process has read the Snakefile
+        next_seconds_between_status_checks = RemoteExecutor.next_seconds_between_status_checks
+
+    class AsTold(slurm.Executor):
+        pass
+
+    ask_as_told(AsTold)
+    assert between_checks(AsTold) == 7
+    assert between_checks(ByItself) != 7, "it does so by itself: `ask_as_told` can go"
 
 
 @pytest.mark.parametrize("profile", TRANSLATIONS)

@@ -1,5 +1,12 @@
 import time
 
+# Snakemake has imported all executors that are installed; the one in use begins to ask before `onstart`.
+slurm = sys.modules.get("snakemake_executor_plugin_slurm")
+if slurm and workflow.is_main_process:
+    from cyclotrain.cluster import ask_as_told
+
+    ask_as_told(slurm.Executor)
+
 # Without a shared file system HTCondor's executor brings a job's outputs alone back, and Snakemake waits for its benchmark too.
 if not IS_SHARED:
     for each in workflow.rules:
