@@ -1,11 +1,15 @@
 """Small real ROOT files, small configs, and where the real experiment files lie."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
 from cyclotrain.evaluate import evaluate
 from cyclotrain.export import export
+from cyclotrain.provenance import atomic
 from cyclotrain.recipe import DatasetRecipe, Recipe
 from cyclotrain.skim import skim
 from cyclotrain.sources import resolve_files
@@ -47,6 +52,32 @@ def real_file(name: str) -> Path:
         return Path(skhep_testdata.data_path(name))
     except Exception as error:
         pytest.skip(f"'{name}' is neither in ${REAL_FILES} ({folder}) nor to be had from scikit-hep-testdata: {error}")
+
+
+# what is on PyPI with real files for its tests
+COFFEA = "https://files.pythonhosted.org/packages/d8/d4/9d0d3bde546435ccb1dd917b9ca6501834f5e3b4c5852c1abb59c7c11203/coffea-2026.9.0.tar.gz"
+COFFEA_SHA256 = "7dfc1b54d9d1533c8a5bd8a5786d13272ea1a170b0817061d4478f721aedae04"
+
+
+def published_file(name: str) -> Path:
+    """A real experiment file of those that coffea is published with, fetched once (30 MB); or skip without a network."""
+    archive = Path(tempfile.gettempdir()) / f"cyclotrain-{COFFEA_SHA256[:16]}" / Path(COFFEA).name
+    if not archive.exists():
+        try:
+            with urllib.request.urlopen(COFFEA, timeout=60) as answer:
+                content = answer.read()
+        except OSError as error:
+            pytest.skip(f"'{name}' cannot be fetched: {error}")
+        assert hashlib.sha256(content).hexdigest() == COFFEA_SHA256
+        with atomic(archive) as temporary:
+            temporary.write_bytes(content)
+    path = archive.with_name(name)
+    if not path.exists():
+        with tarfile.open(archive) as files, atomic(path) as temporary:
+            file = files.extractfile(f"{archive.name.removesuffix('.tar.gz')}/tests/samples/{name}")
+            assert file
+            temporary.write_bytes(file.read())
+    return path
 
 
 def jets(n: int, seed: int = 0, is_signal: bool = False, max_constituents: int = 12) -> dict[str, Any]:

@@ -33,6 +33,26 @@ def column(value: Any, n: int) -> npt.NDArray[Any]:
     return np.full(n, value) if isinstance(value, float) else ak.to_numpy(value)
 
 
+def identifying(branches: Sequence[str], values: Mapping[str, Any], where: str) -> list[npt.NDArray[Any]]:
+    """The branches that tell events apart, a number an event; Delphes writes each as a list of one.
+
+    Raises InputError for lists of any other length.
+    """
+    columns = []
+    for branch in branches:
+        array = values[branch]
+        if array.ndim > 1:
+            counts = ak.to_numpy(ak.num(array))
+            if (wrong := np.flatnonzero(counts != 1)).size:
+                raise InputError(
+                    f"{where}: event_id uses '{branch}', which has {counts[wrong[0]]} elements in entry {wrong[0]} of these; one "
+                    "number an event is needed"
+                )
+            array = ak.flatten(array)
+        columns.append(ak.to_numpy(array))
+    return columns
+
+
 def selected(cuts: Sequence[str], values: Mapping[str, Any], n: int, where: str) -> npt.NDArray[np.bool_]:
     """Which of the n events pass all cuts; raises InputError for a cut that is a number, as NaN would count as true."""
     keep = np.ones(n, np.bool_)

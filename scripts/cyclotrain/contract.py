@@ -15,8 +15,10 @@ def mask_group(name: str) -> str:
 
 
 def is_of(branch: str, collection: str) -> bool:
-    """Whether a branch is of a collection, such as `Jet_pt` of `Jet`, by NanoAOD's way of naming."""
-    return branch.startswith(f"{collection}_")
+    """Whether a branch is of a collection by its name: `Jet_pt` of `Jet` in NanoAOD, `AnalysisJetsAuxDyn.pt` of
+    `AnalysisJetsAuxDyn` in ATLAS's PHYSLITE, `Jet/Jet.PT` of `Jet` in Delphes.
+    """
+    return branch.rpartition("/")[2].startswith((f"{collection}_", f"{collection}."))
 
 
 @dataclass(frozen=True)

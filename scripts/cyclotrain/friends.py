@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 
 from cyclotrain.errors import FileError
-from cyclotrain.ntuples import depths, identity, open_tree, read_batches, reading
+from cyclotrain.ntuples import branch_names, depths, identity, open_tree, read_batches, reading
 from cyclotrain.recipe import require_branches
 from cyclotrain.splits import event_hash
 
@@ -51,7 +51,7 @@ class Joined:
     def depths(self, branches: Collection[str]) -> dict[str, int]:
         """Of ntuples.depths, for branches of all; raises FileError for one that none has."""
         trees = [self.tree, *(friend.tree for friend in self._friends)]
-        known = list(itertools.chain(*(tree.keys() for tree in trees)))
+        known = list(itertools.chain(*map(branch_names, trees)))
         require_branches(branches, known, f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}")
         of_main, of_friends = self._owners(branches)
         found = depths(self.tree, self.path, of_main)
@@ -82,11 +82,11 @@ class Joined:
 
     def _owners(self, branches: Collection[str]) -> tuple[list[str], list[list[str]]]:
         """Which branches are of the tree, and which of each friend."""
-        main = set(self.tree.keys())
+        main = set(branch_names(self.tree))
         left = [branch for branch in branches if branch not in main]
         of_friends = []
         for friend in self._friends:
-            known = set(friend.tree.keys())
+            known = set(branch_names(friend.tree))
             of_friends.append([branch for branch in left if branch in known])
             left = [branch for branch in left if branch not in known]
         return [branch for branch in branches if branch in main], of_friends
@@ -99,7 +99,7 @@ class _OpenFriend:
         self.path, self.tree, self.by, self._main = friend.path, tree, list(friend.by), path
         if self.by:
             for name, of in ((path, main), (friend.path, tree)):
-                require_branches(self.by, of.keys(), f"{name}: tree '{of.name}', by which friends are joined,")
+                require_branches(self.by, branch_names(of), f"{name}: tree '{of.name}', by which friends are joined,")
         elif tree.num_entries != main.num_entries:
             raise FileError(
                 f"{friend.path}: the friend has {tree.num_entries} entries, and {path} has {main.num_entries}; name in 'by' the "

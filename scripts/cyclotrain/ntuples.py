@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -171,12 +172,19 @@ def _is_of_network(error: BaseException) -> bool:
     return any(isinstance(e, ConnectionError | TimeoutError) or bool(_NETWORK.search(str(e))) for e in chain)
 
 
+def branch_names(tree: Any) -> list[str]:
+    """The names by which branches are read: ROOT's own, `Jet.PT`, where one branch alone has it, and uproot's, `Jet/Jet.PT`."""
+    paths = tree.keys()
+    own = Counter(path.rpartition("/")[2] for path in paths)
+    return list(dict.fromkeys([*(name for name, n in own.items() if n == 1), *paths]))
+
+
 def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
     """For each branch, what it holds an entry: one number (0), a list of numbers (1), or a list of lists (2).
 
     Raises FileError for a branch that is missing (with the nearest names) or holds anything else.
     """
-    require_branches(branches, tree.keys(), f"{path}: tree '{tree.name}'")
+    require_branches(branches, branch_names(tree), f"{path}: tree '{tree.name}'")
     return {branch: _depth(tree, path, branch) for branch in branches}
 
 
@@ -185,6 +193,9 @@ def _depth(tree: Any, path: str, branch: str) -> int:
         form = tree[branch].to_akform()[0].content(0) if is_rntuple(tree) else tree[branch].interpretation.awkward_form(tree.file)
     except (uproot.interpretation.objects.CannotBeAwkward, uproot.interpretation.identify.UnknownInterpretation):
         form = None
+    except Exception as error:  # of many types, for classes whose description is not as uproot expects it
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise FileError(f"{path}: branch '{branch}' of tree '{tree.name}' cannot be read by uproot: {reason}") from error
     depth = 0
     while isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None:
         form, depth = form.content, depth + 1

@@ -55,7 +55,7 @@ def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
             counts = of_branch if counts is None else counts
             _same(of_branch, counts, f"'{branch}' has", f"other branches of {collection} have", where)
     if counts is None:
-        raise InputError(f"{where}: no branch '{collection}_...' is read, so the number of {collection} is not known")
+        raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
     return counts
 
 

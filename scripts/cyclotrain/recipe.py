@@ -134,7 +134,8 @@ def example_depths(collection: str | None, depths: Mapping[str, int], path: str)
         return dict(depths)
     if not any(is_of(branch, collection) and depth > 0 for branch, depth in depths.items()):
         raise FileError(
-            f"{path}: object is '{collection}', and no branch '{collection}_...' with a list an event is used; use one"
+            f"{path}: object is '{collection}', and no branch with a list an event is used that begins with '{collection}_' "
+            f"or '{collection}.'; use one"
         )
     return {branch: depth - 1 if depth > 1 or is_of(branch, collection) else depth for branch, depth in depths.items()}
 
@@ -184,7 +185,7 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
     where = f"{path}: sample '{recipe.sample}'"
     check_numbers(recipe.ingest(), recipe.define, of_example, where, recipe.object or "event")
     for branch in recipe.event_id:
-        if depths[branch]:
+        if depths[branch] > 1 or (depths[branch] and recipe.object and is_of(branch, recipe.object)):
             raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
     return found
 

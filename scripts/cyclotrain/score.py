@@ -16,7 +16,7 @@ import onnxruntime as ort
 import uproot
 
 from cyclotrain.artefact import OUTPUT, model_metadata
-from cyclotrain.columns import constituents, define, selected
+from cyclotrain.columns import constituents, define, identifying, selected
 from cyclotrain.contract import Contract, Layout, Set, is_of
 from cyclotrain.errors import InputError
 from cyclotrain.expressions import Expression
@@ -182,7 +182,7 @@ def _scored(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterato
         probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
         of_model = np.zeros(n, np.int64)
         if contract.fold:
-            hashes = event_hash([ak.to_numpy(values[branch]) for branch in contract.event_id], contract.seed)
+            hashes = event_hash(identifying(contract.event_id, values, where), contract.seed)
             of_model = fold_index(hashes, contract.fold.of)
         for index, model in enumerate(models):
             rows = keep & (of_model == index)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cyclotrain.columns import column, constituents, define, evaluate, selected
+from cyclotrain.columns import column, constituents, define, evaluate, identifying, selected
 from cyclotrain.contract import Layout, Set
 from cyclotrain.dataset import ByClass
 from cyclotrain.errors import FileError, InputError
@@ -249,7 +249,7 @@ def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, wh
         raise InputError(
             f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
         )
-    hashes = event_hash([cut(ak.to_numpy(values[branch])) for branch in recipe.event_id], recipe.seed)
+    hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
     return _Batch(
         scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in found.scalars],
         sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},

@@ -7,20 +7,23 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import pyarrow as pa
 import pytest
 import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Trained, real_file, skim_and_assemble
+from conftest import Trained, published_file, real_file, skim_and_assemble
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract, Layout, Link, Set
 from cyclotrain.dataset import read_split
 from cyclotrain.errors import InputError
 from cyclotrain.objects import examples
 from cyclotrain.provenance import file_sha256
+from cyclotrain.recipe import Recipe
 from cyclotrain.score import Ntuple, score
-from cyclotrain.splits import SPLITS
+from cyclotrain.skim import skim
+from cyclotrain.splits import SPLITS, event_hash
 
 Events = list[dict[str, list[Any]]]
 BRANCHES = ("PF_pt", "PF_eta")
@@ -229,6 +232,105 @@ def test_constituents_are_those_that_hold_the_index_of_their_jet(
     )
     assert sum(len(constituents) for _, constituents in expected) > 5
     assert sorted(found_in(contract, shards, "pf")) == expected
+
+
+def shard_of(raw: dict[str, Any], folder: Path) -> pa.Table:
+    """What skim makes of the one sample."""
+    config = load(raw)
+    (name,) = config.samples
+    skim(Recipe.of(config, name), config.samples[name].files, {}, False, folder / "shard.arrow", folder / "shard.json")
+    with pa.memory_map(str(folder / "shard.arrow")) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+@pytest.mark.parametrize(
+    ("file", "tree", "collection", "number", "constituent", "event"),
+    [
+        # ATLAS: the energy of a jet in each layer of the calorimeter
+        (
+            "PHYSLITE_example.root", "CollectionTree", "AnalysisJetsAuxDyn", "AnalysisJetsAuxDyn.pt",
+            "AnalysisJetsAuxDyn.EnergyPerSampling", "EventInfoAuxDyn.eventNumber",
+        ),
+        # ProtoDUNE: the energy loss of a track at each of its hits
+        (
+            "pduneana.root", "pduneana/beamana", "reco_daughter_allTrack", "reco_daughter_allTrack_len",
+            "reco_daughter_allTrack_calibrated_dEdX_SCE", "event",
+        ),
+    ],
+)  # fmt: skip
+def test_a_list_an_object_of_a_real_file_is_that_objects(
+    file: str, tree: str, collection: str, number: str, constituent: str, event: str, tmp_path: Path
+) -> None:
+    path = published_file(file)
+    found = shard_of(
+        {
+            "run": "real", "samples": {"all": {"files": [str(path)], "tree": tree}}, "object": collection, "event_id": [event],
+            "classes": ["short", "long"], "label": f"`{number}` > 50",
+            "inputs": {
+                "object": {"features": [f"`{number}`"]},
+                "parts": {"max_length": 9, "valid": f"`{constituent}` > 0", "features": [f"`{constituent}`"]},
+            },
+            "model": {"name": "deep_sets"},
+        },
+        tmp_path,
+    )  # fmt: skip
+    with uproot.open(path) as opened:
+        events = opened[tree].arrays([number, constituent], library="np")
+    expected = [
+        (np.float32(of_object), np.asarray(parts, np.float32).tolist())
+        for of_event in zip(events[number], events[constituent], strict=True)
+        for of_object, parts in zip(*of_event, strict=True)
+    ]
+    parts = [[part[constituent] for part in of_object] for of_object in found["set:parts"].to_pylist()]
+    assert list(zip(found[f"scalar:{number}"].to_pylist(), parts, strict=True)) == expected
+    assert len(expected) > 5 and max(len(of_object) for of_object in parts) > 9
+
+
+def delphes(**changes: Any) -> dict[str, Any]:
+    return {
+        "run": "delphes", "object": "Jet", "event_id": ["Event.Number"], "classes": ["quark", "gluon"],
+        "samples": {"jets": {"files": [str(published_file("delphes.root"))], "tree": "Delphes"}}, "label": "`Jet.Flavor` == 21",
+        "inputs": {"jet": {"features": ["`Jet.PT`", "`Jet/Jet.Eta`"]}}, "model": {"name": "mlp"}, **changes,
+    }  # fmt: skip
+
+
+def test_branches_of_delphes_go_by_roots_names_and_by_uproots(tmp_path: Path) -> None:
+    found = shard_of(delphes(), tmp_path)
+    with uproot.open(published_file("delphes.root")) as opened:
+        events = opened["Delphes"].arrays(["Jet.PT", "Jet.Eta", "Event.Number"])
+    assert found["scalar:Jet.PT"].to_pylist() == ak.flatten(events["Jet.PT"]).tolist()
+    assert found["scalar:Jet/Jet.Eta"].to_pylist() == ak.flatten(events["Jet.Eta"]).tolist()
+    # a list of one number an event tells events apart
+    number = ak.to_numpy(ak.flatten(ak.broadcast_arrays(events["Event.Number"][:, 0], events["Jet.PT"])[0]))
+    np.testing.assert_array_equal(found["event_hash"].to_numpy(), event_hash([number], 1))
+    assert len(np.unique(number)) > 5
+
+
+@pytest.mark.parametrize(
+    ("event_id", "message"),
+    [
+        ("GenJet.PT", "event_id uses 'GenJet.PT', which has 2 elements in entry 2 of these; one number an event is needed"),
+        ("Jet.PT", "event_id uses 'Jet.PT', which is jagged; one number an event is needed"),
+        ("Event.number", "has no branch 'Event.number'; nearest names: Event.Number"),
+    ],
+)
+def test_what_does_not_tell_events_apart_is_refused(event_id: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        shard_of(delphes(event_id=[event_id]), tmp_path)
+
+
+def test_a_definition_as_event_id_is_refused() -> None:
+    with pytest.raises(ConfigError, match="event_id: 'number' is from `define`, and a branch of the files is needed"):
+        load(nano(Path("x.root"), define={"number": "run + 1"}, event_id=["number"]))
+
+
+def test_a_branch_that_uproot_cannot_describe_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise AssertionError("dtype(('<f4', (2,)))")  # as uproot 5.7 does for a class with an array in it
+
+    monkeypatch.setattr(uproot.AsDtype, "awkward_form", fails)
+    with pytest.raises(InputError, match=r"branch '.*' of tree 'Delphes' cannot be read by uproot: AssertionError: dtype"):
+        shard_of(delphes(), tmp_path)
 
 
 def found_in(contract: Contract, shards: Sequence[str], name: str) -> list[tuple[float, tuple[float, ...]]]:

@@ -1,5 +1,6 @@
 """Whole runs: the demo at test size, twice, and the UCI HIGGS subset."""
 
+import html
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, raw_config, real_file, small_demo, toys
+from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, small_demo, toys
 from cyclotrain.provenance import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow
@@ -162,6 +163,20 @@ def test_pfnano(tmp_path: Path) -> None:
     with uproot.open(path) as ntuple, uproot.open(results / "friends/qcd/pfnano.root") as friend:
         counts = ntuple["Events"]["nFatJet"].array().tolist()
         assert [len(scores) for scores in friend["Events"]["pfnano_wide"].array().tolist()] == counts
+
+
+def test_physlite(tmp_path: Path) -> None:
+    """A hundred events of ATLAS, names with dots and a list a jet: every file is made, and the model card shows the names."""
+    workflow = Workflow(tmp_path / "project")
+    raw = yaml.safe_load((REPOSITORY / "config/examples/physlite.yaml").read_text())
+    raw["samples"]["zee"]["files"] = [str(published_file("PHYSLITE_example.root"))]
+    raw |= {"training": {"epochs": 2, "batch_size": 32}, "export": {"targets": ["CMSSW_15_0_X"]}}
+    workflow.run(raw)
+    results = workflow.folder / "results/physlite"
+    assert json.loads((results / "verification.json").read_text())["passed"]
+    card = html.unescape((results / "deploy/model_card.html").read_text())
+    assert "<code>log(`AnalysisJetsAuxDyn.pt`)</code>" in card
+    assert "<code>log(`AnalysisJetsAuxDyn.EnergyPerSampling` / `AnalysisJetsAuxDyn.pt`)</code>" in card
 
 
 def test_ten_thousand_files_are_a_few_jobs(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ class Config(Section):
     )
     object: Name | None = Field(
         None,
-        description="Make each object of this collection an example, such as `Jet`: its branches, `Jet_...`, are then one number "
-        "an example, as are those with one number an event. Without it, each entry of the tree is an example.",
+        description="Make each object of this collection an example, such as `Jet`: its branches, `Jet_pt` or `Jet.PT`, are then "
+        "one number an example, as are those with one number an event. Without it, each entry of the tree is an example.",
     )
     event_id: list[str] = Field(
         ["run", "luminosityBlock", "event"],
@@ -148,6 +148,8 @@ class Config(Section):
         for key in self.inputs:
             if not key.isidentifier() or key == "batch" or hasattr(dict, key):
                 raise ValueError(f"inputs.{key}: this name is not free; take another, with letters, digits and '_'")
+        if defined := [name for name in self.event_id if name in self.define]:
+            raise ValueError(f"event_id: '{defined[0]}' is from `define`, and a branch of the files is needed")
         if both := [name for name in self.score if name in self.samples]:
             raise ValueError(f"score.{both[0]}: there is a sample of this name, and samples are scored anyway")
         for name in self.define:

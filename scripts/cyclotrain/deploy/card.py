@@ -1,6 +1,7 @@
 """The model card: what a model is, what it was made from, how good and how fast it is, and where that was proven."""
 
 import base64
+import html
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -53,8 +54,10 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _code(text: str) -> str:
-    """Text as code in a cell of a Markdown table, where a bar would end the cell."""
-    return f"`{text}`" if "|" not in text else f"<code>{text.replace('|', '&#124;')}</code>"
+    """Text as code in a cell of a Markdown table, where a bar would end the cell, and a backtick the code."""
+    if not re.search(r"[|`]", text):
+        return f"`{text}`"
+    return f"<code>{html.escape(text).replace('|', '&#124;').replace('`', '&#96;')}</code>"
 
 
 def _with_uncertainty(of: Mapping[str, float], form: str) -> str:
