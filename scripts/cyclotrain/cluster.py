@@ -1,5 +1,5 @@
-"""What an executor leaves undone: to ask as often as told, to remove jobs that no Snakemake waits for, and a word on those that
-failed or were started again.
+"""What Snakemake and its executors leave undone on a cluster: to ask as often as told, to bear clocks that differ, to remove jobs
+that no Snakemake waits for, and a word on those that failed or were started again.
 """
 
 import logging
@@ -13,6 +13,7 @@ _log = logging.getLogger(__name__)
 # a scheduler gives a job minutes to end by itself
 PATIENCE = 1200.0
 _FOLDER = Path(".snakemake/htcondor")  # where its executor lets jobs write
+_TICK = 0.001  # seconds; file systems keep times less precisely than they tell them
 _LINES = 60  # of a failed job's output: a traceback, and what Snakemake says after it
 
 
@@ -26,6 +27,29 @@ def ask_as_told(executor: type[Any]) -> None:
         return int(self.workflow.remote_execution_settings.seconds_between_status_checks)
 
     executor.next_seconds_between_status_checks = property(told, lambda self, own: None)
+
+
+def bear_wrong_clocks(dag: type[Any]) -> None:
+    """Have Snakemake's class for DAGs give a file that is older than what it was made of the time of that, and say so.
+
+    Where a worker writes a file's time by its own clock (Lustre, EOS), a wrong one makes outputs look older than inputs.
+    Snakemake would then count a job that has done all its work as failed, and delete what it wrote.
+    """
+
+    async def check_output_mtime(self: Any, job: Any, outputs: list[Any]) -> None:
+        made_of = {path: await _modified(path) for path in job.input if await path.exists_local()}
+        newest = max(made_of, key=made_of.__getitem__, default=None)
+        for output in outputs:
+            if newest and await output.exists_local() and (behind := made_of[newest] - await _modified(output)) > 0:
+                output.touch((made_of[newest] + _TICK,) * 2)
+                says = "clocks differ: '%s' was written %.1f s before '%s', of which it was made; it is given the time of that"
+                _log.warning(says, output, behind, newest)
+
+    dag.check_output_mtime = check_output_mtime
+
+
+async def _modified(path: Any) -> float:
+    return float((await path.mtime_uncached(skip_storage=True)).local())
 
 
 def remove_leftovers(executor: str, folder: Path) -> None:

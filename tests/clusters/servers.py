@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 _DEBIAN_TOOLS = ["bash", "coreutils", "dash", "sed", "grep", "gzip", "tar", "findutils", "diffutils", "debianutils", "mawk"]
-HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "procps", *_DEBIAN_TOOLS]
+HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "libfaketime", "procps", *_DEBIAN_TOOLS]
 SLURM_PACKAGES = ["slurm-wlm", "munge"]
 
 SCRATCH = "16G"  # where jobs run
@@ -92,7 +92,8 @@ def unpack_debian(folder: Path, packages: list[str], suite: str = "trixie") -> N
 
 def htcondor_root(folder: Path) -> Path:
     """HTCondor's own root directory, unpacked once (15 s, 280 MB)."""
-    if not (folder / "complete").exists():
+    complete, packages = folder / "complete", " ".join(HTCONDOR_PACKAGES)
+    if not complete.exists() or complete.read_text() != packages:
         shutil.rmtree(folder, ignore_errors=True)
         unpack_debian(folder, HTCONDOR_PACKAGES)
         (folder / "usr/bin/which").symlink_to("which.debianutils")
@@ -103,7 +104,7 @@ def htcondor_root(folder: Path) -> Path:
         (folder / "etc/passwd").write_text(f"{root}\nnobody:x:65534:65534::/:/bin/false\npool:x:1500:1500::/root:/bin/bash\n")
         (folder / "etc/group").write_text("root:x:0:\npool:x:1500:\n")
         shutil.copy("/etc/hosts", folder / "etc/hosts")
-        (folder / "complete").touch()
+        complete.write_text(packages)
     return folder
 
 

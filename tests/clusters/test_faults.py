@@ -3,6 +3,7 @@
 make test-clusters does all of them, CYCLOTRAIN_FAULT_REPEATS=5 each five times; make test does some.
 """
 
+import datetime
 import os
 import shutil
 import signal
@@ -161,6 +162,27 @@ def test_files_that_are_seen_late_are_waited_for(
     late.rename(late.with_suffix(".pt"))
     output = training.ends_as(expected, process)
     assert "Waiting at most 20 seconds for missing files" in output
+
+
+@more
+@pytest.mark.parametrize("hours", ["-1", "+1"])
+def test_a_worker_whose_clock_is_wrong_leaves_nothing_to_be_done_again(
+    hours: str, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    expected = undisturbed()
+    training = expected.again(tmp_path)
+    wrapper = training.workflow.folder / "wrong_clock.sh"
+    wrapper.write_text(
+        "#!/bin/sh\nexport LD_PRELOAD=/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketime.so.1 NO_FAKE_STAT=1\n"
+        f'DONT_FAKE_MONOTONIC=1 FAKETIME={hours}h exec "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    training.asks("htcondor", job_wrapper="wrong_clock.sh")
+    training.ends_as(expected, training.start(*HTCONDOR, **pool.environment))
+    started = (training.results / "logs/train.log").read_text()[: len("2026-11-25 22:30:00")]
+    off = datetime.datetime.fromisoformat(started) - datetime.datetime.now()
+    assert abs(off - datetime.timedelta(hours=int(hours))) < datetime.timedelta(minutes=30)
+    assert "Nothing to be done" in training.workflow.run(training.raw, training.target, "--dry-run").stdout
 
 
 def cancelled(slurm: Slurm) -> None:

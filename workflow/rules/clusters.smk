@@ -1,11 +1,14 @@
 import time
 
-# Snakemake has imported all executors that are installed; the one in use begins to ask before `onstart`.
-slurm = sys.modules.get("snakemake_executor_plugin_slurm")
-if slurm and workflow.is_main_process:
-    from cyclotrain.cluster import ask_as_told
+from snakemake.dag import DAG
 
-    ask_as_told(slurm.Executor)
+from cyclotrain import cluster
+
+cluster.bear_wrong_clocks(DAG)
+
+# Snakemake has imported all executors that are installed; the one in use begins to ask before `onstart`.
+if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
+    cluster.ask_as_told(slurm.Executor)
 
 # Without a shared file system HTCondor's executor brings a job's outputs alone back, and Snakemake waits for its benchmark too.
 if not IS_SHARED:
@@ -16,8 +19,6 @@ if not IS_SHARED:
 def look_after_jobs(since=None):
     """Remove jobs that no Snakemake waits for, and at the end say what the executor does not."""
     if workflow.is_main_process:
-        from cyclotrain import cluster
-
         if since:
             cluster.say_events(workflow.executor_plugin.name, since, IS_SHARED)
         cluster.remove_leftovers(workflow.executor_plugin.name, Path.cwd())
