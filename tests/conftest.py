@@ -254,6 +254,19 @@ def small_demo() -> dict[str, Any]:
     return raw
 
 
+def ten_thousand_files(project: Path) -> dict[str, Any]:
+    """Links to one real file, and a config for them, whose skims are 128 jobs."""
+    one = project / "one.root"
+    shutil.copy(real_file("uproot-HZZ-lz4.root"), one)
+    (project / "many").mkdir()
+    for i in range(10_000):
+        os.link(one, project / f"many/{i:05d}.root")
+    raw: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/examples/dimuon.yaml").read_text())
+    raw["samples"]["data"]["files"] = ["many/*.root"]
+    raw["job_size"] = 0.04
+    return raw
+
+
 class Workflow:
     """A copy of this project's files elsewhere, as a clean clone has them, and snakemake in it."""
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from servers import HTCondorPool
-from sites import APART, HTCONDOR, Training, Undisturbed, demo, finished, needs_clusters
+from sites import APART, HTCONDOR, Training, Undisturbed, demo, finished, more, needs_clusters
 
-from conftest import Workflow
+from conftest import Workflow, ten_thousand_files
 from cyclotrain.profiles import stated
 
 pytest_plugins = ["sites", "xrootd_server"]
@@ -58,6 +58,18 @@ def test_ones_own_files_are_carried_to_workers_or_read_by_them_over_the_network(
     training.ends_as(expected, training.start(*APART, **pool.apart_environment))
     read = json.loads((training.results / "dataset.json").read_text())
     assert "signal.root" in str(read) and f"root://127.0.0.1:{port}" in str(read)
+
+
+@more
+def test_some_of_ten_thousand_files_are_skimmed_by_one_job(pool: HTCondorPool, tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path / "project")
+    raw = ten_thousand_files(workflow.folder)
+    receipts = [f"results/dimuon/skims/data/{job:04d}-of-128.json" for job in range(3)]
+    workflow.run(raw, *receipts, *HTCONDOR, **pool.environment)
+    assert pool.ask(f"print(len(s().history('Iwd == \"{workflow.folder}\"', ['ClusterId'], 100)))") == "1"
+    for receipt in receipts:
+        read = json.loads((workflow.folder / receipt).read_text())
+        assert read["events_read"] == 2421 * len(read["files"]) > 2421 * 40
 
 
 def test_files_that_workers_do_not_see_are_an_error_before_any_job(pool: HTCondorPool, tmp_path: Path) -> None:

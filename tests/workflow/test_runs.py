@@ -2,10 +2,8 @@
 
 import html
 import json
-import os
 import re
 import secrets
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, small_demo, toys
+from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, small_demo, ten_thousand_files, toys
 from cyclotrain.provenance import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow
@@ -182,14 +180,7 @@ def test_physlite(tmp_path: Path) -> None:
 def test_ten_thousand_files_are_a_few_jobs(tmp_path: Path) -> None:
     """Planned with every file checked, and one of the jobs run on its share."""
     workflow = Workflow(tmp_path / "project")
-    one = workflow.folder / "one.root"
-    shutil.copy(real_file("uproot-HZZ-lz4.root"), one)
-    (workflow.folder / "many").mkdir()
-    for i in range(10_000):
-        os.link(one, workflow.folder / f"many/{i:05d}.root")
-    raw = yaml.safe_load((REPOSITORY / "config/examples/dimuon.yaml").read_text())
-    raw["samples"]["data"]["files"] = ["many/*.root"]
-    raw["job_size"] = 0.04
+    raw = ten_thousand_files(workflow.folder)
     planned = workflow.run(raw, "-n", "--quiet", "rules").stdout
     (total,) = set(re.findall(r"^total +(\d+)$", planned, re.MULTILINE))
     (skims,) = set(re.findall(r"^skim +(\d+)$", planned, re.MULTILINE))
