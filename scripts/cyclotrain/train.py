@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, distributed
 from torch.nn import functional as F
@@ -79,7 +80,7 @@ def train(
             devices=training.devices,
             strategy="ddp" if training.devices > 1 else "auto",
             # it starts the other processes itself; in a job of Slurm's it would expect srun to have done so
-            plugins=[LightningEnvironment()],
+            plugins=[LightningEnvironment(), _Checkpoints()],
             max_epochs=training.epochs,
             deterministic=True,
             logger=False,
@@ -138,6 +139,16 @@ def _of_all(part: Tensor) -> Tensor:
     parts: list[Tensor] = [part] * distributed.get_world_size()
     distributed.all_gather_object(parts, part)
     return torch.cat(parts)
+
+
+class _Checkpoints(TorchCheckpointIO):
+    """Files that are whole or not there. Lightning moves them from /tmp, which on a cluster is another disk: the move is a copy,
+    and a job that is killed in it leaves a part under the file's name.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class Training(L.LightningModule):

@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import os
 import re
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -160,6 +163,27 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(ingest: Any, t
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     assert lines[1]["time"] < started < lines[2]["time"]
     assert not list(killed.glob("ck/*"))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="no second file system to put temporary files on")
+def test_a_checkpoint_is_never_open_for_writing_under_its_own_name(
+    ingest: Any, toy_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, contract, shards = ingest(raw_config(toy_files))
+    # as on a cluster, where results are not on the disk of /tmp, and a move is a copy
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    opened: list[str] = []
+    listening = True
+
+    def hear(event: str, arguments: Any) -> None:
+        if listening and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(hear)
+    run_training(contract, config, shards, tmp_path / "run")
+    listening = False
+    written = [path for path in opened if "/ck/" in path]
+    assert written and all(path.endswith(".part") for path in written)
 
 
 def test_a_checkpoint_of_other_settings_is_not_taken(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
