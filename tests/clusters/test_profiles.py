@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import snakemake_executor_plugin_htcondor as htcondor
 import snakemake_executor_plugin_slurm as slurm
 import yaml
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -32,24 +33,30 @@ def everything() -> dict[str, Any]:
     return raw
 
 
-@pytest.fixture(scope="module", params=HTCONDOR)
-def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Job]]:
-    """The profile, and the jobs that were submitted: the rules in each, and its submit description."""
-    folder = tmp_path_factory.mktemp(request.param)
+def submit(folder: Path, profile: str, *arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], list[Job]]:
+    """What Snakemake said, and the jobs that were submitted: the rules in each, and its submit description."""
     workflow = Workflow(folder / "project")
     (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
-    command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", "all", "score"]
-    command += ["--workflow-profile", f"workflow/profiles/{request.param}", "--seconds-between-status-checks", "0"]
+    command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", *arguments]
+    command += ["--workflow-profile", f"workflow/profiles/{profile}", "--seconds-between-status-checks", "0"]
     quick = ["--latency-wait", "1", "--no-hooks", "--configfile", "test.yaml"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PLANTED_TOKEN": "s3cr3t"}
     done = subprocess.run(
-        [*map(str, command), *quick], cwd=workflow.folder, capture_output=True, text=True, check=False, env=environment,
-        timeout=300,
+        [*map(str, command), *quick], cwd=workflow.folder, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
     )  # fmt: skip
+    record = folder / "record"
+    lines = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    return done, [(line["rules"], {key.lower(): word for key, word in line["submitted"].items()}) for line in lines]
+
+
+@pytest.fixture(scope="module", params=HTCONDOR)
+def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Job]]:
+    """The profile, and the jobs of a whole run and its friend trees."""
+    folder = tmp_path_factory.mktemp(request.param)
+    done, jobs = submit(folder, request.param, "all", "score", PLANTED_TOKEN="s3cr3t")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "s3cr3t" not in done.stdout + done.stderr
-    lines = [json.loads(line) for line in (folder / "record").read_text().splitlines()]
-    return request.param, [(line["rules"], {key.lower(): word for key, word in line["submitted"].items()}) for line in lines]
+    return request.param, jobs
 
 
 def test_every_rule_gets_what_it_states(submissions: tuple[str, list[Job]]) -> None:
@@ -95,6 +102,28 @@ def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tu
             assert asked["should_transfer_files"] == "YES"
         else:
             assert "transfer_input_files" not in asked
+
+
+SKIM = "results/demo/skims/qcd/000.json"
+
+
+def test_one_resource_by_another_still_crashes_in_a_default(tmp_path: Path) -> None:
+    done, _ = submit(tmp_path, "htcondor", SKIM, "--default-resources", "htcondor_submit_x=resources.mem_mb")
+    assert done.returncode and "ValueError: Resource must be evaluated within the context of a rule" in done.stderr
+
+
+def test_variables_by_their_value_are_still_handed_over_in_quotes_so_getenv_is_used(tmp_path: Path) -> None:
+    _, [(_, asked)] = submit(tmp_path, "htcondor", SKIM, "--envvars", "ONE", "TWO", ONE="1", TWO="2")
+    assert asked["environment"] == 'ONE="1" TWO="2"'
+
+
+def test_a_command_before_the_job_is_still_no_command(tmp_path: Path) -> None:
+    _, [(_, asked)] = submit(tmp_path, "htcondor", SKIM, "--precommand", "echo hi")
+    assert asked["executable"] == sys.executable and asked["arguments"].startswith("hi && ")
+
+
+def test_a_held_job_still_blocks_for_hours_unless_told() -> None:
+    assert htcondor.ExecutorSettings().held_timeout == 4 * 3600
 
 
 def test_slurm_is_asked_as_often_as_told() -> None:
