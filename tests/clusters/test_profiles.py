@@ -17,7 +17,6 @@ import yaml
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY, Workflow, small_demo
-from cyclotrain.cluster import ask_as_told
 from cyclotrain.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
 
 pytestmark = pytest.mark.workflow
@@ -140,14 +139,11 @@ def test_slurm_is_asked_as_often_as_told() -> None:
         asyncio.run(check())
         return executor.next_seconds_between_status_checks
 
-    class ByItself(slurm.Executor):  # the plugin's own class was told, where this process has read the Snakefile
+    class ByItself(slurm.Executor):
         next_seconds_between_status_checks = RemoteExecutor.next_seconds_between_status_checks
 
-    class AsTold(slurm.Executor):
-        pass
-
-    ask_as_told(AsTold)
-    assert between_checks(AsTold) == 7
+    stated()  # reads the Snakefile in this process, which tells the plugin's own class
+    assert between_checks(slurm.Executor) == 7
     assert between_checks(ByItself) != 7, "it does so by itself: `ask_as_told` can go"
 
 
