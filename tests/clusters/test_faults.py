@@ -164,8 +164,7 @@ def test_files_that_are_seen_late_are_waited_for(
     assert "Waiting at most 20 seconds for missing files" in output
 
 
-@more
-@pytest.mark.parametrize("hours", ["-1", "+1"])
+@pytest.mark.parametrize("hours", ["-1", pytest.param("+1", marks=more)])
 def test_a_worker_whose_clock_is_wrong_leaves_nothing_to_be_done_again(
     hours: str, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
