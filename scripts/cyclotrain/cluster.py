@@ -32,7 +32,7 @@ def ask_as_told(executor: type[Any]) -> None:
 def bear_wrong_clocks(dag: type[Any]) -> None:
     """Have Snakemake's class for DAGs give a file that is older than what it was made of the time of that, and say so.
 
-    Where a worker writes a file's time by its own clock (Lustre, EOS), a wrong one makes outputs look older than inputs.
+    Where a worker writes a file's time by its own clock, as on Lustre, a wrong one makes outputs look older than inputs.
     Snakemake would then count a job that has done all its work as failed, and delete what it wrote.
     """
 
