@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,35 +20,61 @@ _SOFTWARE = ("torch", "lightning", "uproot", "awkward", "numpy", "pyarrow", "onn
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to `path` when the block ends without error and removed when it fails.
+    """A temporary path, moved to `path` when the block ends without error and removed when it fails.
 
-    Raises OSError naming `path` when the disk is full or not writable.
+    It is on the disk that a batch system gave to the job, if it did, and then copied beside `path` and renamed; else beside it.
+    Raises OSError naming `path` when a disk is full or not writable.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        temporary.replace(path)
+        with _on_scratch(part) as temporary:
+            yield temporary
+        part.replace(path)
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A new empty folder beside `path` that takes its place when the block ends without error, and is removed when it fails."""
+    """A new empty folder, as `atomic` is for a file."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield temporary
+        with _on_scratch(part) as temporary:
+            temporary.mkdir()
+            yield temporary
         shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
+        part.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _on_scratch(part: Path) -> Iterator[Path]:
+    """A path on the job's own disk, from where it is moved to `part` at the end; where there is none, `part` itself.
+
+    A file system that many machines share is slow for many small writes, and a whole file is one.
+    """
+    scratch = _scratch()
+    if scratch is None:
+        yield part
+    else:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            temporary = Path(folder) / part.name
+            yield temporary
+            shutil.move(temporary, part, shutil.copyfile)
+
+
+def _scratch() -> str | None:
+    """The disk of this job: HTCondor always names one; Slurm's sites may, by TMPDIR, which Snakemake sets to /tmp otherwise."""
+    condor, slurm, temporary = (os.environ.get(name) for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"))
+    return condor or (temporary if slurm and temporary != "/tmp" else None)
 
 
 def write_json(path: str | Path, content: Any) -> None:

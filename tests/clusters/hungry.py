@@ -19,5 +19,5 @@ class Hungry(DeepSets):
             self._steps += 1
             if self._steps == 400 and not self._taken:
                 self._taken = b"x" * 1_500_000_000
-                time.sleep(30)  # HTCondor looks now and then; it must not have ended by then
+                time.sleep(30)  # HTCondor and Slurm look now and then; it must not have ended by then
         return super().forward(features, masks)

@@ -59,19 +59,26 @@ def test_a_training_that_htcondor_disturbs_ends_right(
     assert training.goes_on()
 
 
+def takes_more_memory(
+    undisturbed: Undisturbed, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], **asked: str
+) -> str:
+    model = {"name": "hungry:Hungry", "options": {"phi": [16, 16], "rho": [16]}}
+    expected = undisturbed(model=model)
+    training = expected.again(folder)
+    training.asks("slurm" if arguments is SLURM else "htcondor", **asked)
+    output = training.ends_as(expected, training.start(*arguments, **environment))
+    assert training.goes_on()
+    return output
+
+
 @more
 def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "tests/clusters")  # where the network is, in the project
-    model = {"name": "hungry:Hungry", "options": {"phi": [16, 16], "rho": [16]}}
-    expected = undisturbed(model=model)
-    training = expected.again(tmp_path)
-    training.asks("htcondor", htcondor_request_mem_mb="1500 * attempt")
-    variables = ("--default-resources", "getenv=PATH,HOME,PYTHONPATH")
-    output = training.ends_as(expected, training.start(*HTCONDOR, *variables, **pool.environment))
+    handed_on = (*HTCONDOR, "--default-resources", "getenv=PATH,HOME,PYTHONPATH")
+    output = takes_more_memory(undisturbed, tmp_path, handed_on, pool.environment, htcondor_request_mem_mb="1500 * attempt")
     assert "exceeded request_memory" in output
-    assert training.goes_on()
 
 
 @more
@@ -129,18 +136,23 @@ def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_f
 
 
 @more
+@pytest.mark.parametrize("shared", [True, False])
 def test_a_worker_whose_scratch_disk_is_full_is_an_error_and_the_job_is_sent_again(
-    repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+    shared: bool, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     expected = undisturbed()
     training = expected.again(tmp_path)
-    process = training.start(*APART, **pool.apart_environment)
-    scratch = pool.apart.view(pool.apart.folder / "execute")
-    wait_until(lambda: any(scratch.glob("dir_*/results/test/train/checkpoints/*/last.ckpt")), 120, "no training has begun")
-    pool.apart.fill_scratch()
+    worker = pool.worker if shared else pool.apart
+    process = training.start(*(HTCONDOR if shared else APART), **(pool.environment if shared else pool.apart_environment))
+    if shared:
+        training.checkpoint()
+    else:
+        scratch = worker.view(worker.folder / "execute")
+        wait_until(lambda: any(scratch.glob("dir_*/results/test/train/checkpoints/*/last.ckpt")), 120, "no training has begun")
+    worker.fill_scratch()
     failed = f"s().history('Iwd == \"{training.workflow.folder}\" && ExitCode != 0', ['ClusterId'], 100)"
     wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job has failed")
-    pool.apart.free_scratch()
+    worker.free_scratch()
     output = training.ends_as(expected, process)
     assert "No space left on device" in output
 
@@ -219,6 +231,15 @@ def test_a_training_that_slurm_disturbs_ends_right(
     output = training.ends_as(expected, process)
     assert says in output
     assert training.goes_on()
+
+
+@more
+def test_a_training_that_takes_more_memory_than_slurm_gave_it_gets_more(
+    repeat: int, slurm: Slurm, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "tests/clusters")
+    output = takes_more_memory(undisturbed, tmp_path, SLURM, slurm.environment, mem_mb="1500 * attempt")
+    assert "Exceeded job memory limit" in output
 
 
 @more

@@ -1,0 +1,61 @@
+"""Results are whole or not there, by way of a job's own disk where it has one."""
+
+from pathlib import Path
+
+import pytest
+
+from cyclotrain.provenance import atomic, atomic_folder
+
+SCRATCH = {"htcondor": {"_CONDOR_SCRATCH_DIR": "{scratch}"}, "slurm": {"SLURM_JOB_ID": "1", "TMPDIR": "{scratch}"}}
+
+
+@pytest.fixture(params=SCRATCH)
+def scratch(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job's own disk, another than that of the results."""
+    folder = Path("/dev/shm") / f"scratch-{tmp_path.name}"
+    folder.mkdir()
+    for name, value in SCRATCH[request.param].items():
+        monkeypatch.setenv(name, value.format(scratch=folder))
+    request.addfinalizer(folder.rmdir)  # fails where something was left behind
+    return folder
+
+
+def test_a_job_writes_to_its_own_disk_and_the_shared_one_gets_whole_files(scratch: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    with atomic(results / "file") as temporary:
+        temporary.write_text("whole")
+        assert scratch in temporary.parents and not list(results.iterdir())
+    with atomic_folder(results / "folder") as temporary:
+        (temporary / "file").write_text("whole")
+        assert scratch in temporary.parents
+    assert sorted(str(path.relative_to(results)) for path in results.rglob("*")) == ["file", "folder", "folder/file"]
+    assert (results / "file").read_text() == (results / "folder/file").read_text() == "whole"
+
+
+def test_what_fails_on_the_jobs_own_disk_leaves_nothing_on_either(scratch: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for way in (atomic, atomic_folder):
+        with pytest.raises(RuntimeError), way(results / "name") as temporary:
+            (temporary if way is atomic else temporary / "file").write_text("half")
+            raise RuntimeError
+    assert not list(results.iterdir())
+
+
+@pytest.mark.parametrize("environment", [{"TMPDIR": "{scratch}"}, {"SLURM_JOB_ID": "1", "TMPDIR": "/tmp"}, {}])
+def test_without_a_disk_of_the_job_files_are_written_beside_their_place(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(scratch=tmp_path / "other"))
+    with atomic(tmp_path / "file") as temporary:
+        temporary.write_text("whole")
+        assert temporary.parent == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_of_the_disk_names_the_result(scratch: Path, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left.*; '.*/file' was not written"), atomic(tmp_path / "file") as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
