@@ -68,14 +68,15 @@ class ByClass:
 
     def add(self, label: npt.NDArray[Any], weight: npt.NDArray[np.float32], split: npt.NDArray[np.uint8]) -> None:
         """Add examples [n]."""
-        for index, splits in enumerate(self.totals.values()):
-            for number, total in enumerate(splits.values()):
-                of_both = weight[(label == index) & (split == number)].astype(np.float64)
-                negative = of_both[of_both < 0]
-                total["events"] += len(of_both)
-                total["sum_of_weights"] += float(of_both.sum())
-                total["negative_events"] += len(negative)
-                total["sum_of_negative_weights"] += float(negative.sum())
+        cell, cells = label.astype(np.intp) * len(SPLITS) + split, len(self.totals) * len(SPLITS)
+        all_and_negative: tuple[tuple[str, Any], ...] = (("", slice(None)), ("negative_", weight < 0))
+        for kind, rows in all_and_negative:
+            events = np.bincount(cell[rows], minlength=cells)
+            sums = np.bincount(cell[rows], weight[rows], minlength=cells)
+            for index, splits in enumerate(self.totals.values()):
+                for number, total in enumerate(splits.values(), index * len(SPLITS)):
+                    total[f"{kind}events"] += int(events[number])
+                    total[f"sum_of_{kind}weights"] += float(sums[number])
 
 
 def _record_batches(shard: str | Path) -> Iterator[pa.RecordBatch]:

@@ -27,11 +27,9 @@ def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDA
 
 def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) -> npt.NDArray[np.uint8]:
     """The split of each event as an index into SPLITS; `fractions` gives the share of each and sums to 1."""
-    edges = np.cumsum([fractions[name] for name in SPLITS])[:-1]
-    place = _uniform(hashes)
     index = np.zeros(len(hashes), np.uint8)
-    for edge in edges:
-        index += place >= edge
+    for edge in np.cumsum([fractions[name] for name in SPLITS])[:-1]:
+        index += hashes >= int(edge * 2.0**64)
     return index
 
 
