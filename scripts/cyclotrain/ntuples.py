@@ -7,10 +7,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import awkward as ak
 import numpy as np
@@ -30,6 +30,7 @@ _NETWORK = re.compile(
     r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error", re.IGNORECASE
 )
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class NetworkError(InputError):
@@ -93,12 +94,17 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
     Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
     FileError for an end before the last entry.
     """
-    done, tried, step = 0, 0, _entries(tree, branches, step_size)
+    with reading(path):
+        step = _entries(tree, branches, step_size)
+    done, tried = 0, 0
     with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
         here = tree
         while done < tree.num_entries:
             try:
-                batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
+                if is_rntuple(tree):
+                    batches = _clusters(here, branches, done, step, step_size)
+                else:
+                    batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
                 while True:
                     with reading(path):
                         columns = next(batches, None)
@@ -116,13 +122,43 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                 raise FileError(f"{path}: the tree says that it has {tree.num_entries} entries, and only {done} can be read")
 
 
-def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int | str:
+@contextmanager
+def one_ahead(batches: Iterator[_T]) -> Iterator[Iterator[_T]]:
+    """The same batches, each read while the one before it is worked on; nothing is read any more when the block has ended."""
+    with ThreadPoolExecutor(1) as reader:
+        yield _one_ahead(batches, reader)
+
+
+def _one_ahead(batches: Iterator[_T], reader: Executor) -> Iterator[_T]:
+    following = reader.submit(next, batches, None)
+    while (batch := following.result()) is not None:
+        following = reader.submit(next, batches, None)
+        yield batch
+
+
+def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_size: int) -> Iterator[ak.Array]:
+    """Whole clusters of an RNTuple, cut afterwards where they are larger than a step.
+
+    uproot decompresses the whole of a cluster for any of its entries, and would do so again in each step that has some. It also
+    reads one cluster beyond an end that is a cluster's, which is kept for the next time.
+    """
+    ends = np.cumsum([cluster.num_entries for cluster in tree.ntuple.cluster_summaries])
+    largest = max(step, int(np.diff(ends, prepend=0).max()))
+    cache = uproot.LRUArrayCache(2 * step_size * largest // step)
+    while first < tree.num_entries:
+        last = int(ends[max(np.searchsorted(ends, first + step, "right") - 1, np.searchsorted(ends, first, "right"))])
+        columns = tree.arrays(filter_name=branches, entry_start=first, entry_stop=last, array_cache=cache)
+        yield from (columns[start : start + step] for start in range(0, last - first, step))
+        first = last
+
+
+def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int:
     """The number of entries that hold `step_size` bytes, by the sizes that the tree itself gives.
 
     uproot would read the header of every basket for it, each a round trip where the file is remote.
     """
     if is_rntuple(tree):
-        return f"{step_size} B"
+        return int(tree.num_entries_for(f"{step_size} B", filter_name=branches))
     total = sum(int(tree[branch].uncompressed_bytes) for branch in branches)
     return max(1, int(tree.num_entries * step_size / max(total, 1)))
 

@@ -1,6 +1,7 @@
 """Where a file came from: checksums, the commit, the software; and files that are either whole or not there."""
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -98,6 +99,23 @@ def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashedFile(io.BufferedWriter):
+    """A new file, with the XXH3 (as `file_xxh3`) of what was written to it, which need not be read again for that."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._xxh3 = xxhash.xxh3_128()
+
+    def write(self, data: Any, /) -> int:
+        """Write all of `data`."""
+        self._xxh3.update(data)
+        return super().write(data)
+
+    def xxh3(self) -> str:
+        """Of all that was written, if nothing was written twice."""
+        return self._xxh3.hexdigest()
 
 
 def file_xxh3(path: str | Path) -> str:

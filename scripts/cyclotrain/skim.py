@@ -8,7 +8,7 @@ what was read and kept.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,12 +25,12 @@ from cyclotrain.contract import Layout, Set
 from cyclotrain.dataset import ByClass
 from cyclotrain.errors import FileError, InputError
 from cyclotrain.expressions import Expression
-from cyclotrain.friends import Joined, friends_of_file, open_joined
+from cyclotrain.friends import friends_of_file, open_joined
 from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
-from cyclotrain.ntuples import depths, identity, open_tree, read_batches
+from cyclotrain.ntuples import depths, identity, one_ahead, open_tree, read_batches
 from cyclotrain.objects import examples
-from cyclotrain.provenance import atomic, commit, file_sha256, file_xxh3, software, write_json
+from cyclotrain.provenance import HashedFile, atomic, commit, file_sha256, software, write_json
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights
 from cyclotrain.sources import is_remote
 from cyclotrain.splits import SPLITS, event_hash, split_index
@@ -71,7 +71,6 @@ def skim(
             "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
             "branches": recipe.branches(),
             "recipe": recipe.to_dict(),
-            "shard_xxh3": file_xxh3(shard),
         },
     )
 
@@ -96,6 +95,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
                 files.append(_skim_file(recipe, path, friends.get(path, ()), writer, totals, helper))
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
+        xxh3 = writer.finish()
     return {
         "files": files,
         "events_read": sum(file["events"] for file in files),
@@ -103,6 +103,7 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
         "by_class": totals.by_class.totals,
         "constituents": totals.constituents,
         "layout": asdict(writer.layout) if writer.layout else None,
+        "shard_xxh3": xxh3,
         **origin.result(),
     }
 
@@ -115,9 +116,11 @@ def _skim_file(
         found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
         writer.begin(found, path)
         before = totals.kept
-        for batch in _batches(recipe, found, ntuple):
-            totals.add(batch, found)
-            writer.write(batch)
+        with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
+            for values, n, where in batches:
+                batch = _select(recipe, found, values, n, where)
+                totals.add(batch, found)
+                writer.write(batch)
         told = {
             **identity(ntuple.tree, path),
             "sha256": checksum.result() if checksum else None,  # a remote file is not read a second time for it
@@ -134,24 +137,34 @@ class _Writer:
     """The shard, whose schema is known with the first file; batches are written by the helper, one at a time."""
 
     def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor) -> None:
-        self._recipe, self._path, self._helper = recipe, path, helper
+        self._recipe, self._helper = recipe, helper
+        self._file = HashedFile(path)
         self.layout: Layout | None = None
         self._first = ""
-        self._file: Any = None
+        self._batches: Any = None
         self._written: Future[None] | None = None
 
     def begin(self, layout: Layout, path: str) -> None:
         """Raise FileError for a file with another layout than the first."""
         if self.layout is None:
             self.layout, self._first = layout, path
-            self._file = pa.ipc.new_file(str(self._path), _schema(self._recipe, layout))
+            self._batches = pa.ipc.new_file(self._file, _schema(self._recipe, layout))
         elif layout != self.layout:
             raise FileError(f"{path}: other branches are jagged than in {self._first}")
 
     def write(self, batch: "_Batch") -> None:
         assert self.layout
         self._wait()
-        self._written = self._helper.submit(self._file.write_batch, _to_arrow(self._recipe, batch, self.layout))
+        self._written = self._helper.submit(self._batches.write_batch, _to_arrow(self._recipe, batch, self.layout))
+
+    def finish(self) -> str:
+        """Write the shard's end; gives its XXH3."""
+        self._wait()
+        if self._batches is None:  # no file could be read
+            self._batches = pa.ipc.new_file(self._file, pa.schema([], metadata={"sample": self._recipe.sample}))
+        self._batches.close()
+        self._file.close()
+        return self._file.xxh3()
 
     def _wait(self) -> None:
         if self._written:
@@ -163,12 +176,7 @@ class _Writer:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         if self._written:
             wait([self._written])  # a file must not be closed while the helper writes to it
-        if kind is None:
-            self._wait()
-            if self._file is None:  # no file could be read
-                self._file = pa.ipc.new_file(str(self._path), pa.schema([], metadata={"sample": self._recipe.sample}))
-        if self._file:
-            self._file.close()
+        self._file.close()
 
 
 @dataclass(frozen=True)
@@ -221,16 +229,11 @@ def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
     return total
 
 
-def _batches(recipe: Recipe, found: Layout, ntuple: Joined) -> Iterator[_Batch]:
-    for values, n, where in ntuple.batches(recipe.branches(), STEP):
-        if found.object:
-            values, counts = examples(values, found, where)
-            n = int(counts.sum())
-        define(values, recipe.define, where)
-        yield _select(recipe, found, values, n, where)
-
-
-def _select(recipe: Recipe, found: Layout, values: Mapping[str, Any], n: int, where: str) -> _Batch:
+def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where: str) -> _Batch:
+    if found.object:
+        values, counts = examples(values, found, where)
+        n = int(counts.sum())
+    define(values, recipe.define, where)
     keep = selected(recipe.selection, values, n, where)
     kept = int(np.count_nonzero(keep))
 

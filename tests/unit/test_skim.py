@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -6,12 +7,14 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from uproot.models.RNTuple import Model_ROOT_3a3a_RNTuple
 
 from conftest import jets, raw_config, real_file, write_tree
 from cyclotrain import skim as skim_module
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.dataset import Examples, concatenate, iterate_split
+from cyclotrain.ntuples import open_tree, read_batches
 from cyclotrain.provenance import file_sha256, file_xxh3
 from cyclotrain.recipe import Recipe
 from cyclotrain.skim import skim
@@ -76,6 +79,29 @@ def test_an_rntuple_gives_the_same_shard_as_a_ttree(tmp_path: Path, monkeypatch:
         np.testing.assert_array_equal(ttree.scalars[order[0]], ntuple.scalars[order[1]])
         np.testing.assert_array_equal(ttree.sets["pf"][0].sum(), ntuple.sets["pf"][0].sum())
         np.testing.assert_array_equal(np.diff(ttree.sets["pf"][1])[order[0]], np.diff(ntuple.sets["pf"][1])[order[1]])
+
+
+@pytest.mark.parametrize("entries", [7, 100, 320, 5000])
+def test_each_cluster_of_an_rntuple_is_decompressed_once(entries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, numbers = tmp_path / "clusters.root", np.arange(1050, dtype=np.float32)
+    with uproot.recreate(path) as file:
+        target = file.mkrntuple("Jets", {"x": np.dtype(np.float32), "y": np.dtype(np.float32)})
+        for first, last in itertools.pairwise((0, 300, 301, 340, 1000, 1050)):
+            target.extend({"x": numbers[first:last], "y": -numbers[first:last]})
+    read: list[tuple[int, int]] = []
+    read_page = Model_ROOT_3a3a_RNTuple.read_page
+
+    def noted(self: Any, into: Any, cluster: int, column: int, *arguments: Any) -> None:
+        read.append((column, cluster))
+        read_page(self, into, cluster, column, *arguments)
+
+    monkeypatch.setattr(Model_ROOT_3a3a_RNTuple, "read_page", noted)
+    with open_tree(str(path), "Jets") as tree:
+        tree.file.array_cache = 1000  # bytes, less than clusters have
+        batches = [columns for columns, _ in read_batches(tree, str(path), ["x", "y"], entries * 8)]
+    np.testing.assert_array_equal(ak.to_numpy(ak.concatenate(batches).x), numbers)
+    assert max(map(len, batches)) <= entries
+    assert sorted(read) == [(column, cluster) for column in range(2) for cluster in range(5)]
 
 
 def test_a_real_rntuple_is_read(tmp_path: Path) -> None:
