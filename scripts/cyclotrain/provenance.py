@@ -34,7 +34,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             yield temporary
         part.replace(path)
     except OSError as error:
-        raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written") from error
+        way = f", by way of '{scratch}'" if (scratch := _scratch()) else ""
+        raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written{way}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -55,7 +55,8 @@ def test_without_a_disk_of_the_job_files_are_written_beside_their_place(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_an_error_of_the_disk_names_the_result(scratch: Path, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"No space left.*; '.*/file' was not written"), atomic(tmp_path / "file") as temporary:
+def test_an_error_of_a_disk_names_the_result_and_the_jobs_own_disk(scratch: Path, tmp_path: Path) -> None:
+    said = f"No space left.*; '.*/file' was not written, by way of '{scratch}'"
+    with pytest.raises(OSError, match=said), atomic(tmp_path / "file") as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
