@@ -21,62 +21,52 @@ _SOFTWARE = ("torch", "lightning", "uproot", "awkward", "numpy", "pyarrow", "onn
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path, moved to `path` when the block ends without error and removed when it fails.
+    """A temporary path, for a file or a folder, moved to `path` when the block ends without error and removed when it fails.
 
-    It is on the disk that a batch system gave to the job, if it did, and then copied beside `path` and renamed; else beside it.
-    Raises OSError naming `path` when a disk is full or not writable.
+    It is on the disk that a batch system gave to the job, if it did, and then copied beside `path` and renamed, as a file system
+    that many machines share is slow for many small writes; else it is beside `path`. Raises OSError naming `path` when a disk is
+    full or not writable.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    scratch = _scratch()
     try:
-        with _on_scratch(part) as temporary:
-            yield temporary
+        if scratch:
+            with tempfile.TemporaryDirectory(prefix="cyclotrain-", dir=scratch, ignore_cleanup_errors=True) as folder:
+                yield Path(folder) / part.name
+                shutil.move(Path(folder) / part.name, part, shutil.copyfile)
+        else:
+            yield part
+        if path.is_dir():
+            shutil.rmtree(path)
         part.replace(path)
     except OSError as error:
-        way = f", by way of '{scratch}'" if (scratch := _scratch()) else ""
+        way = f", by way of '{scratch}'" if scratch else ""
         raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written{way}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A new empty folder, as `atomic` is for a file."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _on_scratch(part) as temporary:
-            temporary.mkdir()
-            yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        part.replace(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def _on_scratch(part: Path) -> Iterator[Path]:
-    """A path on the job's own disk, from where it is moved to `part` at the end; where there is none, `part` itself.
-
-    A file system that many machines share is slow for many small writes, and a whole file is one.
-    """
-    scratch = _scratch()
-    if scratch is None:
-        yield part
-    else:
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            temporary = Path(folder) / part.name
-            yield temporary
-            shutil.move(temporary, part, shutil.copyfile)
+    """A new empty folder that takes the place of `path`, as `atomic` does it."""
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        yield temporary
 
 
 def _scratch() -> str | None:
-    """The disk of this job: HTCondor always names one; Slurm's sites may, by TMPDIR, which Snakemake sets to /tmp otherwise."""
+    """The disk of this job: HTCondor always names one; Slurm's sites may, by TMPDIR, which Snakemake sets to /tmp otherwise.
+
+    In an image, the disk of the machine may not be there.
+    """
     condor, slurm, temporary = (os.environ.get(name) for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"))
-    return condor or (temporary if slurm and temporary != "/tmp" else None)
+    named = condor or (temporary if slurm and temporary != "/tmp" else None)
+    return named if named and Path(named).is_dir() and os.access(named, os.W_OK) else None
 
 
 def write_json(path: str | Path, content: Any) -> None:

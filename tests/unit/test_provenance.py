@@ -1,5 +1,6 @@
 """Results are whole or not there, by way of a job's own disk where it has one."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,16 @@ from cyclotrain.provenance import atomic, atomic_folder
 SCRATCH = {"htcondor": {"_CONDOR_SCRATCH_DIR": "{scratch}"}, "slurm": {"SLURM_JOB_ID": "1", "TMPDIR": "{scratch}"}}
 
 
+@pytest.fixture(autouse=True)
+def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(params=SCRATCH)
-def scratch(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def scratch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A job's own disk, another than that of the results."""
-    folder = Path("/dev/shm") / f"scratch-{tmp_path.name}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     for name, value in SCRATCH[request.param].items():
         monkeypatch.setenv(name, value.format(scratch=folder))
     request.addfinalizer(folder.rmdir)  # fails where something was left behind
@@ -41,18 +47,35 @@ def test_what_fails_on_the_jobs_own_disk_leaves_nothing_on_either(scratch: Path,
     assert not list(results.iterdir())
 
 
-@pytest.mark.parametrize("environment", [{"TMPDIR": "{scratch}"}, {"SLURM_JOB_ID": "1", "TMPDIR": "/tmp"}, {}])
+def test_a_folder_takes_the_place_of_another_as_a_whole(scratch: Path, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with atomic_folder(tmp_path / "folder") as temporary:
+            (temporary / name).touch()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["folder", "folder/new"]
+
+
+# the last two: a job that runs in an image, where the machine's disk is not
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"TMPDIR": "{scratch}"},
+        {"SLURM_JOB_ID": "1", "TMPDIR": "/tmp"},
+        {"SLURM_JOB_ID": "1", "TMPDIR": "{scratch}/not-there"},
+        {"_CONDOR_SCRATCH_DIR": "{scratch}/not-there"},
+    ],
+)
 def test_without_a_disk_of_the_job_files_are_written_beside_their_place(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"):
-        monkeypatch.delenv(name, raising=False)
+    scratch, results = tmp_path / "scratch", tmp_path / "results"
+    scratch.mkdir()
     for name, value in environment.items():
-        monkeypatch.setenv(name, value.format(scratch=tmp_path / "other"))
-    with atomic(tmp_path / "file") as temporary:
+        monkeypatch.setenv(name, value.format(scratch=scratch))
+    with atomic(results / "file") as temporary:
         temporary.write_text("whole")
-        assert temporary.parent == tmp_path
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+        assert temporary.parent == results
+    assert [path.name for path in results.iterdir()] == ["file"]
 
 
 def test_an_error_of_a_disk_names_the_result_and_the_jobs_own_disk(scratch: Path, tmp_path: Path) -> None:
