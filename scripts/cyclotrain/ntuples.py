@@ -27,7 +27,9 @@ for _name, _seconds in {"XRD_CONNECTIONWINDOW": 15, "XRD_CONNECTIONRETRY": 2, "X
 _TRIES = 4
 # In words, as XRootD's client has no types for it, and uproot may raise a TypeError that names aiohttp's.
 _NETWORK = re.compile(
-    r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error", re.IGNORECASE
+    r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error"
+    "|payload is not completed",
+    re.IGNORECASE,
 )
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -48,39 +50,44 @@ def open_tree(path: str, tree: str | Sequence[str]) -> Iterator[Any]:
 
     Raises FileError if the file or such a tree is not there or not readable, and NetworkError after some tries.
     """
-    with _opened(path) as file:
-        size = file.file.source.num_bytes
-        if size < file.file.fEND:
-            raise FileError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
-        yield _tree(file, path, tree)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
     if not is_remote(path) and not Path(path).is_file():
         raise FileError(f"{path}: no such file (looked from {Path.cwd()})")
     for tried in range(_TRIES):
         try:
-            with reading(path):
-                file = uproot.open(path)
+            file, found = _open(path, tree)
             break
         except NetworkError as error:
             _wait(tried, error)
     with file:
-        yield file
+        yield found
+
+
+def _open(path: str, tree: str | Sequence[str]) -> tuple[Any, Any]:
+    with reading(path):
+        file = uproot.open(path)
+    with ExitStack() as stack:
+        stack.enter_context(file)
+        size = file.file.source.num_bytes
+        if size < file.file.fEND:
+            raise FileError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
+        found = _tree(file, path, tree)
+        stack.pop_all()
+    return file, found
 
 
 def _tree(file: Any, path: str, tree: str | Sequence[str]) -> Any:
     wanted = [tree] if isinstance(tree, str) else list(tree)
     names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
-    found = next((name for name in wanted if name in names), None)
-    if found is None:
+    name = next((name for name in wanted if name in names), None)
+    if name is None:
         near = difflib.get_close_matches(wanted[0], names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         said = " or ".join(f"'{name}'" for name in wanted)
         raise FileError(f"{path}: no tree {said}; {hint}trees of this file: {', '.join(names) or 'none'}")
     with reading(path):
-        return file[found]
+        found = file[name]
+        int(found.num_entries)  # an RNTuple reads its lists of pages for it, here where a network may be tried again
+        return found
 
 
 def identity(tree: Any, path: str) -> dict[str, Any]:
@@ -94,14 +101,14 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
     Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
     FileError for an end before the last entry.
     """
-    with reading(path):
-        step = _entries(tree, branches, step_size)
     done, tried = 0, 0
     with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
         here = tree
         while done < tree.num_entries:
             try:
-                if is_rntuple(tree):
+                with reading(path):
+                    step = _entries(here, branches, step_size)
+                if is_rntuple(here):
                     batches = _clusters(here, branches, done, step, step_size)
                 else:
                     batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
@@ -116,7 +123,7 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
             except NetworkError as error:
                 _wait(tried, error)
                 tried += 1
-                here = _tree(stack.enter_context(_opened(path)), path, tree.name)
+                here = stack.enter_context(open_tree(path, tree.name))
                 continue
             if done != tree.num_entries:
                 raise FileError(f"{path}: the tree says that it has {tree.num_entries} entries, and only {done} can be read")
@@ -140,7 +147,8 @@ def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_si
     """Whole clusters of an RNTuple, cut afterwards where they are larger than a step.
 
     uproot decompresses the whole of a cluster for any of its entries, and would do so again in each step that has some. It also
-    reads one cluster beyond an end that is a cluster's, which is kept for the next time.
+    reads one cluster beyond an end that is a cluster's, which is kept for the next time. So the memory is a small multiple of a
+    step or of the largest cluster.
     """
     ends = np.cumsum([cluster.num_entries for cluster in tree.ntuple.cluster_summaries])
     largest = max(step, int(np.diff(ends, prepend=0).max()))
@@ -149,6 +157,7 @@ def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_si
         last = int(ends[max(np.searchsorted(ends, first + step, "right") - 1, np.searchsorted(ends, first, "right"))])
         columns = tree.arrays(filter_name=branches, entry_start=first, entry_stop=last, array_cache=cache)
         yield from (columns[start : start + step] for start in range(0, last - first, step))
+        del columns
         first = last
 
 

@@ -36,7 +36,9 @@ from cyclotrain.sources import is_remote
 from cyclotrain.splits import SPLITS, event_hash, split_index
 
 _log = logging.getLogger(__name__)
-STEP = 50_000_000  # bytes of uncompressed branches; the memory of a job is a small multiple, whatever the file's size
+# Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the
+# file's size.
+STEP = 50_000_000
 
 
 def skim(

@@ -1,5 +1,7 @@
 import itertools
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from cyclotrain import skim as skim_module
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.dataset import Examples, concatenate, iterate_split
-from cyclotrain.ntuples import open_tree, read_batches
+from cyclotrain.errors import FileError
+from cyclotrain.ntuples import one_ahead, open_tree, read_batches
 from cyclotrain.provenance import file_sha256, file_xxh3
 from cyclotrain.recipe import Recipe
 from cyclotrain.skim import skim
@@ -102,6 +105,37 @@ def test_each_cluster_of_an_rntuple_is_decompressed_once(entries: int, tmp_path:
     np.testing.assert_array_equal(ak.to_numpy(ak.concatenate(batches).x), numbers)
     assert max(map(len, batches)) <= entries
     assert sorted(read) == [(column, cluster) for column in range(2) for cluster in range(5)]
+
+
+def test_nothing_is_read_any_more_once_the_work_on_a_batch_has_failed() -> None:
+    read: list[int] = []
+
+    def batches() -> Iterator[int]:
+        for batch in range(1, 10):
+            time.sleep(0.01)
+            read.append(batch)
+            yield batch
+
+    with pytest.raises(RuntimeError), one_ahead(batches()) as ahead:
+        for batch in ahead:
+            if batch == 3:
+                raise RuntimeError
+    assert read in ([1, 2, 3], [1, 2, 3, 4])
+    until_now = list(read)
+    time.sleep(0.1)
+    assert read == until_now
+
+
+def test_an_error_of_the_reader_comes_after_the_batches_before_it() -> None:
+    def batches() -> Iterator[int]:
+        yield 1
+        raise FileError("damaged")
+
+    worked_on = []
+    with pytest.raises(FileError, match="damaged"), one_ahead(batches()) as ahead:
+        for batch in ahead:
+            worked_on.append(batch)
+    assert worked_on == [1]
 
 
 def test_a_real_rntuple_is_read(tmp_path: Path) -> None:

@@ -76,13 +76,18 @@ def content(path: str, step: int = 100_000) -> np.ndarray:
         )
 
 
-@pytest.fixture
-def big(tmp_path: Path) -> str:
-    """A file of some MB in many baskets, so that a connection may break between two batches."""
+@pytest.fixture(params=["TTree", "RNTuple"])
+def big(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A file of some MB in many baskets or clusters, so that a connection may break between two batches."""
     path = tmp_path / "big.root"
     columns = {name: ak.Array(column) for name, column in jets(3000, 1).items()}
     with uproot.recreate(path) as file:
-        tree = file.mktree("Jets", {name: column.type for name, column in columns.items()})
+        if request.param == "TTree":
+            tree = file.mktree("Jets", {name: column.type for name, column in columns.items()})
+        else:
+            pf = columns.pop("pf")
+            columns |= {f"pf_{field}": pf[field] for field in pf.fields}
+            tree = file.mkrntuple("Jets", {name: column.type.content for name, column in columns.items()})
         for part in range(20):
             tree.extend(columns | {"jet_pt": columns["jet_pt"] + part})
     return str(path)
