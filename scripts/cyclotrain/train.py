@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import time
 import warnings
@@ -124,9 +125,10 @@ def rank() -> int:
 def _device(training: config.Training) -> torch.device:
     found = torch.cuda.device_count()
     if training.accelerator == "gpu" and found < training.devices:
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")  # by the batch system
         raise RuntimeError(
-            f"training.accelerator is 'gpu' and training.devices is {training.devices}, and PyTorch finds {found or 'none'}; use "
-            f"'auto' or 'cpu', or a machine with as many GPUs"
+            f"training.accelerator is 'gpu' and training.devices is {training.devices}, and PyTorch finds {found or 'none'}"
+            f"{f' (CUDA_VISIBLE_DEVICES={given})' if given else ''}; use 'auto' or 'cpu', or a machine with as many GPUs"
         )
     return torch.device("cuda", rank()) if training.accelerator != "cpu" and found else torch.device("cpu")
 

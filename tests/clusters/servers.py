@@ -16,6 +16,9 @@ HERE = Path(__file__).parent
 _DEBIAN_TOOLS = ["bash", "coreutils", "dash", "sed", "grep", "gzip", "tar", "findutils", "diffutils", "debianutils", "mawk"]
 HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "libfaketime", "procps", *_DEBIAN_TOOLS]
 SLURM_PACKAGES = ["slurm-wlm", "munge"]
+# beside Apptainer, what this environment's Python and PyTorch want of the system
+_LIBRARIES = ["libbz2-1.0", "libffi8", "libreadline8t64", "libssl3t64", "libstdc++6"]
+APPTAINER_PACKAGES = ["apptainer", "git", "procps", *_LIBRARIES, *_DEBIAN_TOOLS]
 
 SCRATCH = "16G"  # where jobs run
 HOST = "use ROLE: CentralManager\nuse ROLE: Submit\n"
@@ -26,8 +29,8 @@ STARTD_NAME = worker
 START = TARGET.ShouldTransferFiles =!= "YES"
 # a job that takes more memory than it asked for is held; where there are cgroups, HTCondor does so by itself
 use POLICY: HOLD_IF_MEMORY_EXCEEDED
-# fake GPU so that request_gpus matches
-MACHINE_RESOURCE_GPUs = 1
+# stand-ins for GPUs, so that request_gpus matches
+MACHINE_RESOURCE_GPUs = CUDA0, CUDA1
 """
 APART = """
 use ROLE: Execute
@@ -63,7 +66,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.2)
 
 
-def unpack_debian(folder: Path, packages: list[str], suite: str = "trixie") -> None:
+def unpack_debian(folder: Path, packages: list[str], suite: str) -> None:
     """Unpack packages of a Debian release, with all that they depend on; nothing of this machine changes."""
     apt = folder.with_name(f"{folder.name}.apt")
     for name in ("state/lists/partial", "cache/archives/partial"):
@@ -90,12 +93,12 @@ def unpack_debian(folder: Path, packages: list[str], suite: str = "trixie") -> N
     shutil.rmtree(apt)
 
 
-def htcondor_root(folder: Path) -> Path:
-    """HTCondor's own root directory, unpacked once (15 s, 280 MB)."""
-    complete, packages = folder / "complete", " ".join(HTCONDOR_PACKAGES)
-    if not complete.exists() or complete.read_text() != packages:
+def _root(folder: Path, packages: list[str], suite: str) -> Path:
+    """A root directory with Debian's packages, unpacked once."""
+    complete, content = folder / "complete", " ".join(packages)
+    if not complete.exists() or complete.read_text() != content:
         shutil.rmtree(folder, ignore_errors=True)
-        unpack_debian(folder, HTCONDOR_PACKAGES)
+        unpack_debian(folder, packages, suite)
         (folder / "usr/bin/which").symlink_to("which.debianutils")
         awk = folder / "usr/bin/awk"
         awk.unlink(missing_ok=True)
@@ -104,8 +107,44 @@ def htcondor_root(folder: Path) -> Path:
         (folder / "etc/passwd").write_text(f"{root}\nnobody:x:65534:65534::/:/bin/false\npool:x:1500:1500::/root:/bin/bash\n")
         (folder / "etc/group").write_text("root:x:0:\npool:x:1500:\n")
         shutil.copy("/etc/hosts", folder / "etc/hosts")
-        complete.write_text(packages)
+        complete.write_text(content)
     return folder
+
+
+def htcondor_root(folder: Path) -> Path:
+    """HTCondor's own root directory (15 s, 280 MB)."""
+    return _root(folder, HTCONDOR_PACKAGES, "trixie")
+
+
+class Apptainer:
+    """Commands beside Apptainer, which only Debian's unstable release has, with this machine's folders that are `shared`."""
+
+    def __init__(self, folder: Path, shared: list[Path]) -> None:
+        self._root = _root(folder, APPTAINER_PACKAGES, "sid")
+        self._shared = shared
+        (self._root / "scratch").mkdir(exist_ok=True)
+        for name in ("localtime", "resolv.conf"):  # it gives these to what it runs
+            shutil.copy(f"/etc/{name}", self._root / "etc" / name)
+        configuration = self._root / "etc/apptainer/apptainer.conf"
+        # else it asks for all of root's, and a test machine may not give them
+        needs_none = re.sub(
+            "^root default capabilities = .*", "root default capabilities = no", configuration.read_text(), flags=re.M
+        )
+        configuration.write_text(needs_none)
+
+    def run(self, *command: str | Path, folder: Path) -> str:
+        """What a command in a folder says, in a batch job whose disk no image has; raises RuntimeError if it fails."""
+        start = """
+            root=$1; folder=$2; shared=$3; shift 3
+            mount --bind "$root" "$root"; cd "$root"
+            mount -t proc proc proc; mkdir -p sys old; mount --rbind /dev dev; mount --rbind /sys sys
+            for d in $shared; do mkdir -p "$root$d"; mount --bind "$d" "$root$d"; done
+            pivot_root . old; cd "$folder"; exec "$@"
+        """
+        shared = " ".join(map(str, dict.fromkeys(self._shared)))
+        private = ["unshare", "--mount", "--propagation", "private", "bash", "-ec", start, "apptainer"]
+        environment = {**os.environ, "APPTAINER_TMPDIR": str(folder), "TMPDIR": "/tmp", "_CONDOR_SCRATCH_DIR": "/scratch"}
+        return run(*private, self._root, folder, shared, *command, env=environment)
 
 
 class Machine:
@@ -220,7 +259,7 @@ class HTCondorPool:
 
 
 class Slurm:
-    """One node with a stand-in GPU and no accounting."""
+    """One node with two stand-ins for GPUs and no accounting."""
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("slurmctld"):
@@ -230,7 +269,7 @@ class Slurm:
         for name in ("state", "spool", "log", "munge"):
             (folder / name).mkdir(parents=True)
         (folder / "slurm.conf").write_text((HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder)))
-        (folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null\n")
+        (folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null,/dev/zero\n")
         key = folder / "munge/munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)

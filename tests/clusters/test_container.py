@@ -4,6 +4,7 @@ Its base image comes from Debian's packages, as a registry of images cannot be c
 settings.
 """
 
+import platform
 import re
 import shutil
 import subprocess
@@ -12,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import run
-from sites import ONE_THREAD, Training, Undisturbed, more, needs_clusters
+from servers import Apptainer, run
+from sites import ONE_THREAD, Training, Undisturbed, more, needs_clusters, software
 
 from conftest import REPOSITORY
-from cyclotrain.provenance import file_sha256
+from cyclotrain.provenance import file_sha256, read_json
 
 pytest_plugins = ["sites"]
 pytestmark = [*needs_clusters, more]
@@ -65,6 +66,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     buildah("rmi", tag, BASE)
 
 
+def same_weights(training: Training, expected: Training) -> bool:
+    """The model itself names its Python, which is another."""
+    return file_sha256(training.results / "train/weights.pt") == file_sha256(expected.results / "train/weights.pt")
+
+
 def test_a_training_in_the_image_gives_the_weights_of_one_outside(image: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
     expected = undisturbed()
     training = Training(tmp_path)
@@ -75,5 +81,23 @@ def test_a_training_in_the_image_gives_the_weights_of_one_outside(image: str, un
     done = subprocess.run(["buildah", "run", *where, container, "--", *command], capture_output=True, text=True, check=False)
     buildah("rm", container)
     assert done.returncode == 0, done.stderr[-4000:]
-    weights = [of.results / "train/weights.pt" for of in (training, expected)]  # the model names its Python, which is another
-    assert file_sha256(weights[0]) == file_sha256(weights[1])
+    assert same_weights(training, expected)
+
+
+def test_a_training_by_apptainer_gives_the_weights_of_one_outside(image: str, undisturbed: Undisturbed, tmp_path: Path) -> None:
+    expected = undisturbed()
+    training = Training(tmp_path)
+    training.workflow.write_config(training.raw)
+    project, archive = training.workflow.folder, tmp_path / "cyclotrain.tar"
+    apptainer = Apptainer(Path("/var/tmp/cyclotrain-apptainer"), [*software(), tmp_path])
+    buildah("push", "--quiet", image, f"docker-archive:{archive}")
+    # as docs/clusters.md says, but not compressed, which takes minutes
+    quick = ("--disable-cache", "--mksquashfs-args", "-noI -noD -noF")
+    apptainer.run("apptainer", "build", *quick, "envs/cyclotrain.sif", f"docker-archive:{archive}", folder=project)
+    command = ["snakemake", training.target, "--cores", "2", "--configfile", "test.yaml", *ONE_THREAD, "--sdm", "apptainer"]
+    apptainer.run(sys.executable, "-m", *command, folder=project)
+    assert same_weights(training, expected)
+    python = ("python", "-c", "import platform; print(platform.python_version())")
+    inside = apptainer.run("apptainer", "exec", "envs/cyclotrain.sif", *python, folder=project)
+    receipt = read_json(training.results / "skims/signal/0000-of-1.json")
+    assert receipt["software"]["python"] == inside.strip() != platform.python_version()

@@ -47,6 +47,20 @@ def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTC
         assert job["BytesSent"] > 0 and job["BytesRecvd"] > 0
 
 
+def test_a_training_that_must_have_a_gpu_is_given_one_and_says_which_when_pytorch_sees_none(
+    pool: HTCondorPool, tmp_path: Path
+) -> None:
+    training = Training(tmp_path)
+    training.raw["training"]["accelerator"] = "gpu"
+    process = training.start(*HTCONDOR, "--retries", "0", **pool.environment)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode
+    asked = jobs_of(training.workflow, pool, "RequestGPUs", "AssignedGPUs")
+    assert asked["train"]["RequestGPUs"] == 1 and asked["assemble"].get("RequestGPUs", 0) == 0
+    number = asked["train"]["AssignedGPUs"].removeprefix("CUDA")
+    assert f"PyTorch finds none (CUDA_VISIBLE_DEVICES={number})" in output
+
+
 def test_ones_own_files_are_carried_to_workers_or_read_by_them_over_the_network(
     pool: HTCondorPool, xrootd: tuple[int, Path], undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
