@@ -1,11 +1,12 @@
-"""What Snakemake and its executors leave undone on a cluster: to ask as often as told, to bear clocks that differ, to remove jobs
-that no Snakemake waits for, and a word on those that failed or were started again.
+"""What Snakemake and its executors leave undone on a cluster: to ask as often as told and not before there are jobs, to bear
+clocks that differ, to remove jobs that no Snakemake waits for, and a word on those that failed or were started again.
 """
 
+import functools
 import logging
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ def ask_as_told(executor: type[Any]) -> None:
         return int(self.workflow.remote_execution_settings.seconds_between_status_checks)
 
     executor.next_seconds_between_status_checks = property(told, lambda self, own: None)
+
+
+def ask_for_jobs_alone(executor: type[Any]) -> None:
+    """Have an executor's class look at its jobs when there are some.
+
+    HTCondor's begins to, in a thread, before it is all made. If an earlier run's log is there, the thread may fail for it, and
+    the run would wait for ever for jobs at which nothing looks.
+    """
+    check = executor.check_active_jobs
+
+    @functools.wraps(check)
+    async def check_active_jobs(self: Any, active_jobs: list[Any]) -> AsyncIterator[Any]:
+        if active_jobs:
+            async for job in check(self, active_jobs):
+                yield job
+
+    executor.check_active_jobs = check_active_jobs
 
 
 def bear_wrong_clocks(dag: type[Any]) -> None:

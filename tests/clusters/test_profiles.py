@@ -1,11 +1,13 @@
 """What each profile makes of what the rules state, in the submit descriptions that HTCondor's real executor plugin builds."""
 
 import asyncio
+import inspect
 import json
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,6 +125,28 @@ def test_a_command_before_the_job_is_still_no_command(tmp_path: Path) -> None:
 
 def test_a_held_job_still_blocks_for_hours_unless_told() -> None:
     assert htcondor.ExecutorSettings().held_timeout == 4 * 3600
+
+
+def test_htcondors_executor_does_not_look_at_jobs_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(check: Callable[..., AsyncIterator[Any]]) -> None:
+        executor = htcondor.Executor.__new__(htcondor.Executor)
+        executor.workflow = SimpleNamespace(executor_settings=htcondor.ExecutorSettings())
+        executor.logger = logging.getLogger(__name__)
+
+        async def to_the_end() -> None:
+            async for _ in check(executor, []):
+                pass
+
+        asyncio.run(to_the_end())
+
+    stated()  # reads the Snakefile in this process, which tells the plugin's own class
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / htcondor.ExecutorSettings().jobdir / "snakemake-rules.log"  # of an earlier run
+    log.parent.mkdir(parents=True)
+    log.write_text("000 (104.000.000) 2026-11-26 07:57:57 Job submitted from host: <127.0.0.1:42483>\n...\n")
+    look(htcondor.Executor.check_active_jobs)
+    with pytest.raises(AttributeError):  # else it bears it by itself: `ask_for_jobs_alone` can go
+        look(inspect.unwrap(htcondor.Executor.check_active_jobs))
 
 
 def test_slurm_is_asked_as_often_as_told() -> None:

@@ -9,6 +9,8 @@ cluster.bear_wrong_clocks(DAG)
 # Snakemake has imported all executors that are installed; the one in use begins to ask before `onstart`.
 if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
     cluster.ask_as_told(slurm.Executor)
+if htcondor := sys.modules.get("snakemake_executor_plugin_htcondor"):
+    cluster.ask_for_jobs_alone(htcondor.Executor)
 
 # Without a shared file system HTCondor's executor brings a job's outputs alone back, and Snakemake waits for its benchmark too.
 if not IS_SHARED:
