@@ -155,7 +155,7 @@ def test_a_worker_whose_scratch_disk_is_full_is_an_error_and_the_job_is_sent_aga
     worker.free_scratch()
     output = training.ends_as(expected, process)
     assert "No space left on device" in output
-    assert training.goes_on() or not shared  # without, the checkpoints are lost with the worker's folder
+    assert not shared or training.goes_on()  # without, the checkpoints are lost with the worker's folder
 
 
 @more
