@@ -66,7 +66,7 @@ def _scratch() -> str | None:
     """
     condor, slurm, temporary = (os.environ.get(name) for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"))
     named = condor or (temporary if slurm and temporary != "/tmp" else None)
-    return named if named and Path(named).is_dir() and os.access(named, os.W_OK) else None
+    return named if named and os.access(named, os.W_OK) else None
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -38,6 +38,14 @@ def test_a_job_writes_to_its_own_disk_and_the_shared_one_gets_whole_files(scratc
     assert (results / "file").read_text() == (results / "folder/file").read_text() == "whole"
 
 
+def test_a_result_is_never_half_the_old_and_half_the_new(scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "opened").hardlink_to(tmp_path / "file")  # as a reader has it who opened it before
+    with atomic(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "file").read_text() == "new" and (tmp_path / "opened").read_text() == "old"
+
+
 def test_what_fails_on_the_jobs_own_disk_leaves_nothing_on_either(scratch: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     for way in (atomic, atomic_folder):
