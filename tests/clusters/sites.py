@@ -110,6 +110,14 @@ class Training:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return self.workflow.start(self.raw, self.target, *arguments, *ONE_THREAD, **environment)
 
+    def without_its_gpu(self, *arguments: str, **environment: str) -> str:
+        """What is said where it must have a GPU and there is none."""
+        self.raw["training"]["accelerator"] = "gpu"
+        process = self.start(*arguments, "--retries", "0", **environment)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode
+        return output
+
     def epochs(self) -> int:
         history = self.results / "train/history.jsonl"
         return len(history.read_text().splitlines()) if history.exists() else 0

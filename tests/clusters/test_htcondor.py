@@ -51,10 +51,7 @@ def test_a_training_that_must_have_a_gpu_is_given_one_and_says_which_when_pytorc
     pool: HTCondorPool, tmp_path: Path
 ) -> None:
     training = Training(tmp_path)
-    training.raw["training"]["accelerator"] = "gpu"
-    process = training.start(*HTCONDOR, "--retries", "0", **pool.environment)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode
+    output = training.without_its_gpu(*HTCONDOR, **pool.environment)
     asked = jobs_of(training.workflow, pool, "RequestGPUs", "AssignedGPUs")
     assert asked["train"]["RequestGPUs"] == 1 and asked["assemble"].get("RequestGPUs", 0) == 0
     assert f"PyTorch finds none (CUDA_VISIBLE_DEVICES={asked['train']['AssignedGPUs']})" in output
