@@ -7,7 +7,7 @@ from cyclotrain.verify import MODEL, Artefact, verify
 
 with rule(snakemake.log[0]):
     tolerance = snakemake.params.tolerance
-    artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance)]
+    artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance, tf32_tolerance=snakemake.params.tf32_tolerance)]
     if snakemake.input.network:
         network, preprocess = snakemake.input.network
         artefacts.append(Artefact("network with preprocess.json", network, tolerance, preprocess))

@@ -213,7 +213,7 @@ class Trained:
     def verify(self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()) -> Any:
         result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
         evidence.unlink(missing_ok=True)
-        artefacts = [Artefact(MODEL, str(exported or self.onnx), 1e-5), *others]
+        artefacts = [Artefact(MODEL, str(exported or self.onnx), 1e-5, tf32_tolerance=0.05), *others]
         verify(
             self.contract, self.config.model, self.weights, artefacts, self.shards, environments, 2, result, evidence
         )  # fmt: skip

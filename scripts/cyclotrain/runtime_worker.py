@@ -43,10 +43,11 @@ def write_message(stream: BinaryIO, content: dict[str, Any], arrays: dict[str, A
 
 
 def make_session(
-    model: str, provider: str, optimisation: str, threads: int, *, keeps_memory: bool = True
+    model: str, provider: str, optimisation: str, threads: int, tf32: bool = False, *, keeps_memory: bool = True
 ) -> ort.InferenceSession:
     """A session with one provider, which keeps the memory of a batch for the next or gives it back.
 
+    A GPU rounds what matrix products take to `tf32`, of 10 bits, only where that is asked for; ONNX Runtime's default is to.
     Raises RuntimeError if ONNX Runtime fell back to another provider, which it does in silence.
     """
     options = ort.SessionOptions()
@@ -55,9 +56,12 @@ def make_session(
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, "ORT_" + optimisation.upper())
     # many sessions live here; threads that wait by spinning would take the cores from each other
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if provider == "CUDAExecutionProvider" and hasattr(ort, "preload_dlls"):
+    providers: list[Any] = [provider]
+    if provider == "CUDAExecutionProvider":
         ort.preload_dlls()
-    made = ort.InferenceSession(model, options, providers=[provider])
+        options.log_severity_level = 3  # it warns that the CPU does what is about shapes, as it should
+        providers = [(provider, {"use_tf32": str(int(tf32))})]
+    made = ort.InferenceSession(model, options, providers=providers)
     if made.get_providers()[0] != provider:
         raise RuntimeError(f"ONNX Runtime {ort.__version__} cannot use {provider} here; it took {made.get_providers()}")
     return made
@@ -84,7 +88,7 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
     try:
         # the one as deployed as it is there; with all that are beside it a gate would hold 8 GB
         sessions = [
-            make_session(request["model"], provider, *how, keeps_memory=how == ["enable_all", 1])
+            make_session(request["model"], provider, *how, keeps_memory=how[:2] == ["enable_all", 1])
             for provider, *how in request["configurations"]
         ]
     except Exception as error:  # whatever ONNX Runtime raises is for the other side to report

@@ -32,9 +32,10 @@ def summary(run: str, files: Mapping[str, str]) -> str:
     tolerance = verification["tolerance"]
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification["runtimes"])
     model = verification["matrix"][0]["artefact"]
-    of_model = [line for line in verification["matrix"] if line["artefact"] == model]
+    of_model = [line for line in verification["matrix"] if line["artefact"] == model and not line["tf32"]]
     cases = sum(line["cases"] for line in of_model)
     passed = cases - sum(line["cases_failed"] for line in of_model)
+    kinds = {(line["optimisation"], line["threads"]) for line in of_model}
     others = dict.fromkeys(line["artefact"] for line in verification["matrix"] if line["artefact"] != model)
     here = benchmark["runtimes"][0]
     latency = here["batch_1_latency_ms"]
@@ -42,7 +43,8 @@ def summary(run: str, files: Mapping[str, str]) -> str:
         "",
         f"Parity      {verification['max_abs']:.1e} at most, over {verification['test_examples']:,} test examples",
         f"            {passed:,} of {cases:,} comparisons within {tolerance:g} (lengths, empty sets, NaN, ±inf, ...)",
-        f"            in ONNX Runtime {runtimes}, each in {len(of_model) // len(verification['runtimes'])} kinds of session",
+        f"            in ONNX Runtime {runtimes}, each in {len(kinds)} kinds of session",
+        *_on_gpu([line for line in verification["matrix"] if line["artefact"] == model and "CUDA" in line["provider"]]),
         *(_other(name, verification["matrix"], evaluation, benchmark) for name in others),
         *(f"            {line['runtime']} was NOT run: {line['reason']}" for line in verification["not_run"]),
         f"Latency     {latency['p50']:.2f} ms for one example on one thread (99 %: {latency['p99']:.2f} ms); "
@@ -94,6 +96,14 @@ def _other(name: str, matrix: list[Mapping[str, Any]], evaluation: Mapping[str, 
         gain, loss = benchmark["variants"][name]["gain"], evaluation["variants"][name]["rejection_loss"]
         said += f", loses {loss:.1%} of the rejection; latency ÷ {gain['batch_1_latency']:.2f}, file ÷ {gain['size']:.2f}"
     return said
+
+
+def _on_gpu(lines: list[Mapping[str, Any]]) -> list[str]:
+    """The model's sessions on a GPU, if there was one."""
+    if not lines:
+        return []
+    worst = {tf32: max(line["max_abs"] for line in lines if line["tf32"] == tf32) for tf32 in (False, True)}
+    return [f"            on a GPU too: {worst[False]:.1e}; rounded to TF32, ONNX Runtime's default there: {worst[True]:.1e}"]
 
 
 def _row(name: str, figures: list[Mapping[str, Any] | None], form: str) -> str:

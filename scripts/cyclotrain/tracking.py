@@ -141,7 +141,8 @@ def _results(verification: Mapping[str, Any], evaluation: Mapping[str, Any], ben
     }
     for line in verification["matrix"]:
         if line["optimisation"] == "enable_all" and line["threads"] == 1:
-            results[f"parity_max_abs/{line['artefact']}/{line['runtime'].replace(' ', '_')}"] = line["max_abs"]
+            gpu = "_CUDA" * ("CUDA" in line["provider"]) + "_TF32" * line["tf32"]
+            results[f"parity_max_abs/{line['artefact']}/{line['runtime'].replace(' ', '_')}{gpu}"] = line["max_abs"]
     for kind, line in benchmark["variants"].items():
         results |= {f"variant/{kind}/{name}_gain": value for name, value in line["gain"].items()}
         results[f"variant/{kind}/rejection_loss"] = evaluation["variants"][kind]["rejection_loss"]

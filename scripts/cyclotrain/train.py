@@ -25,6 +25,7 @@ from cyclotrain.balance import training_weights
 from cyclotrain.batches import Batch, Batches
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
+from cyclotrain.devices import gpus
 from cyclotrain.models import Model
 from cyclotrain.provenance import atomic, content_sha256
 from cyclotrain.roc import Roc
@@ -45,7 +46,7 @@ def train(
     """Train on the training split and write the weights of the epoch with the lowest validation loss.
 
     An interrupted training goes on from its last epoch, found under `checkpoints` by the fingerprint of contract and
-    settings; the result is the same as without the interruption. `history` gets a JSON line an epoch, as it happens.
+    settings; on the same kind of device the result is the same as without. `history` gets a JSON line an epoch, as it happens.
     With several `devices` Lightning starts the script that calls this anew for each but the first, `rank` 0, which alone writes.
     Raises RuntimeError for `accelerator: gpu` where there are too few, and ValueError if the loss is not finite.
     """
@@ -61,8 +62,8 @@ def train(
     batches = part(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
     validation = part(examples["validation"], batch_size=4 * training.batch_size)
     _log.info(
-        "training %s with %d parameters on %d %s: %d examples, %d for validation",
-        model.name, sum(p.numel() for p in network.parameters()), training.devices, device.type, len(examples["train"]),
+        "training %s with %d parameters on %s: %d examples, %d for validation",
+        model.name, sum(p.numel() for p in network.parameters()), _name(device, training.devices), len(examples["train"]),
         len(examples["validation"]),
     )  # fmt: skip
     fingerprint = content_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
@@ -76,6 +77,8 @@ def train(
     with warnings.catch_warnings():
         # Where Slurm is installed, Lightning asks for srun, which would start the processes of several devices.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
+        # with `accelerator: cpu`, that is what was asked for
+        warnings.filterwarnings("ignore", message="GPU available but not used")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=training.devices,
@@ -89,7 +92,7 @@ def train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             callbacks=[
-                _History(Path(history), len(examples["train"])),
+                _History(Path(history), len(examples["train"]), _name(device, training.devices)),
                 EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
                 checkpoint,
             ],
@@ -123,14 +126,21 @@ def rank() -> int:
 
 
 def _device(training: config.Training) -> torch.device:
-    found = torch.cuda.device_count()
+    found = gpus()
     if training.accelerator == "gpu" and found < training.devices:
         given = os.environ.get("CUDA_VISIBLE_DEVICES")  # by the batch system
         raise RuntimeError(
             f"training.accelerator is 'gpu' and training.devices is {training.devices}, and PyTorch finds {found or 'none'}"
+            f"{' that Slurm gave this job' * (found < torch.cuda.device_count())}"
             f"{f' (CUDA_VISIBLE_DEVICES={given})' if given else ''}; use 'auto' or 'cpu', or a machine with as many GPUs"
         )
     return torch.device("cuda", rank()) if training.accelerator != "cpu" and found else torch.device("cpu")
+
+
+def _name(device: torch.device, devices: int) -> str:
+    """`CPU`, or what a GPU's maker calls it, and how many there are if more than one."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return name if devices == 1 else f"{devices} x {name}"
 
 
 def _of_all(part: Tensor) -> Tensor:
@@ -213,8 +223,8 @@ class Training(L.LightningModule):
 class _History(Callback):
     """A line an epoch, in the log for people and as JSON for programs; kept in the checkpoint for a resumed training."""
 
-    def __init__(self, path: Path, n_examples: int) -> None:
-        self._path, self._n_examples = path, n_examples
+    def __init__(self, path: Path, n_examples: int, device: str) -> None:
+        self._path, self._n_examples, self._device = path, n_examples, device
         self._epochs: list[dict[str, float]] = []
         self._start = 0.0
 
@@ -237,6 +247,7 @@ class _History(Callback):
             **{name: float(metrics[name]) for name in ("train_loss", "validation_loss", "validation_auc")},
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(seconds, 3),
+            "device": self._device,
             "time": round(time.time(), 3),
         }
         # validation stands before the checkpoint, so that the checkpoint holds this epoch's line

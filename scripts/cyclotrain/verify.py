@@ -19,6 +19,7 @@ from cyclotrain.cases import BATCH_SIZES, Case, Reference, References, cases
 from cyclotrain.comparison import Array, Branches, Comparison, Session
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
+from cyclotrain.devices import gpus
 from cyclotrain.preprocess import prepare, preprocess_inputs, variables
 from cyclotrain.provenance import atomic, file_sha256, read_json, write_json
 from cyclotrain.runtime import CPU, CUDA, Configuration, RuntimeProcess
@@ -33,8 +34,8 @@ _log = logging.getLogger(__name__)
 class Artefact:
     """A file that must give the model's answers within a tolerance; `model` is the exported model itself.
 
-    It takes branches, or the features that `preprocess`, a preprocess.json, prepares. `hostile_tolerance`: where inputs are
-    hostile, if it is another.
+    It takes branches, or the features that `preprocess`, a preprocess.json, prepares. Other tolerances: `hostile_tolerance`
+    where inputs are hostile, `tf32_tolerance` where a GPU rounds to TF32.
     """
 
     name: str
@@ -42,9 +43,12 @@ class Artefact:
     tolerance: float
     preprocess: str | None = None
     hostile_tolerance: float | None = None
+    tf32_tolerance: float | None = None
 
-    def tolerance_of(self, case: Case) -> float:
-        """The tolerance in one case."""
+    def tolerance_of(self, case: Case, configuration: Configuration) -> float:
+        """The tolerance of one case in one session."""
+        if configuration.tf32 and self.tf32_tolerance is not None:
+            return self.tf32_tolerance
         return self.hostile_tolerance if case.hostile and self.hostile_tolerance is not None else self.tolerance
 
 
@@ -71,8 +75,9 @@ def verify(
     """Compare on every case in every session and write `result`; the worst failure's inputs and answers go to `evidence`.
 
     The first artefact is the model. Its sessions: the ONNX Runtime of this environment and those of `environments` (of
-    runtime_environments.install), on every provider that there is, at every level of graph optimisation, on one and on
-    `threads` threads; the other artefacts are tried as deployed: one thread, all optimisations. Cases: every example of the
+    runtime_environments.install), at every level of graph optimisation, on one and on `threads` threads; on a GPU, if there is
+    one, in float32 at every level, and once rounded to TF32, which is ONNX Runtime's default there and has a tolerance of its
+    own. The other artefacts are tried as deployed: one thread, all optimisations. Cases: every example of the
     test split in batches of 1, 7 and 1024 (the small ones for the model as deployed; for the rest the first 1000
     examples); every length of the sets from empty to beyond `max_length`; NaN, infinities, +-1e30 and denormals in every
     input. The reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is
@@ -97,7 +102,7 @@ def verify(
         worst = max(failed, key=lambda c: c.badness)
         with atomic(evidence) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, case=np.array(str(worst)), **worst.evidence)
-    of_model = [c for c in comparisons if c.session.artefact == MODEL]
+    of_model = [c for c in comparisons if c.session.artefact == MODEL and not c.session.configuration.tf32]
     by_case: dict[str, list[Comparison]] = {}
     for c in of_model:
         by_case.setdefault(c.case, []).append(c)
@@ -173,12 +178,11 @@ def _deployed(
 def _configurations(artefact: Artefact, on: Sequence[str], threads: int) -> list[Configuration]:
     if artefact.name != MODEL:
         return [Configuration(provider, "enable_all", 1) for provider in on]
-    return [
-        Configuration(provider, optimisation, n)
-        for provider in on
-        for n in sorted({1, threads})
-        for optimisation in OPTIMISATIONS
-    ]
+    of_cpu = [Configuration(CPU, optimisation, n) for n in sorted({1, threads}) for optimisation in OPTIMISATIONS]
+    if CUDA not in on:
+        return of_cpu
+    of_gpu = [Configuration(CUDA, optimisation, 1) for optimisation in OPTIMISATIONS]
+    return [*of_cpu, *of_gpu, Configuration(CUDA, "enable_all", 1, tf32=True)]
 
 
 def _on_test(comparisons: Iterable[Comparison]) -> list[Comparison]:
@@ -220,7 +224,7 @@ def _answers(branches: Branches, deployed: Sequence[_Deployed], everywhere: bool
 
 
 def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
-    tolerances = {of.artefact.name: of.artefact.tolerance_of(case) for of in deployed}
+    artefacts = {of.artefact.name: of.artefact for of in deployed}
     comparisons: dict[Session, Comparison] = {}
     waiting: list[Reference] = []
     answers: dict[Session, list[Array]] = {}
@@ -229,7 +233,8 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
         batches, expected, exact = zip(*waiting, strict=True)
         double = None if exact[0] is None else np.concatenate(exact)
         for session, of_session in answers.items():
-            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerances[session.artefact]))
+            tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
+            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance))
             comparison.add(batches, np.concatenate(of_session), np.concatenate(expected), double)
         waiting.clear()
         answers.clear()
@@ -246,5 +251,5 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
 
 
 def _providers() -> list[str]:
-    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if PyTorch finds a GPU."""
-    return [CPU, CUDA] if torch.cuda.is_available() and CUDA in ort.get_available_providers() else [CPU]
+    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if there is a GPU for this process."""
+    return [CPU, CUDA] if gpus() and CUDA in ort.get_available_providers() else [CPU]

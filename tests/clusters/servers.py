@@ -1,6 +1,7 @@
 """A real HTCondor pool and a real Slurm on 127.0.0.1, for the tests: as root on Debian, with two cores."""
 
 import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -29,9 +30,11 @@ STARTD_NAME = worker
 START = TARGET.ShouldTransferFiles =!= "YES"
 # a job that takes more memory than it asked for is held; where there are cgroups, HTCondor does so by itself
 use POLICY: HOLD_IF_MEMORY_EXCEEDED
-# stand-ins for GPUs, so that request_gpus matches
-MACHINE_RESOURCE_GPUs = CUDA0, CUDA1
 """
+GPUS = sorted(Path("/dev").glob("nvidia[0-9]*"))
+# without a GPU two stand-ins, so that request_gpus matches
+GPUS_OF_HTCONDOR = "use FEATURE: GPUs\n" if GPUS else "MACHINE_RESOURCE_GPUs = CUDA0, CUDA1\n"
+GPUS_OF_SLURM = list(map(str, GPUS)) or ["/dev/null", "/dev/zero"]
 APART = """
 use ROLE: Execute
 STARTD_NAME = apart
@@ -114,6 +117,16 @@ def _root(folder: Path, packages: list[str], suite: str) -> Path:
 def htcondor_root(folder: Path) -> Path:
     """HTCondor's own root directory (15 s, 280 MB)."""
     return _root(folder, HTCONDOR_PACKAGES, "trixie")
+
+
+def _copy_gpu_driver(root: Path) -> None:
+    """Copy NVIDIA's driver's libraries, which are of this machine's kernel, from where the loader finds them."""
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"):
+        ctypes.CDLL(name)
+        loaded = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
+        found = next(path for path in loaded if Path(path).name.startswith(name.removesuffix("1")))
+        for as_name in (name, name.removesuffix(".1")):  # condor_gpu_discovery asks for libcuda.so
+            shutil.copy(found, root / "usr/lib/x86_64-linux-gnu" / as_name)
 
 
 class Apptainer:
@@ -213,6 +226,8 @@ class HTCondorPool:
     """
 
     def __init__(self, root: Path, folder: Path, software: list[Path], submitting: list[Path]) -> None:
+        if GPUS:
+            _copy_gpu_driver(root)
         self.disk = folder / "disk"
         self.disk.mkdir()
         run("mount", "-t", "tmpfs", "-o", "size=1G", "disk", self.disk)
@@ -224,7 +239,7 @@ class HTCondorPool:
         host, worker, apart = (folder / name for name in ("host", "worker", "apart"))
         seen = [authentication, *software, *submitting, self.disk]  # what is mounted on another after it
         self.host = Machine(root, host, common + HOST, [host, *seen])
-        self.worker = Machine(root, worker, common + WORKER, [worker, *seen])
+        self.worker = Machine(root, worker, common + WORKER + GPUS_OF_HTCONDOR, [worker, *seen])
         self.apart = Machine(root, apart, common + APART, [apart, authentication, *software])
         self.environment = {"CONDOR_CONFIG": str(self.host.config)}
         self.apart_environment = {**self.environment, "CYCLOTRAIN_PYTHON": sys.executable}
@@ -259,7 +274,7 @@ class HTCondorPool:
 
 
 class Slurm:
-    """One node with two stand-ins for GPUs and no accounting."""
+    """One node with this machine's GPUs, or two stand-ins, and no accounting."""
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("slurmctld"):
@@ -268,8 +283,11 @@ class Slurm:
         self.folder = folder
         for name in ("state", "spool", "log", "munge"):
             (folder / name).mkdir(parents=True)
-        (folder / "slurm.conf").write_text((HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder)))
-        (folder / "gres.conf").write_text("NodeName=localhost Name=gpu File=/dev/null,/dev/zero\n")
+        configuration = (HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder))
+        (folder / "slurm.conf").write_text(configuration.replace("@GPUS@", str(len(GPUS_OF_SLURM))))
+        (folder / "gres.conf").write_text(f"NodeName=localhost Name=gpu File={','.join(GPUS_OF_SLURM)}\n")
+        # it would look for systemd where there are cgroups of version 2, to do nothing with them
+        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         key = folder / "munge/munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)

@@ -27,6 +27,8 @@ def demo() -> dict[str, Any]:
 
 
 needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
+no_gpu = pytest.mark.skipif(bool(servers.GPUS), reason="there is a GPU here")
+a_gpu = pytest.mark.skipif(not servers.GPUS, reason="no GPU here")
 more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="one of many: make test-clusters does all")
 
 # faster than a real cluster needs, and with the two cores that there are
@@ -117,6 +119,13 @@ class Training:
         output, _ = process.communicate(timeout=300)
         assert process.returncode
         return output
+
+    def device(self, accelerator: str, *arguments: str, **environment: str) -> str:
+        """What it trained on."""
+        self.raw["training"]["accelerator"] = accelerator
+        output, _ = (process := self.start(*arguments, **environment)).communicate(timeout=120)
+        assert process.returncode == 0, output[-5000:]
+        return str(read_json_lines(self.results / "train/history.jsonl")[-1]["device"])
 
     def epochs(self) -> int:
         history = self.results / "train/history.jsonl"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from servers import HTCondorPool
-from sites import APART, HTCONDOR, Training, Undisturbed, demo, finished, more, needs_clusters
+from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, demo, finished, more, needs_clusters, no_gpu
 
 from conftest import Workflow, ten_thousand_files
 from cyclotrain.profiles import stated
@@ -47,6 +47,7 @@ def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTC
         assert job["BytesSent"] > 0 and job["BytesRecvd"] > 0
 
 
+@no_gpu
 def test_a_training_that_must_have_a_gpu_is_given_one_and_says_which_when_pytorch_sees_none(
     pool: HTCondorPool, tmp_path: Path
 ) -> None:
@@ -55,6 +56,17 @@ def test_a_training_that_must_have_a_gpu_is_given_one_and_says_which_when_pytorc
     asked = jobs_of(training.workflow, pool, "RequestGPUs", "AssignedGPUs")
     assert asked["train"]["RequestGPUs"] == 1 and asked["assemble"].get("RequestGPUs", 0) == 0
     assert f"PyTorch finds none (CUDA_VISIBLE_DEVICES={asked['train']['AssignedGPUs']})" in output
+
+
+@a_gpu
+def test_a_training_that_must_have_a_gpu_trains_on_htcondors_and_one_that_need_not_leaves_it(
+    pool: HTCondorPool, tmp_path: Path
+) -> None:
+    must, may = Training(tmp_path / "must"), Training(tmp_path / "may")
+    assert must.device("gpu", *HTCONDOR, **pool.environment) != "CPU"
+    assert may.device("auto", *HTCONDOR, **pool.environment) == "CPU"
+    assigned = jobs_of(must.workflow, pool, "RequestGPUs", "AssignedGPUs")["train"]
+    assert assigned["RequestGPUs"] == 1 and assigned["AssignedGPUs"].startswith("GPU-")
 
 
 def test_ones_own_files_are_carried_to_workers_or_read_by_them_over_the_network(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from servers import Slurm
-from sites import SLURM, Training, demo, finished, needs_clusters
+from sites import SLURM, Training, a_gpu, demo, finished, needs_clusters, no_gpu
 
 from conftest import Workflow
 from cyclotrain.profiles import stated
@@ -42,6 +42,13 @@ def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     assert minutes(limit) >= rules["export"]["runtime"] + rules["verify"]["runtime"]
 
 
+def test_slurm_says_which_gpus_are_a_jobs_own(slurm: Slurm) -> None:
+    """What `devices.gpus` goes by, as PyTorch sees those of others too."""
+    assert "CUDA_VISIBLE_DEVICES=0\n" in slurm.ask("srun", "--gpus=1", "env")
+    assert "CUDA_VISIBLE_DEVICES" not in slurm.ask("srun", "env")
+
+
+@no_gpu
 def test_a_training_that_must_have_a_gpu_asks_slurm_for_it_and_says_what_it_was_shown_when_pytorch_sees_none(
     slurm: Slurm, tmp_path: Path
 ) -> None:
@@ -49,3 +56,11 @@ def test_a_training_that_must_have_a_gpu_asks_slurm_for_it_and_says_what_it_was_
     output = training.without_its_gpu(*SLURM, **slurm.environment)
     assert jobs_of(training.workflow, slurm)["train"][3].endswith("gpu:1")  # "gres:" or "gres/" before it
     assert "training.accelerator is 'gpu' and training.devices is 1, and PyTorch finds none (CUDA_VISIBLE_DEVICES=0)" in output
+
+
+@a_gpu
+def test_a_training_that_must_have_a_gpu_trains_on_slurms_and_one_that_need_not_leaves_it(slurm: Slurm, tmp_path: Path) -> None:
+    must, may = Training(tmp_path / "must"), Training(tmp_path / "may")
+    assert must.device("gpu", *SLURM, **slurm.environment) != "CPU"
+    assert may.device("auto", *SLURM, **slurm.environment) == "CPU"
+    assert jobs_of(must.workflow, slurm)["train"][3].endswith("gpu:1") and jobs_of(may.workflow, slurm)["train"][3] == "N/A"

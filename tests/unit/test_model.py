@@ -111,7 +111,8 @@ def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path)
     assert str(evidence["case"]) in result["failed"]
     session = ort.InferenceSession(wrong, providers=["CPUExecutionProvider"])
     inputs = {name.removeprefix("input:"): evidence[name] for name in evidence if name.startswith("input:")}
-    np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=1e-5, equal_nan=True)
+    tolerance = 1e-2 if torch.cuda.is_available() else 1e-5  # the worst session may be one with TF32
+    np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=tolerance, equal_nan=True)
     if kind == "NaN handling":
         assert any(case.startswith("nan in pf") for case in result["failed"])
 

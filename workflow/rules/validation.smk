@@ -41,6 +41,7 @@ rule verify:
     params:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
+        tf32_tolerance=settings.verification.tf32_tolerance,
         variants=variant_gates(),
         # written only if a case fails
         evidence=lambda wildcards: f"{FOLD}/verification_evidence.npz".format(

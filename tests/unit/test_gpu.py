@@ -1,0 +1,54 @@
+"""What is done on a GPU, against the same on the CPU. The other unit tests train on it too, where there is one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import Trained, raw_config, run_training
+from cyclotrain.devices import gpus
+from cyclotrain.provenance import read_json_lines
+
+a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+
+
+def test_a_job_of_slurms_has_the_gpus_that_it_was_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As seen in a real job on a node with a GPU: without `ConstrainDevices` PyTorch finds it."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    assert gpus() == 1
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert gpus() == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert gpus() == 1
+
+
+@a_gpu
+def test_a_training_on_a_gpu_has_the_losses_of_one_on_the_cpu(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    histories = []
+    config, contract, shards = ingest(raw_config(toy_files))
+    for accelerator in ("gpu", "cpu"):
+        there = config.model_copy(update={"training": config.training.model_copy(update={"accelerator": accelerator})})
+        run_training(contract, there, shards, tmp_path / accelerator)
+        histories.append(read_json_lines(tmp_path / accelerator / "history.jsonl"))
+    for on_gpu, on_cpu in zip(*histories, strict=True):
+        for figure in ("train_loss", "validation_loss", "validation_auc"):
+            assert on_gpu[figure] == pytest.approx(on_cpu[figure], rel=1e-4)
+
+
+@a_gpu
+def test_more_gpus_than_there_are_is_an_error(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+    found = torch.cuda.device_count()
+    config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu", "devices": found + 1}))
+    with pytest.raises(RuntimeError, match=rf"training.devices is {found + 1}, and PyTorch finds {found}"):
+        run_training(contract, config, shards, tmp_path / "run")
+
+
+@a_gpu
+def test_the_parity_gate_tries_the_gpu_too(trained: Trained) -> None:
+    result = trained.verify()
+    assert result["passed"], result["failed"]
+    providers = {line["provider"] for line in result["matrix"]}
+    assert providers == {"CPUExecutionProvider", "CUDAExecutionProvider"}
