@@ -77,7 +77,7 @@ class Layout:
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
-    observers: tuple[str, ...]  # expressions evaluated at ingest: of the baseline and of `flatten`
+    observers: tuple[str, ...]  # expressions: of the baseline and of `flatten`
     object: str | None = None
 
     @property
@@ -94,8 +94,8 @@ class Layout:
 
     @property
     def own_observers(self) -> tuple[str, ...]:
-        """Those that are no scalars: what a shard holds of them."""
-        return tuple(text for text in self.observers if text not in self.scalars)
+        """Those that are evaluated at ingest, and a shard holds; what is of scalars alone is evaluated when it is read."""
+        return tuple(text for text in self.observers if not set(Expression(text).branches) <= set(self.scalars))
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> "Layout":

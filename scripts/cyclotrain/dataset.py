@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cyclotrain.columns import column, evaluate
 from cyclotrain.contract import Contract, Layout, Set
+from cyclotrain.expressions import Expression
 from cyclotrain.splits import SPLITS, Fold
 
 
@@ -91,25 +94,38 @@ def _splits(batch: pa.RecordBatch, fold: Fold | None) -> npt.NDArray[np.uint8]:
     return fold.split_index(batch["event_hash"].to_numpy()) if fold else splits
 
 
-def _observer(batch: pa.RecordBatch, layout: Layout, text: str) -> pa.Array:
-    return batch[f"observer:{text}" if text in layout.own_observers else f"scalar:{text}"]
-
-
 def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], factor: np.float32) -> Examples:
+    scalars = _matrix([batch[f"scalar:{branch}"] for branch in layout.scalars], rows)
     return Examples(
-        scalars=_matrix([batch[f"scalar:{branch}"] for branch in layout.scalars], rows),
+        scalars=scalars,
         sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
-        observers=_matrix([_observer(batch, layout, text) for text in layout.observers], rows),
+        observers=_observers(batch, layout, rows, scalars),
         label=batch["label"].to_numpy()[rows].astype(np.int64),
         weight=batch["weight"].to_numpy()[rows] * factor,
         event_hash=batch["event_hash"].to_numpy()[rows],
     )
 
 
+def _observers(
+    batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], scalars: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    own = layout.own_observers
+    values = dict(zip(layout.scalars, map(ak.Array, scalars.T), strict=True))
+    observers = np.empty((len(scalars), len(layout.observers)), np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        for index, text in enumerate(layout.observers):
+            if text in own:
+                observers[:, index] = batch[f"observer:{text}"].to_numpy()[rows]
+            else:
+                value = evaluate(f"observer '{text}'", Expression(text), values, batch.schema.metadata[b"sample"].decode())
+                observers[:, index] = column(value, len(scalars))
+    return observers
+
+
 def _matrix(columns: Sequence[pa.Array], rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     matrix = np.empty((int(np.count_nonzero(rows)), len(columns)), np.float32)
-    for index, column in enumerate(columns):
-        matrix[:, index] = column.to_numpy()[rows]
+    for index, of_branch in enumerate(columns):
+        matrix[:, index] = of_branch.to_numpy()[rows]
     return matrix
 
 

@@ -23,7 +23,7 @@ from cyclotrain.expressions import Expression
 from cyclotrain.friends import Friend, Joined, open_joined
 from cyclotrain.ntuples import identity, is_rntuple
 from cyclotrain.objects import examples
-from cyclotrain.provenance import atomic, file_sha256
+from cyclotrain.provenance import atomic, file_sha256, file_xxh3
 from cyclotrain.recipe import check_numbers, example_depths
 from cyclotrain.runtime import session
 from cyclotrain.sources import is_remote
@@ -114,7 +114,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
             {
                 "ntuple": {
                     **identity(tree, ntuple.path),
-                    "sha256": None if is_remote(ntuple.path) else file_sha256(ntuple.path),
+                    "xxh3": None if is_remote(ntuple.path) else file_xxh3(ntuple.path),
                     "tree": tree.name,
                     "entries": n,
                 },

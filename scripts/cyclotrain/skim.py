@@ -1,7 +1,7 @@
 """ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
 
 A shard is an Arrow IPC file, one row an example: a column `scalar:...` a branch, `set:...` with a list of structs for each set
-of constituents (all of them, no padding), `observer:...` an expression that is no scalar, all float32; `label`, `weight`,
+of constituents (all of them, no padding), `observer:...` an expression not of scalars alone, all float32; `label`, `weight`,
 `split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot to disk without a copy. Its receipt tells
 what was read and kept.
 """
@@ -30,7 +30,7 @@ from cyclotrain.functions import LARGEST
 from cyclotrain.lists import AWKWARD
 from cyclotrain.ntuples import depths, identity, one_ahead, open_tree, read_batches
 from cyclotrain.objects import examples
-from cyclotrain.provenance import HashedFile, atomic, commit, file_sha256, software, write_json
+from cyclotrain.provenance import HashedFile, atomic, commit, file_xxh3, software, write_json
 from cyclotrain.recipe import Recipe, check_branches, check_sum_of_weights
 from cyclotrain.sources import is_remote
 from cyclotrain.splits import SPLITS, event_hash, split_index
@@ -38,7 +38,7 @@ from cyclotrain.splits import SPLITS, event_hash, split_index
 _log = logging.getLogger(__name__)
 # Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the
 # file's size.
-STEP = 50_000_000
+STEP = 25_000_000
 
 
 def skim(
@@ -114,7 +114,7 @@ def _skim_file(
     recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor
 ) -> dict[str, Any]:
     with open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)) as ntuple:
-        checksum = None if is_remote(path) else helper.submit(file_sha256, path)
+        checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
         found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
         writer.begin(found, path)
         before = totals.kept
@@ -125,7 +125,7 @@ def _skim_file(
                 writer.write(batch)
         told = {
             **identity(ntuple.tree, path),
-            "sha256": checksum.result() if checksum else None,  # a remote file is not read a second time for it
+            "xxh3": checksum.result() if checksum else None,  # a remote file is not read a second time for it
             "events": int(ntuple.tree.num_entries),
             "kept": totals.kept - before,
             "friends": ntuple.identities(),

@@ -14,7 +14,7 @@ import uproot
 from conftest import Trained, jets, raw_config, write_tree
 from cyclotrain import score as module
 from cyclotrain.errors import InputError
-from cyclotrain.provenance import file_sha256
+from cyclotrain.provenance import file_sha256, file_xxh3
 from cyclotrain.score import NOT_SELECTED, Ntuple, score
 
 N = 700
@@ -47,9 +47,9 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
 ) -> None:
     monkeypatch.setattr(module, "_STEP", 20_000)  # many batches
     monkeypatch.setattr(module, "_BATCH", 64)
-    before = file_sha256(ntuple.path)
+    before = file_xxh3(ntuple.path)
     run(trained, ntuple, tmp_path / "friends/ntuple.root")
-    assert file_sha256(ntuple.path) == before
+    assert file_xxh3(ntuple.path) == before
     with uproot.open(ntuple.path) as file:
         tree = file["Jets"].arrays()
     with uproot.open(tmp_path / "friends/ntuple.root") as file:
@@ -64,7 +64,7 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
     assert ak.any(ak.num(tree["pf_pt"]) == 0) and ak.any(ak.num(tree["pf_pt"]) > 8)  # empty ones, and such that are cut
     for entry in np.flatnonzero(passes)[::7]:
         np.testing.assert_allclose(probabilities[entry], alone(trained, tree, int(entry)), atol=1e-6)
-    assert said["ntuple"] | {"path": ntuple.path, "sha256": before, "tree": "Jets", "entries": N} == said["ntuple"]
+    assert said["ntuple"] | {"path": ntuple.path, "xxh3": before, "tree": "Jets", "entries": N} == said["ntuple"]
     assert said["selection"] == [CUT] and said["selected"] == passes.sum() and said["not_selected"] == -1
     assert said["model_sha256"] == file_sha256(trained.onnx)
     assert said["contract"]["classes"] == ["background", "signal"]

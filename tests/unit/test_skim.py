@@ -19,7 +19,7 @@ from cyclotrain.contract import Layout
 from cyclotrain.dataset import Examples, concatenate, iterate_split
 from cyclotrain.errors import FileError
 from cyclotrain.ntuples import one_ahead, open_tree, read_batches
-from cyclotrain.provenance import file_sha256
+from cyclotrain.provenance import file_xxh3
 from cyclotrain.recipe import Recipe
 from cyclotrain.skim import skim
 from cyclotrain.splits import SPLITS
@@ -212,7 +212,7 @@ def test_the_receipt_names_input_and_output(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(10))
     receipt = skim_one(tmp_path, path)
     (file,) = receipt["files"]
-    expected = {"path": path, "bytes": Path(path).stat().st_size, "sha256": file_sha256(path), "events": 10, "kept": 10}
+    expected = {"path": path, "bytes": Path(path).stat().st_size, "xxh3": file_xxh3(path), "events": 10, "kept": 10}
     assert file == {**expected, "uuid": str(uproot.open(path).file.uuid), "friends": []}
     assert receipt["shard_xxh3"] == xxhash.xxh3_128((tmp_path / "out.arrow").read_bytes()).hexdigest()
     assert {"commit", "software", "recipe"} <= set(receipt)

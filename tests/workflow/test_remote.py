@@ -219,4 +219,4 @@ def test_a_run_takes_local_and_remote_files_alike(xrootd: tuple[int, Path], tmp_
         dataset = json.loads((workflow.folder / f"results/{run}/dataset.json").read_text())
         shas[run] = list(dataset["shards"].values())
     assert shas["local"] == shas["remote"]
-    assert [file["sha256"] for file in dataset["files"] if "://" in file["path"]] == [None]
+    assert [file["xxh3"] for file in dataset["files"] if "://" in file["path"]] == [None]
