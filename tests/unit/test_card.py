@@ -93,3 +93,21 @@ def test_what_was_skipped_stands_in_the_card_and_in_the_summary(trained: Trained
     assert "SKIPPED     1 of 2 files of signal; the first: /d/7.root: truncated" in summary(
         "toys", {**changed, "bundle": "deploy"}
     )
+
+
+def test_what_a_gpu_gives_stands_beside_and_its_rounding_is_not_the_models_parity(
+    trained: Trained, results: Results, tmp_path: Path
+) -> None:
+    files, _ = results
+    verification = json.loads(Path(files["verification"]).read_text())
+    of_cpu = [line for line in verification["matrix"] if line["provider"] == "CPUExecutionProvider"]
+    on_gpu = {**of_cpu[0], "provider": "CUDAExecutionProvider", "max_abs": 3e-7}
+    rounded = {**on_gpu, "tf32": True, "tolerance": 0.05, "max_abs": 1.4e-3, "max_abs_all_cases": 2.8e-3}
+    (tmp_path / "verification.json").write_text(json.dumps({**verification, "matrix": [*of_cpu, on_gpu, rounded]}))
+    changed = {**files, "verification": str(tmp_path / "verification.json")}
+    markdown, _ = make(trained, results, tmp_path, files=changed)
+    assert f"| {of_cpu[0]['runtime']}, CUDA, TF32 |" in markdown and "`use_tf32: 0`" in markdown and "gated at 0.05" in markdown
+    text = summary("toys", {**changed, "bundle": "deploy"})
+    cases = sum(line["cases"] for line in [*of_cpu, on_gpu])
+    assert f"{cases:,} of {cases:,} comparisons within 1e-05" in text and f"each in {len(of_cpu)} kinds of session" in text
+    assert "on a GPU too: 3.0e-07; rounded to TF32, ONNX Runtime's default there: 1.4e-03" in text

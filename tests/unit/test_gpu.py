@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from conftest import Trained, raw_config, run_training
+from cyclotrain.artefact import MODEL
+from cyclotrain.cases import Case
 from cyclotrain.devices import gpus
 from cyclotrain.provenance import read_json_lines
+from cyclotrain.runtime import CPU, CUDA
+from cyclotrain.verify import OPTIMISATIONS, Artefact, _configurations
 
 a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -23,6 +27,19 @@ def test_a_job_of_slurms_has_the_gpus_that_it_was_given_and_no_other(monkeypatch
     assert gpus() == 0
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert gpus() == 1
+
+
+def test_the_gate_rounds_to_tf32_in_one_session_which_alone_has_the_tolerance_for_it() -> None:
+    model = Artefact(MODEL, "model.onnx", 1e-5, tf32_tolerance=0.05)
+    found = _configurations(model, [CPU, CUDA], 2)
+    rounded = [configuration for configuration in found if configuration.tf32]
+    assert [str(of) for of in rounded] == ["CUDA with TF32, optimisations: all, 1 thread"]
+    assert {of.optimisation for of in found if of.provider == CUDA and not of.tf32} == set(OPTIMISATIONS)
+    assert {of.provider for of in _configurations(model, [CPU], 2)} == {CPU}
+    for hostile in (False, True):
+        case = Case("one", iter(()), hostile)
+        assert {model.tolerance_of(case, of) for of in rounded} == {0.05}
+        assert {model.tolerance_of(case, of) for of in found if not of.tf32} == {1e-5}
 
 
 @a_gpu
@@ -50,5 +67,4 @@ def test_more_gpus_than_there_are_is_an_error(ingest: Any, toy_files: dict[str, 
 def test_the_parity_gate_tries_the_gpu_too(trained: Trained) -> None:
     result = trained.verify()
     assert result["passed"], result["failed"]
-    providers = {line["provider"] for line in result["matrix"]}
-    assert providers == {"CPUExecutionProvider", "CUDAExecutionProvider"}
+    assert {line["provider"] for line in result["matrix"]} == {CPU, CUDA}

@@ -7,6 +7,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import pyarrow as pa
 import pytest
 import uproot
 import xxhash
@@ -44,8 +45,10 @@ def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) 
     path = write_tree(tmp_path / "jets.root", jets(2000, 3))
     receipt = skim_one(
         tmp_path, path, define={"heavy": "jet_mass > 50"}, selection="heavy & (abs(jet_eta) < 1.5)",
-        baseline={"features": ["jet_mass / jet_pt", "jet_mass"]},
+        baseline={"features": ["jet_mass / jet_pt", "jet_mass", "num(pf_pt)"]},
     )  # fmt: skip
+    stored = pa.ipc.open_file(tmp_path / "out.arrow").schema.names
+    assert [name for name in stored if name.startswith("observer:")] == ["observer:num(pf_pt)"]  # the others are of scalars
     events = uproot.open(path)["Jets"].arrays()
     events = events[(events.jet_mass > 50) & (np.abs(events.jet_eta) < 1.5)]
     parts = everything(tmp_path / "out.arrow", receipt)
@@ -60,7 +63,7 @@ def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) 
             event = by_pt[float(part.scalars[row, receipt["layout"]["scalars"].index("jet_pt")])]
             assert part.weight[row] == event.genWeight
             assert part.observers[row, 0] == pytest.approx(event.jet_mass / event.jet_pt, rel=1e-6)
-            assert part.observers[row, 1] == event.jet_mass  # a scalar too, which the shard holds once
+            assert part.observers[row, 1:].tolist() == [event.jet_mass, len(event.pf_pt)]
             rows = content[offsets[row] : offsets[row + 1]]
             for column, branch in enumerate(columns):
                 np.testing.assert_array_equal(rows[:, column], np.asarray(event[branch][:8], np.float32))
