@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _CHATTY = (
-    "lightning",
+    "lightning.pytorch",  # both have a level and a handler of their own
+    "lightning.fabric",
     "torch.onnx",
     "onnxscript",
     "onnx_ir",

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from conftest import Trained, raw_config, run_training
+from conftest import REPOSITORY, Trained, raw_config, run_training
 from cyclotrain.artefact import model_metadata
 from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
@@ -293,3 +294,17 @@ def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_file
     batch = next(iter(Batches(read_split(shards, contract, "train"), contract.layout, 64)))
     features = FeatureLayer(contract.layout)(batch.branches)[0]["jet"]
     np.testing.assert_allclose(features[:, 0], np.minimum(np.log(batch.branches["jet_pt"][:, 0].numpy()), 3.0), rtol=1e-6)
+
+
+def test_a_rule_shows_what_it_does_and_not_what_lightning_advertises(tmp_path: Path) -> None:
+    code = """
+import logging, sys, cyclotrain.train
+from cyclotrain.logs import rule
+with rule(sys.argv[1]):
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").info("Tip")
+    logging.getLogger("cyclotrain.train").info("epoch")
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "train.log")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "epoch" in done.stderr and "Tip" not in done.stderr + done.stdout
