@@ -30,7 +30,7 @@ def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
     assert features.sort_by and features.valid
     key = TORCH.number(Expression(features.sort_by)(branches, TORCH))
     is_real = Expression(features.valid)(branches, TORCH)
-    # not -inf, for which ONNX Runtime's TopK on a GPU gives any index
+    # not -inf, for which ONNX Runtime's TopK on a GPU may give any index (its issue 9843)
     return torch.where(is_real & is_number(key), key, -2 * LARGEST)
 
 

@@ -3,16 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 import torch
 
 from conftest import Trained, raw_config, run_training
 from cyclotrain.artefact import MODEL
 from cyclotrain.cases import Case
+from cyclotrain.contract import Set
 from cyclotrain.devices import gpus
+from cyclotrain.features import sort_key
 from cyclotrain.provenance import read_json_lines
 from cyclotrain.runtime import CPU, CUDA
-from cyclotrain.verify import OPTIMISATIONS, Artefact, _configurations
+from cyclotrain.verify import OPTIMISATIONS, Artefact, _configurations, _providers
 
 a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -24,9 +27,17 @@ def test_a_job_of_slurms_has_the_gpus_that_it_was_given_and_no_other(monkeypatch
         monkeypatch.delenv(name, raising=False)
     assert gpus() == 1
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert gpus() == 0
+    assert gpus() == 0 and _providers() == [CPU]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert gpus() == 1
+    assert gpus() == 1 and _providers()[1:] == [name for name in ort.get_available_providers() if name == CUDA]
+
+
+def test_constituents_are_sorted_by_finite_numbers_as_gpus_sort_no_infinity() -> None:
+    pt = torch.tensor([[3.0, torch.nan, 1e31, 0.0, torch.inf, -1e31]])
+    pf = Set(("pf_pt",), ("pf_pt",), 6, "pf_pt != 0", 10.0, sort_by="pf_pt")
+    key = sort_key(pf, {"pf_pt": pt})
+    assert torch.isfinite(key).all()
+    assert key.argsort(descending=True)[0, :3].tolist() == [2, 0, 5]  # padding and what is no number come last
 
 
 def test_the_gate_rounds_to_tf32_in_one_session_which_alone_has_the_tolerance_for_it() -> None:
