@@ -87,23 +87,22 @@ class _BrokenFileError(Exception):
 
 def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path) -> dict[str, Any]:
     """Write the shard of all of these files; gives what the receipt tells of them."""
-    totals = _Totals(recipe.classes)
-    # While batches are read, one helper writes and the other computes checksums.
+    # While batches are read, one helper counts and writes and the other computes checksums.
     with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper) as writer:
         origin = helper.submit(lambda: {"commit": commit(), "software": software()})
         files = []
         for path in paths:
             try:
-                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, totals, helper))
+                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, helper))
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
         xxh3 = writer.finish()
     return {
         "files": files,
         "events_read": sum(file["events"] for file in files),
-        "events_kept": totals.kept,
-        "by_class": totals.by_class.totals,
-        "constituents": totals.constituents,
+        "events_kept": sum(file["kept"] for file in files),
+        "by_class": writer.totals.by_class.totals,
+        "constituents": writer.totals.constituents,
         "layout": asdict(writer.layout) if writer.layout else None,
         "shard_xxh3": xxh3,
         **origin.result(),
@@ -111,23 +110,23 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
 
 
 def _skim_file(
-    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", totals: "_Totals", helper: ThreadPoolExecutor
+    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor
 ) -> dict[str, Any]:
     with open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)) as ntuple:
         checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
         found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
         writer.begin(found, path)
-        before = totals.kept
+        kept = 0
         with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
             for values, n, where in batches:
                 batch = _select(recipe, found, values, n, where)
-                totals.add(batch, found)
+                kept += len(batch.label)
                 writer.write(batch)
         told = {
             **identity(ntuple.tree, path),
             "xxh3": checksum.result() if checksum else None,  # a remote file is not read a second time for it
             "events": int(ntuple.tree.num_entries),
-            "kept": totals.kept - before,
+            "kept": kept,
             "friends": ntuple.identities(),
         }
     if recipe.sum_of_weights:
@@ -136,12 +135,13 @@ def _skim_file(
 
 
 class _Writer:
-    """The shard, whose schema is known with the first file; batches are written by the helper, one at a time."""
+    """The shard, whose schema is known with the first file, and what is in it; the helper does one batch at a time."""
 
     def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor) -> None:
         self._recipe, self._helper = recipe, helper
         self._file = HashedFile(path)
         self.layout: Layout | None = None
+        self.totals = _Totals(recipe.classes)
         self._first = ""
         self._batches: Any = None
         self._written: Future[None] | None = None
@@ -155,9 +155,13 @@ class _Writer:
             raise FileError(f"{path}: other branches are jagged than in {self._first}")
 
     def write(self, batch: "_Batch") -> None:
-        assert self.layout
         self._wait()
-        self._written = self._helper.submit(self._batches.write_batch, _to_arrow(self._recipe, batch, self.layout))
+        self._written = self._helper.submit(self._write, batch)
+
+    def _write(self, batch: "_Batch") -> None:
+        assert self.layout
+        self.totals.add(batch, self.layout)
+        self._batches.write_batch(_to_arrow(self._recipe, batch, self.layout))
 
     def finish(self) -> str:
         """Write the shard's end; gives its XXH3."""
@@ -200,12 +204,10 @@ class _Totals:
     """Examples by class and split; of each set, what `max_length` cuts off."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self.kept = 0
         self.by_class = ByClass(classes)
         self.constituents: dict[str, dict[str, int]] = {}
 
     def add(self, batch: _Batch, found: Layout) -> None:
-        self.kept += len(batch.label)
         self.by_class.add(batch.label, batch.weight, batch.split)
         for name, (_, offsets) in batch.sets.items():
             beyond = np.maximum(np.diff(offsets) - (found.sets[name].max_length or 0), 0)

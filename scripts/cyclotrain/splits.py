@@ -16,13 +16,17 @@ def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDA
     `columns` [n_events] each: the identifying branches, usually run, luminosity block and event; floats count by
     their bits. The mixing function is splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
     """
-    state = np.full(len(columns[0]), seed, np.uint64)
-    for start in range(0, len(state), _BLOCK):
-        block = state[start : start + _BLOCK]
+    hashes = np.empty(len(columns[0]), np.uint64)
+    for start in range(0, len(hashes), _BLOCK):
+        state = np.array([seed], np.uint64)
         for column in columns:
-            block ^= _bits(column[start : start + _BLOCK])
-            _splitmix64(block)
-    return state
+            bits = _bits(column[start : start + _BLOCK])
+            if (bits == bits[0]).all():  # run and luminosity block stay the same for long: one is mixed for all
+                bits = bits[:1]
+            state = state ^ bits
+            _splitmix64(state)
+        hashes[start : start + _BLOCK] = state
+    return hashes
 
 
 def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,9 @@ def test_the_split_of_an_event_does_not_depend_on_its_neighbours_or_the_type_of_
     assert (together == event_hash([signed], seed)).all()
     assert together[-1] == event_hash([unsigned[-1:]], seed)[0]
     assert (event_hash([unsigned[::-1]], seed)[::-1] == together).all()
+    columns = [np.ones(len(unsigned)), unsigned % 2, unsigned]
+    alone = [event_hash([column[i : i + 1] for column in columns], seed)[0] for i in range(len(unsigned))]
+    assert event_hash(columns, seed).tolist() == alone
 
 
 def test_another_seed_gives_another_split() -> None:
