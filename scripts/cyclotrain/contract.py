@@ -1,6 +1,7 @@
 """The contract: what the model takes, what it gives, and what it was made from. The hinge between ingest and all else."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ class Layout:
         links = [branch for features in self.sets.values() if features.link for branch in features.link.branches]
         return list(dict.fromkeys([*self.inputs, *links]))
 
-    @property
+    @cached_property
     def own_observers(self) -> tuple[str, ...]:
         """Those that are evaluated at ingest, and a shard holds; what is of scalars alone is evaluated when it is read."""
         return tuple(text for text in self.observers if not set(Expression(text).branches) <= set(self.scalars))

@@ -143,6 +143,7 @@ class _Writer:
         self.layout: Layout | None = None
         self.totals = _Totals(recipe.classes)
         self._first = ""
+        self._schema = pa.schema([], metadata={"sample": recipe.sample})
         self._batches: Any = None
         self._written: Future[None] | None = None
 
@@ -150,7 +151,8 @@ class _Writer:
         """Raise FileError for a file with another layout than the first."""
         if self.layout is None:
             self.layout, self._first = layout, path
-            self._batches = pa.ipc.new_file(self._file, _schema(self._recipe, layout))
+            self._schema = _schema(self._recipe, layout)
+            self._batches = pa.ipc.new_file(self._file, self._schema)
         elif layout != self.layout:
             raise FileError(f"{path}: other branches are jagged than in {self._first}")
 
@@ -161,13 +163,13 @@ class _Writer:
     def _write(self, batch: "_Batch") -> None:
         assert self.layout
         self.totals.add(batch, self.layout)
-        self._batches.write_batch(_to_arrow(self._recipe, batch, self.layout))
+        self._batches.write_batch(_to_arrow(batch, self.layout, self._schema))
 
     def finish(self) -> str:
         """Write the shard's end; gives its XXH3."""
         self._wait()
         if self._batches is None:  # no file could be read
-            self._batches = pa.ipc.new_file(self._file, pa.schema([], metadata={"sample": self._recipe.sample}))
+            self._batches = pa.ipc.new_file(self._file, self._schema)
         self._batches.close()
         self._file.close()
         return self._file.xxh3()
@@ -342,10 +344,10 @@ def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
     return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(found))})
 
 
-def _to_arrow(recipe: Recipe, batch: _Batch, found: Layout) -> pa.RecordBatch:
+def _to_arrow(batch: _Batch, found: Layout, schema: pa.Schema) -> pa.RecordBatch:
     columns = list(map(pa.array, batch.scalars))
     for name, (of_branches, offsets) in batch.sets.items():
         struct = pa.StructArray.from_arrays(list(map(pa.array, of_branches)), fields=list(_struct(found.sets[name])))
         columns.append(pa.ListArray.from_arrays(pa.array(offsets), struct))
     columns += map(pa.array, (*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash))
-    return pa.RecordBatch.from_arrays(columns, schema=_schema(recipe, found))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -20,10 +20,10 @@ def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDA
     for start in range(0, len(hashes), _BLOCK):
         state = np.array([seed], np.uint64)
         for column in columns:
-            bits = _bits(column[start : start + _BLOCK])
-            if (bits == bits[0]).all():  # run and luminosity block stay the same for long: one is mixed for all
-                bits = bits[:1]
-            state = state ^ bits
+            part = column[start : start + _BLOCK]
+            if part[0] == part[-1] and (part == part[0]).all():  # as run and luminosity block: one is mixed for all
+                part = part[:1]
+            state = state ^ _bits(part)
             _splitmix64(state)
         hashes[start : start + _BLOCK] = state
     return hashes
@@ -33,7 +33,7 @@ def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) 
     """The split of each event as an index into SPLITS; `fractions` gives the share of each and sums to 1."""
     index = np.zeros(len(hashes), np.uint8)
     for edge in np.cumsum([fractions[name] for name in SPLITS])[:-1]:
-        index += hashes >= int(edge * 2.0**64)
+        index += (hashes >= int(edge * 2.0**64)).view(np.uint8)
     return index
 
 

@@ -14,7 +14,9 @@ from cyclotrain.config import Config, InputSet, Model, load
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
 
-JETS, COPIES, FLAT_COPIES = 3000, 56, 1000
+JETS, COPIES = 3000, 56
+# Half a GB and more, as files are that are skimmed: of a small one, the start and the first batch are much of the time.
+LARGE_COPIES, FLAT_COPIES = 168, 4000
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class Sample:
     files: dict[str, str]
     columns: Any
 
-    def write(self, path: Path, copies: int = COPIES, compression: Any = None, rntuple: bool = False) -> str:
+    def write(self, path: Path, copies: int = LARGE_COPIES, compression: Any = None, rntuple: bool = False) -> str:
         """Another file of the first sample's jets."""
         return _write(self.columns, path, copies, compression or uproot.ZSTD(3), rntuple)
 
     def write_flat(self, path: Path, compression: Any = None, rntuple: bool = False) -> str:
-        """A file of 3 million jets without constituents."""
+        """A file of 12 million jets without constituents."""
         columns = self.columns[[branch for branch in self.columns.fields if not branch.startswith(("pf_", "npf"))]]
         return _write(columns, path, FLAT_COPIES, compression or uproot.ZSTD(3), rntuple)
 
