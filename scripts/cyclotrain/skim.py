@@ -38,7 +38,7 @@ from cyclotrain.splits import SPLITS, event_hash, split_index
 _log = logging.getLogger(__name__)
 # Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the
 # file's size.
-STEP = 50_000_000
+STEP = 25_000_000
 
 
 def skim(
