@@ -183,11 +183,16 @@ def test_lists_are_counted_cut_and_indexed_on_real_events(tmp_path: Path) -> Non
     np.testing.assert_allclose(np.sort(observers, axis=0), np.sort(np.array(expected), axis=0), rtol=1e-4)
 
 
-def test_small_steps_give_the_same_shard_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_steps_give_the_same_shard_content_and_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tree(tmp_path / "jets.root", jets(3000, 4))
-    whole = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
+    of_whole = skim_one(tmp_path, path)
+    whole = everything(tmp_path / "out.arrow", of_whole)
     monkeypatch.setattr(skim_module, "STEP", 20_000)
-    parts = everything(tmp_path / "out.arrow", skim_one(tmp_path, path))
+    of_parts = skim_one(tmp_path, path)
+    parts = everything(tmp_path / "out.arrow", of_parts)
+    assert of_parts["events_kept"] == 3000
+    for told in ("files", "events_kept", "by_class", "constituents"):
+        assert of_parts[told] == of_whole[told], told
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(a.scalars, b.scalars)
         np.testing.assert_array_equal(a.sets["pf"][0], b.sets["pf"][0])
