@@ -18,6 +18,7 @@ from cyclotrain.bench.figures import Figure, alternating, figure, memory, peak_m
 from cyclotrain.bench.sample import Sample, flat
 from cyclotrain.config import Config
 from cyclotrain.demo.branches import JETS_TREE
+from cyclotrain.ntuples import PLAIN_READS
 from cyclotrain.recipe import Recipe
 from cyclotrain.runtime_environments import uv
 from cyclotrain.skim import STEP, skim
@@ -94,10 +95,9 @@ def _skim_limit(name: str, config: Config, path: str, folder: Path) -> Figure:
 
 
 def _copy(recipe: Recipe, paths: list[str], folder: Path) -> None:
-    how = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
     with ThreadPoolExecutor(2) as decompressing, ThreadPoolExecutor(1) as writing, ExitStack() as stack:
         file = None
-        for batch in _batches(recipe, paths, decompression_executor=decompressing, **how):
+        for batch in _batches(recipe, paths, decompression_executor=decompressing, **PLAIN_READS):
             record = pa.RecordBatch.from_pydict({branch: ak.to_numpy(batch[branch]) for branch in batch.fields})
             file = file or stack.enter_context(pa.ipc.new_file(str(folder / "copy.arrow"), record.schema))
             written = writing.submit(file.write_batch, record)
