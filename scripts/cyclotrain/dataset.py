@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -110,7 +109,7 @@ def _observers(
     batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], scalars: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     own = layout.own_observers
-    values = dict(zip(layout.scalars, map(ak.Array, scalars.T), strict=True))
+    values = dict(zip(layout.scalars, scalars.T, strict=True))
     observers = np.empty((len(scalars), len(layout.observers)), np.float32)
     with np.errstate(over="ignore"):  # beyond float32 is infinite
         for index, text in enumerate(layout.observers):

@@ -73,7 +73,7 @@ class Expression:
         object.__setattr__(self, "branches", tuple(names))
 
     def __call__(self, values: Mapping[str, Any], backend: Backend) -> Any:
-        """The value for `values`, a mapping of branch name to awkward array or tensor (scalars [B, 1], sets [B, L])."""
+        """The value for `values`, a mapping of branch name to NumPy or awkward array, or tensor (scalars [B, 1], sets [B, L])."""
         return self._evaluate(self._tree, values, backend)
 
     def check_in_graph(self) -> None:

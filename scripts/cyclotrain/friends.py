@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 
 from cyclotrain.errors import FileError
-from cyclotrain.ntuples import branch_names, depths, identity, open_tree, read_batches, reading
+from cyclotrain.ntuples import branch_names, columns_of, depths, identity, open_tree, read_batches, reading
 from cyclotrain.recipe import require_branches
 from cyclotrain.splits import event_hash
 
@@ -64,7 +64,7 @@ class Joined:
         return [identity(friend.tree, friend.path) for friend in self._friends]
 
     def batches(self, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
-        """As ntuples.read_batches: columns by branch, the number of entries, and words for where they stand.
+        """As ntuples.read_batches, of all trees.
 
         Of a friend joined by entry, a batch is in memory at a time; of one joined by key, all of its branches that are read.
         """
@@ -72,13 +72,12 @@ class Joined:
         keys = [name for friend in self._friends for name in friend.by]
         read = list(dict.fromkeys([*of_main, *keys])) or [self.tree.keys()[0]]
         first = 0
-        for columns, where in read_batches(self.tree, self.path, read, step_size):
-            found = {name: columns[name] for name in read}
+        for found, n, where in read_batches(self.tree, self.path, read, step_size):
             for friend, names in zip(self._friends, of_friends, strict=True):
                 if names:
-                    found |= friend.columns(names, found, first, first + len(columns), where)
-            yield {name: found[name] for name in branches}, len(columns), where
-            first += len(columns)
+                    found |= friend.columns(names, found, first, first + n, where)
+            yield {name: found[name] for name in branches}, n, where
+            first += n
 
     def _owners(self, branches: Collection[str]) -> tuple[list[str], list[list[str]]]:
         """Which branches are of the tree, and which of each friend."""
@@ -111,8 +110,7 @@ class _OpenFriend:
         """The friend's branches for a batch of the tree's entries."""
         if not self.by:
             with reading(self.path):
-                columns = self.tree.arrays(list(names), entry_start=first, entry_stop=last)
-            return {name: columns[name] for name in names}
+                return columns_of(self.tree.arrays(list(names), entry_start=first, entry_stop=last), names)
         hashes, order, columns = self._read(names)
         wanted = event_hash([ak.to_numpy(found[name]) for name in self.by], 0)
         position = np.minimum(np.searchsorted(hashes, wanted), max(len(hashes) - 1, 0))
@@ -125,7 +123,8 @@ class _OpenFriend:
         """Hashes of the keys, sorted, the entry of each, and all columns."""
         if self._whole is None:
             with reading(self.path):
-                columns = self.tree.arrays(list(dict.fromkeys([*self.by, *names])))
+                read = list(dict.fromkeys([*self.by, *names]))
+                columns = columns_of(self.tree.arrays(read), read)
             hashes = event_hash([ak.to_numpy(columns[name]) for name in self.by], 0)
             order = np.argsort(hashes, kind="stable")
             twice = int(np.count_nonzero(np.diff(hashes[order]) == 0))

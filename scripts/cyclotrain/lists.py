@@ -1,4 +1,6 @@
-"""Expressions on an ntuple's columns: awkward arrays, and what only ingest can do, functions over lists and indices."""
+"""Expressions on an ntuple's columns: NumPy arrays of numbers an entry, awkward arrays of lists; and what only ingest can do,
+functions over lists and indices.
+"""
 
 from typing import Any
 
@@ -11,7 +13,14 @@ from cyclotrain.functions import Backend
 
 def _number(x: Any) -> Any:
     # booleans and integers as float64, so that no arithmetic overflows in an 8-bit branch
+    if isinstance(x, np.ndarray):
+        return x.astype(np.float64, copy=False)
     return x if isinstance(x, float) else ak.values_astype(x, np.float64)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    has_lists = any(isinstance(value, ak.Array) for value in (condition, x, y))
+    return (ak.where if has_lists else np.where)(condition, x, y)
 
 
 def _conditions(x: Any) -> Any:
@@ -31,8 +40,10 @@ def element(x: Any, index: Any) -> Any:
     Negative indices point nowhere, as in NanoAOD, where -1 says that there is no partner.
     """
     if isinstance(index, float):
-        index = ak.Array(np.full(len(x), index))
+        index = np.full(len(x), index)
     if ak.to_numpy(ak.flatten(index, axis=None)).dtype == np.bool_:
+        if index.ndim == 1:
+            raise TypeError("an index is a condition for each entry, which has no element to choose; use 'where', or 'selection'")
         return x[index]
     per_list = ak.to_numpy(ak.num(index)) if index.ndim > 1 else np.ones(len(x), np.int64)
     counts = ak.to_numpy(ak.num(x))
@@ -41,11 +52,11 @@ def element(x: Any, index: Any) -> Any:
     there = (wanted >= 0) & (wanted < np.repeat(counts, per_list))
     found: npt.NDArray[np.float64] = np.full(len(wanted), np.nan)
     found[there] = ak.to_numpy(ak.flatten(x))[starts[there] + wanted[there].astype(np.int64)]
-    return ak.unflatten(found, per_list) if index.ndim > 1 else ak.Array(found)
+    return ak.unflatten(found, per_list) if index.ndim > 1 else found
 
 
 AWKWARD = Backend(
-    where=ak.where,
+    where=_where,
     number=_number,
     elementary=np,
     lists={

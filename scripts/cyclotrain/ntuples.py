@@ -98,8 +98,14 @@ def identity(tree: Any, path: str) -> dict[str, Any]:
     return {"path": path, "bytes": int(tree.file.source.num_bytes), "uuid": str(tree.file.uuid)}
 
 
-def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[ak.Array, str]]:
-    """The branches of a tree, about `step_size` uncompressed bytes at a time, each with words for where it stands.
+def columns_of(batch: ak.Array, branches: Sequence[str]) -> dict[str, Any]:
+    """A column a branch: numbers as a NumPy array [n], as awkward's cost more than their arithmetic does; lists as awkward's."""
+    contents = {branch: batch.layout.content(branch) for branch in branches}
+    return {branch: ak.to_numpy(of) if of.purelist_depth == 1 else ak.Array(of) for branch, of in contents.items()}
+
+
+def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
+    """The branches of a tree, about `step_size` uncompressed bytes at a time: columns, their length and words for where they are.
 
     Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
     FileError for an end before the last entry.
@@ -117,12 +123,12 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                     batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
                 while True:
                     with reading(path):
-                        columns = next(batches, None)
-                    if columns is None:
+                        batch = next(batches, None)
+                    if batch is None:
                         break
                     first = done
-                    done, tried = done + len(columns), 0
-                    yield columns, f"{path}: entries {first} to {done - 1}"
+                    done, tried = done + len(batch), 0
+                    yield columns_of(batch, branches), len(batch), f"{path}: entries {first} to {done - 1}"
             except NetworkError as error:
                 _wait(tried, error)
                 tried += 1

@@ -31,11 +31,9 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     linked = {b for s in layout.sets.values() if s.link for b in (*s.branches, *s.link.branches)}
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
-        if array.ndim == 1:
-            found[branch] = ak.Array(ak.to_numpy(array)[event])
-        elif is_of(branch, collection) or array.ndim == 3:
-            found[branch] = ak.flatten(array, axis=1)
-        elif branch not in linked:  # of another collection, for expressions of ingest
+        if array.ndim > 1 and (is_of(branch, collection) or array.ndim == 3):
+            found[branch] = _flat(array)
+        elif branch not in linked:  # of the event, and of other collections for expressions of ingest
             found[branch] = array[event]
     for of_set in layout.sets.values():
         if of_set.link:
@@ -43,8 +41,14 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
         else:
             for branch in of_set.branches:
                 _same(ak.to_numpy(ak.num(values[branch])), counts, f"'{branch}' has", f"there are {collection}", where)
-                found[branch] = ak.flatten(values[branch], axis=1)
+                found[branch] = _flat(values[branch])
     return found, counts
+
+
+def _flat(array: ak.Array) -> Any:
+    """Without the lists of events; numbers as a NumPy array, as ntuples.columns_of has them."""
+    flat = ak.flatten(array, axis=1)
+    return ak.to_numpy(flat) if flat.ndim == 1 else flat
 
 
 def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:

@@ -45,12 +45,16 @@ values = st.lists(
 @pytest.mark.parametrize("text", [*CALLS.values(), *OTHERS])
 @settings(max_examples=40, deadline=None)
 @given(pairs=values)
-def test_awkward_and_torch_give_the_same(text: str, pairs: list[tuple[float, float]]) -> None:
+def test_numbers_lists_and_tensors_give_the_same(text: str, pairs: list[tuple[float, float]]) -> None:
     x, y = np.array(pairs, np.float32).T.copy()
     expression = Expression(text)
     with np.errstate(all="ignore"):
         jagged = expression({"x": ak.unflatten(x, [len(x)]), "y": ak.unflatten(y, [len(y)])}, AWKWARD)
         on_awkward = ak.to_numpy(jagged[0]).astype(np.float32)
+        of_numbers = ak.to_numpy(expression({"x": x, "y": y}, AWKWARD))
+        mixed = ak.to_numpy(expression({"x": ak.unflatten(x, np.ones(len(x), np.int64)), "y": y}, AWKWARD)[:, 0])
+    np.testing.assert_array_equal(of_numbers, ak.to_numpy(jagged[0]))
+    np.testing.assert_array_equal(mixed, of_numbers)
     on_torch = expression({"x": torch.from_numpy(x), "y": torch.from_numpy(y)}, TORCH).float().numpy()
     # single against double precision: a few units in the last place of the largest term
     scale = np.nanmax(np.abs(np.where(np.isfinite(on_awkward), on_awkward, 0)), initial=1.0)
@@ -127,6 +131,11 @@ def test_functions_over_lists_and_indices_are_those_of_a_loop(x: list[list[float
     for text, loop in expected.items():
         found = Expression(text)(values, AWKWARD).tolist()
         np.testing.assert_equal(found, loop, err_msg=text)
+
+
+def test_a_condition_for_each_entry_is_no_index() -> None:
+    with pytest.raises(TypeError, match="a condition for each entry"):
+        Expression("x[y > 0]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([1.0, -1.0])}, AWKWARD)
 
 
 @pytest.mark.parametrize(

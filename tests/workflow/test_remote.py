@@ -71,9 +71,7 @@ class Breaking:
 
 def content(path: str, step: int = 100_000) -> np.ndarray:
     with open_tree(path, "Jets") as tree:
-        return np.concatenate(
-            [columns["jet_pt"].to_numpy() for columns, _ in read_batches(tree, path, ["jet_pt", "pf_pt"], step)]
-        )
+        return np.concatenate([columns["jet_pt"] for columns, _, _ in read_batches(tree, path, ["jet_pt", "pf_pt"], step)])
 
 
 @pytest.fixture(params=["TTree", "RNTuple"])
