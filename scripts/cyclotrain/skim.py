@@ -348,7 +348,8 @@ def _to_arrow(batch: _Batch, found: Layout, schema: pa.Schema) -> pa.RecordBatch
     for name, (of_branches, offsets) in batch.sets.items():
         struct = pa.StructArray.from_arrays(list(map(_array, of_branches)), fields=list(_struct(found.sets[name])))
         columns.append(pa.ListArray.from_arrays(_array(offsets), struct))
-    columns += map(_array, (*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash))
+    flat: list[npt.NDArray[Any]] = [*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash]
+    columns += map(_array, flat)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
