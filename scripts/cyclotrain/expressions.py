@@ -108,6 +108,9 @@ class Expression:
                     raise self._error(
                         f"an index is for a list of numbers, and by a number or a list; this is {there}", at.col_offset
                     )
+                if not of_index and _is_condition(index):
+                    message = "this is a condition for the whole entry, and chooses no element of a list"
+                    raise self._error(message, index.col_offset)
                 return of_index
         name_of_function = node.func if isinstance(node, ast.Call) else None
         parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not name_of_function]
@@ -219,6 +222,15 @@ def _is_number(node: ast.expr) -> bool:
             return name in FUNCTIONS and not FUNCTIONS[name].is_condition
         case _:
             return False
+
+
+def _is_condition(node: ast.expr) -> bool:
+    """True where the text alone tells that a part is true or false."""
+    match node:
+        case ast.BinOp(op=op) | ast.UnaryOp(op=op):
+            return type(op) in _LOGIC or isinstance(op, ast.Invert)
+        case _:
+            return isinstance(node, ast.Compare)
 
 
 def _describe(node: ast.expr) -> str:

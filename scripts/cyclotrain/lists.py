@@ -43,12 +43,14 @@ def element(x: Any, index: Any) -> Any:
         index = np.full(len(x), index)
     if ak.to_numpy(ak.flatten(index, axis=None)).dtype == np.bool_:
         if index.ndim == 1:
-            raise TypeError("an index is a condition for each entry, which has no element to choose; use 'where', or 'selection'")
+            raise TypeError("an index is a condition for the whole entry, and chooses no element of a list")
         return x[index]
     per_list = ak.to_numpy(ak.num(index)) if index.ndim > 1 else np.ones(len(x), np.int64)
     counts = ak.to_numpy(ak.num(x))
     starts = np.repeat(np.cumsum(counts) - counts, per_list)
     wanted = ak.to_numpy(ak.flatten(index, axis=None))
+    if (between := wanted[np.isfinite(wanted) & (wanted != np.trunc(wanted))]).size:
+        raise TypeError(f"an index is {between[0]:g}, which is no whole number")
     there = (wanted >= 0) & (wanted < np.repeat(counts, per_list))
     found: npt.NDArray[np.float64] = np.full(len(wanted), np.nan)
     found[there] = ak.to_numpy(ak.flatten(x))[starts[there] + wanted[there].astype(np.int64)]

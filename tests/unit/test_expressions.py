@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 
 import awkward as ak
 import numpy as np
@@ -133,9 +134,15 @@ def test_functions_over_lists_and_indices_are_those_of_a_loop(x: list[list[float
         np.testing.assert_equal(found, loop, err_msg=text)
 
 
-def test_a_condition_for_each_entry_is_no_index() -> None:
-    with pytest.raises(TypeError, match="a condition for each entry"):
-        Expression("x[y > 0]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([1.0, -1.0])}, AWKWARD)
+def test_a_condition_for_the_whole_entry_is_no_index() -> None:
+    with pytest.raises(TypeError, match="a condition for the whole entry"):
+        Expression("x[y]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([True, False])}, AWKWARD)
+
+
+@pytest.mark.parametrize("index", ["y", "0.5", "x / 4"])
+def test_an_index_is_a_whole_number(index: str) -> None:
+    with pytest.raises(TypeError, match=r"an index is 0\.5, which is no whole number"):
+        Expression(f"x[{index}]")({"x": ak.Array([[2.0, 8.0], [3.0]]), "y": np.array([0.5, math.nan])}, AWKWARD)
 
 
 @pytest.mark.parametrize(
@@ -151,10 +158,11 @@ def test_it_is_known_before_reading_what_is_a_list(text: str, depth: int) -> Non
     [
         ("1 + sum(y)", "'sum' is over a list, and this is one number, at position 9"),
         ("y[0]", "an index is for a list of numbers, and by a number or a list; this is one number"),
+        ("x[(y > 0) & ~(y > 1)]", "this is a condition for the whole entry, and chooses no element of a list, at position 3"),
     ],
 )
 def test_lists_are_asked_for_where_they_are_needed(text: str, message: str) -> None:
-    with pytest.raises(ExpressionError, match=message.replace("[", r"\[")):
+    with pytest.raises(ExpressionError, match=re.escape(message)):
         Expression(text).depth({"x": 1, "y": 0})
 
 
