@@ -17,7 +17,9 @@ def evaluate(key: str, expression: Expression, values: Mapping[str, Any], where:
     try:
         with np.errstate(all="ignore"):  # log(0) and 0/0 are what the user asked for; NaN is dealt with where it matters
             return expression(values, AWKWARD)
-    except (TypeError, ValueError) as error:
+    except ExpressionError as error:
+        raise ExpressionError(f"{where}: {key}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExpressionError(f"{where}: {key}: '{expression.text}' cannot be computed: {reason}") from error
 
@@ -45,8 +47,8 @@ def identifying(branches: Sequence[str], values: Mapping[str, Any], where: str) 
             counts = ak.to_numpy(ak.num(array))
             if (wrong := np.flatnonzero(counts != 1)).size:
                 raise InputError(
-                    f"{where}: event_id uses '{branch}', which has {counts[wrong[0]]} elements in entry {wrong[0]} of these; one "
-                    "number an event is needed"
+                    f"{where}: '{branch}' is to tell events apart, and has {counts[wrong[0]]} elements in entry {wrong[0]} of "
+                    "these; one number an event is needed"
                 )
             array = ak.flatten(array)
         columns.append(ak.to_numpy(array))

@@ -67,6 +67,8 @@ class Expression:
         for node in ast.walk(tree):
             if isinstance(node, ast.Name):
                 node.id = quoted.get(node.id, node.id)
+        if constant := next((name for name in quoted.values() if name in CONSTANTS), None):
+            raise self._error(f"'{constant}' is the constant, and no branch can be read by this name", 0)
         names: dict[str, None] = {}
         self._check(tree, names)
         object.__setattr__(self, "_tree", tree)
@@ -75,6 +77,11 @@ class Expression:
     def __call__(self, values: Mapping[str, Any], backend: Backend) -> Any:
         """The value for `values`, a mapping of branch name to NumPy or awkward array, or tensor (scalars [B, 1], sets [B, L])."""
         return self._evaluate(self._tree, values, backend)
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether the text alone tells that it is true or false; a branch by itself, which may be either, is none."""
+        return _is_condition(self._tree)
 
     def check_in_graph(self) -> None:
         """Raise ExpressionError for what the exported graph does not have: functions over lists, and indices."""
@@ -169,6 +176,13 @@ class Expression:
         def value(part: ast.expr) -> Any:
             return self._evaluate(part, values, backend)
 
+        def condition(part: ast.expr) -> Any:
+            found = value(part)
+            if not backend.is_condition(found):
+                message = "a condition is needed, and this is a number; compare it with something, and put that in brackets"
+                raise self._error(message, part.col_offset)
+            return found
+
         match node:
             case ast.Constant(value=constant):
                 return float(constant)  # type: ignore[arg-type]  # checked in _check
@@ -176,10 +190,11 @@ class Expression:
                 return CONSTANTS[name] if name in CONSTANTS else values[name]
             case ast.BinOp(left=left, op=op, right=right):
                 if type(op) in _LOGIC:
-                    return _LOGIC[type(op)](value(left), value(right))
+                    return _LOGIC[type(op)](condition(left), condition(right))
                 return _ARITHMETIC[type(op)](backend.number(value(left)), backend.number(value(right)))
             case ast.UnaryOp(op=ast.Invert(), operand=operand):
-                return ~value(operand)
+                found = condition(operand)
+                return not found if isinstance(found, bool) else ~found
             case ast.UnaryOp(op=op, operand=operand):
                 number = backend.number(value(operand))
                 return -number if isinstance(op, ast.USub) else number
@@ -193,7 +208,11 @@ class Expression:
             case ast.Subscript(value=of, slice=index):
                 return backend.lists["[]"](value(of), value(index))
             case ast.Call(func=ast.Name(id=name), args=arguments):
-                return FUNCTIONS[name].apply(backend, *map(value, arguments))
+                function = FUNCTIONS[name]
+                conditions, others = arguments[: function.conditions], map(value, arguments[function.conditions :])
+                return function.apply(
+                    backend, *map(condition, conditions), *(others if function.lists else map(backend.real, others))
+                )
         raise AssertionError(f"{ast.dump(node)} passed the check")
 
 
@@ -229,6 +248,8 @@ def _is_condition(node: ast.expr) -> bool:
     match node:
         case ast.BinOp(op=op) | ast.UnaryOp(op=op):
             return type(op) in _LOGIC or isinstance(op, ast.Invert)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in FUNCTIONS and FUNCTIONS[name].is_condition
         case _:
             return isinstance(node, ast.Compare)
 

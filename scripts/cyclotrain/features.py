@@ -17,7 +17,11 @@ def _number(x: float | Tensor) -> float | Tensor:
     return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
 
 
-TORCH = Backend(where=torch.where, number=_number, elementary=torch)
+def _is_condition(x: bool | float | Tensor) -> bool:
+    return x.dtype == torch.bool if isinstance(x, Tensor) else isinstance(x, bool)
+
+
+TORCH = Backend(where=torch.where, number=_number, real=_number, is_condition=_is_condition, elementary=torch)
 
 
 def is_number(x: Tensor) -> Tensor:
@@ -76,8 +80,6 @@ class _SetLayer(nn.Module):
         self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
         if self._valid:
             padding = self._valid(dict.fromkeys(self._valid.branches, torch.zeros(1, 1)), TORCH)
-            if not isinstance(padding, Tensor) or padding.dtype != torch.bool:
-                raise ValueError(f"valid: '{features.valid}' is a number, not a condition such as `pf_pt > 0`")
             if bool(padding.any()):
                 raise ValueError(
                     f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import awkward as ak
 import numpy as np
 
+from cyclotrain.columns import identifying
 from cyclotrain.errors import FileError
 from cyclotrain.ntuples import branch_names, columns_of, depths, identity, open_tree, read_batches, reading
 from cyclotrain.recipe import require_branches
@@ -112,7 +112,7 @@ class _OpenFriend:
             with reading(self.path):
                 return columns_of(self.tree.arrays(list(names), entry_start=first, entry_stop=last), names)
         hashes, order, columns = self._read(names)
-        wanted = event_hash([ak.to_numpy(found[name]) for name in self.by], 0)
+        wanted = event_hash(identifying(self.by, found, where), 0)
         position = np.minimum(np.searchsorted(hashes, wanted), max(len(hashes) - 1, 0))
         missing = hashes[position] != wanted if len(hashes) else np.ones(len(wanted), np.bool_)
         if missing.any():
@@ -125,7 +125,7 @@ class _OpenFriend:
             with reading(self.path):
                 read = list(dict.fromkeys([*self.by, *names]))
                 columns = columns_of(self.tree.arrays(read), read)
-            hashes = event_hash([ak.to_numpy(columns[name]) for name in self.by], 0)
+            hashes = event_hash(identifying(self.by, columns, self.path), 0)
             order = np.argsort(hashes, kind="stable")
             twice = int(np.count_nonzero(np.diff(hashes[order]) == 0))
             if twice:

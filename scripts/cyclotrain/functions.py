@@ -18,6 +18,8 @@ class Backend:
 
     where: Callable[[Any, Any, Any], Any]
     number: Callable[[Any], Any]
+    real: Callable[[Any], Any]  # integers and booleans as `number` has them, floating point as it is
+    is_condition: Callable[[Any], bool]
     elementary: Any  # the module that holds log, exp, sqrt, ...
     lists: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # functions over lists, none in the graph
 
@@ -130,6 +132,7 @@ class Function:
     """A function of the language: its number of arguments and what it does on a backend.
 
     `lists`: what the value of a function over the lists of its first argument is, None for one that goes element by element.
+    `conditions`: how many arguments, the first ones, are conditions.
     """
 
     arguments: int
@@ -137,6 +140,7 @@ class Function:
     meaning: str
     lists: Literal["a number", "a list", None] = None
     is_condition: bool = False
+    conditions: int = 0
 
 
 def _elementary(name: str, meaning: str, also: str | None = None) -> Function:
@@ -146,7 +150,7 @@ def _elementary(name: str, meaning: str, also: str | None = None) -> Function:
 def _over_list(
     name: str, meaning: str, arguments: int = 1, lists: Literal["a number", "a list"] = "a number", is_condition: bool = False
 ) -> Function:
-    return Function(arguments, lambda b, *values: b.lists[name](*values), meaning, lists, is_condition)
+    return Function(arguments, lambda b, *values: b.lists[name](*values), meaning, lists, is_condition, int(is_condition))
 
 
 FUNCTIONS: Mapping[str, Function] = {
@@ -168,9 +172,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "min": Function(2, _minimum, "the smaller of two"),
     "max": Function(2, _maximum, "the larger of two"),
     "clip": Function(3, lambda b, x, low, high: _minimum(b, _maximum(b, x, low), high), "x limited to [low, high]"),
-    "where": Function(
-        3, lambda b, c, x, y: b.where(c, *_arrays(b, x, y)), "x where the condition holds, else y", is_condition=True
-    ),
+    "where": Function(3, lambda b, c, x, y: b.where(c, *_arrays(b, x, y)), "x where the condition holds, else y", conditions=1),
     "delta_phi": Function(2, _delta_phi, "phi1 - phi2 in [-pi, pi)"),
     "delta_r": Function(4, _delta_r, "sqrt(delta_eta^2 + delta_phi^2) of (eta1, phi1, eta2, phi2)"),
     "px": Function(2, lambda b, pt, phi: pt * b.unary("cos")(phi), "of (pt, phi)"),

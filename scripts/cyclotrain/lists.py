@@ -11,22 +11,29 @@ import numpy.typing as npt
 from cyclotrain.functions import Backend
 
 
+def _dtype(x: Any) -> np.dtype[Any]:
+    return x.dtype if isinstance(x, np.ndarray) else ak.to_numpy(ak.flatten(x, axis=None)).dtype
+
+
 def _number(x: Any) -> Any:
     # booleans and integers as float64, so that no arithmetic overflows in an 8-bit branch
     if isinstance(x, np.ndarray):
         return x.astype(np.float64, copy=False)
-    return x if isinstance(x, float) else ak.values_astype(x, np.float64)
+    return float(x) if isinstance(x, bool | float) else ak.values_astype(x, np.float64)
+
+
+def _real(x: Any) -> Any:
+    return x if isinstance(x, float) or (not isinstance(x, bool) and _dtype(x).kind == "f") else _number(x)
+
+
+def _is_condition(x: Any) -> bool:
+    return isinstance(x, bool) or (not isinstance(x, float) and _dtype(x) == np.bool_)
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
-    has_lists = any(isinstance(value, ak.Array) for value in (condition, x, y))
-    return (ak.where if has_lists else np.where)(condition, x, y)
-
-
-def _conditions(x: Any) -> Any:
-    if ak.to_numpy(ak.flatten(x, axis=None)).dtype != np.bool_:
-        raise TypeError("'any' and 'all' are over conditions, and this is a number; compare it with something")
-    return x
+    if any(isinstance(value, ak.Array) for value in (condition, x, y)):
+        return ak.where(*ak.broadcast_arrays(condition, x, y))  # ak.where alone repeats no number an entry over its list
+    return np.where(condition, x, y)
 
 
 def _argmax(x: Any) -> Any:
@@ -41,12 +48,16 @@ def element(x: Any, index: Any) -> Any:
     """
     if isinstance(index, float):
         index = np.full(len(x), index)
-    if ak.to_numpy(ak.flatten(index, axis=None)).dtype == np.bool_:
+    counts = ak.to_numpy(ak.num(x))
+    per_list = ak.to_numpy(ak.num(index)) if index.ndim > 1 else np.ones(len(x), np.int64)
+    if _dtype(index) == np.bool_:
         if index.ndim == 1:
             raise TypeError("an index is a condition for the whole entry, and chooses no element of a list")
+        if (wrong := np.flatnonzero(counts != per_list)).size:
+            entry = int(wrong[0])
+            there = f"{per_list[entry]} conditions in entry {entry} of these, and the list {counts[entry]} elements"
+            raise TypeError(f"an index has {there}")
         return x[index]
-    per_list = ak.to_numpy(ak.num(index)) if index.ndim > 1 else np.ones(len(x), np.int64)
-    counts = ak.to_numpy(ak.num(x))
     starts = np.repeat(np.cumsum(counts) - counts, per_list)
     wanted = ak.to_numpy(ak.flatten(index, axis=None))
     if (between := wanted[np.isfinite(wanted) & (wanted != np.trunc(wanted))]).size:
@@ -60,12 +71,14 @@ def element(x: Any, index: Any) -> Any:
 AWKWARD = Backend(
     where=_where,
     number=_number,
+    real=_real,
+    is_condition=_is_condition,
     elementary=np,
     lists={
         "num": lambda x: ak.num(x, axis=-1),
         "sum": lambda x: ak.sum(_number(x), axis=-1),
-        "any": lambda x: ak.any(_conditions(x), axis=-1),
-        "all": lambda x: ak.all(_conditions(x), axis=-1),
+        "any": lambda x: ak.any(x, axis=-1),
+        "all": lambda x: ak.all(x, axis=-1),
         "argmax": _argmax,
         "first": lambda x: element(x, 0.0),
         "leading": lambda x, n: x[..., : int(n)],

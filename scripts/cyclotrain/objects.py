@@ -28,20 +28,17 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     assert collection is not None
     counts = _counts(values, collection, where)
     found: dict[str, Any] = {}
-    linked = {b for s in layout.sets.values() if s.link for b in (*s.branches, *s.link.branches)}
+    linked = {branch for of_set in layout.sets.values() if of_set.link for branch in of_set.branches}
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
         if array.ndim > 1 and (is_of(branch, collection) or array.ndim == 3):
+            _same(_num(array), counts, f"'{branch}' has", f"there are {collection}", where)
             found[branch] = _flat(array)
         elif branch not in linked:  # of the event, and of other collections for expressions of ingest
             found[branch] = array[event]
     for of_set in layout.sets.values():
         if of_set.link:
             found |= _linked(values, of_set.branches, of_set.link, counts, where)
-        else:
-            for branch in of_set.branches:
-                _same(ak.to_numpy(ak.num(values[branch])), counts, f"'{branch}' has", f"there are {collection}", where)
-                found[branch] = _flat(values[branch])
     return found, counts
 
 
@@ -78,7 +75,11 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
     objects = _starts(counts)
     if link.count:
         _same(ak.to_numpy(ak.num(values[link.count])), counts, f"'{link.count}' has", "there are objects:", where)
-        of_object = ak.to_numpy(ak.flatten(values[link.count])).astype(np.int64)
+        for branch in branches[1:]:
+            _same(_num(values[branch]), _num(values[branches[0]]), f"'{branch}' has", f"'{branches[0]}' has", where)
+        of_object = _integers(values, link.count, where)
+        if (negative := of_object[of_object < 0]).size:
+            raise InputError(f"{where}: '{link.count}' is {negative[0]}, and is to be a number of constituents")
         before = _starts(of_object)
         in_event = before[objects[1:]] - before[objects[:-1]]
         # where an event's constituents begin in the branch, less where they begin among those that belong to an object
@@ -87,7 +88,7 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
         _not_more(in_event, _num(values[branches[0]]), link.count, branches[0], where)
         return {branch: _gathered(values[branch], order, before) for branch in branches}
     assert link.object_index
-    index = ak.to_numpy(ak.flatten(values[link.object_index])).astype(np.int64)
+    index = _integers(values, link.object_index, where)
     event = np.repeat(np.arange(len(counts)), _num(values[link.object_index]))
     if (wrong := np.flatnonzero(index >= counts[event])).size:
         entry = int(event[wrong[0]])
@@ -100,8 +101,10 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
     starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
     table = link.object_index.rpartition("_")[0]
     found = {}
+    through_table = [branch for branch in branches if link.constituent_index and not is_of(branch, table)]
     for branch in branches:
-        if link.constituent_index and not is_of(branch, table):
+        if branch in through_table:
+            _same(_num(values[branch]), _num(values[through_table[0]]), f"'{branch}' has", f"'{through_table[0]}' has", where)
             found[branch] = _gathered(values[branch], _through(values, link, branch, event, order, where), starts)
         else:
             _same(_num(values[branch]), _num(values[link.object_index]), f"'{branch}' has", f"'{link.object_index}' has", where)
@@ -111,6 +114,14 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
 
 def _num(array: Any) -> Ints:
     return ak.to_numpy(ak.num(array)).astype(np.int64)
+
+
+def _integers(values: Mapping[str, Any], branch: str, where: str) -> Ints:
+    """Of all entries, one after another; raises InputError where a floating-point branch has anything else."""
+    flat = ak.to_numpy(ak.flatten(values[branch]))
+    if flat.dtype.kind == "f" and (wrong := flat[~(np.isfinite(flat) & (flat == np.trunc(flat)))]).size:
+        raise InputError(f"{where}: '{branch}' is {wrong[0]:g}, and a whole number is needed")
+    return flat.astype(np.int64)
 
 
 def _not_more(in_event: Ints, there: Ints, count: str, branch: str, where: str) -> None:
@@ -124,7 +135,7 @@ def _not_more(in_event: Ints, there: Ints, count: str, branch: str, where: str) 
 def _through(values: Mapping[str, Any], link: Link, branch: str, event: Ints, order: Ints, where: str) -> Ints:
     """Positions in `branch` that the table's entries `order` point at."""
     assert link.constituent_index
-    position = ak.to_numpy(ak.flatten(values[link.constituent_index])).astype(np.int64)[order]
+    position = _integers(values, link.constituent_index, where)[order]
     in_event, n = event[order], _num(values[branch])
     if (wrong := np.flatnonzero((position < 0) | (position >= n[in_event]))).size:
         entry = int(in_event[wrong[0]])

@@ -111,8 +111,9 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
             raise FileError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
         if not features.is_jagged and jagged:
             raise FileError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
-        if features.sort_by and not any(is_jagged[b] for b in Expression(features.sort_by).branches):
-            raise FileError(f"{path}: inputs.{name}.sort_by: '{features.sort_by}' has no number for each constituent")
+        for key, text in (("sort_by", features.sort_by), ("valid", features.valid)):
+            if text and not any(is_jagged[b] for b in Expression(text).branches):
+                raise FileError(f"{path}: inputs.{name}.{key}: '{text}' has no value for each constituent")
         for branch in jagged:
             if branch in owner:
                 raise InputError(
@@ -150,6 +151,8 @@ def check_numbers(
     known = dict(depths)
 
     def depth(key: str, expression: Expression) -> int:
+        if unknown := [branch for branch in expression.branches if branch not in known]:
+            raise InputError(f"{key}: '{unknown[0]}' is defined here or later; `define` may use branches, and what stands before")
         try:
             return expression.depth(known)
         except ExpressionError as error:

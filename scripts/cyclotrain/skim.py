@@ -252,10 +252,11 @@ def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where
         label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
     else:
         label = _indices(number("label", recipe.label), "label", recipe.label, recipe.classes, where).astype(np.int32)
-    weight = number("weight", recipe.weight) if recipe.weight else np.ones(kept, np.float32)
+    weight = _float32(number("weight", recipe.weight)) if recipe.weight else np.ones(kept, np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
-            f"{where}: the weight '{recipe.weight}' is NaN or infinite for {bad} selected events; cut them away in 'selection'"
+            f"{where}: the weight '{recipe.weight}' is NaN or infinite, as float32, for {bad} selected events; cut them away in "
+            "'selection'"
         )
     hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
     return _Batch(
@@ -263,7 +264,7 @@ def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where
         sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
         observers=[_float32(number(f"observer '{text}'", text)) for text in found.own_observers],
         label=label,
-        weight=_float32(weight),
+        weight=weight,
         split=_split(hashes, recipe, number, where),
         event_hash=hashes,
     )

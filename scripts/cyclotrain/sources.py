@@ -86,9 +86,13 @@ def resolve_friends(config: Config, files: Mapping[str, Sequence[str]]) -> dict[
     for key, name, friends in given:
         lists = []
         for friend, of_friend in friends.items():
-            lists.append(_expand_all(of_friend.files, f"{key}.friends.{friend}.files"))
+            of_all = _expand_all(of_friend.files, f"{key}.friends.{friend}.files")
+            lists.append(of_all * len(files[name]) if of_friend.by and len(of_all) == 1 else of_all)
             if len(lists[-1]) != len(files[name]):
-                raise ConfigError(f"{key}.friends.{friend}.files: {len(lists[-1])} files, and the sample has {len(files[name])}")
+                raise ConfigError(
+                    f"{key}.friends.{friend}.files: {len(of_all)} files, and the sample has {len(files[name])}; give one for "
+                    "each, or with 'by' one for all"
+                )
         found[name] = {path: list(of) for path, *of in zip(files[name], *lists, strict=True)} if lists else {}
     return found
 

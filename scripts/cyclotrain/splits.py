@@ -13,8 +13,9 @@ _BLOCK = 16384  # events that are hashed at a time, so that they stay in the pro
 def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each event's identity, uniform over 64 bits.
 
-    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event; floats count by
-    their bits. The mixing function is splitmix64 (Steele, Lea, Flood, OOPSLA 2014).
+    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event. Whole numbers count by their
+    value, whatever the branch's type, others by their bits as double. The mixing function is splitmix64 (Steele, Lea, Flood,
+    OOPSLA 2014).
     """
     hashes = np.empty(len(columns[0]), np.uint64)
     for start in range(0, len(hashes), _BLOCK):
@@ -63,8 +64,9 @@ def _uniform(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
 
 def _bits(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
     if column.dtype.kind == "f":
-        # + 0.0 turns -0.0, equal to 0.0, into 0.0
-        return (column.astype(np.float64) + 0.0).view(np.uint64)
+        values = column.astype(np.float64) + 0.0  # turns -0.0, equal to 0.0, into 0.0
+        is_whole = (values == np.trunc(values)) & (np.abs(values) < 2.0**53)
+        return np.where(is_whole, np.where(is_whole, values, 0).astype(np.int64), values.view(np.int64)).view(np.uint64)
     return column.astype(np.int64).view(np.uint64) if column.dtype.kind == "i" else column.astype(np.uint64)
 
 

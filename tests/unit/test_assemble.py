@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import jets, raw_config, write_tree
+from cyclotrain.config import ConfigError
 from cyclotrain.contract import Contract
 from cyclotrain.dataset import read_split
 from cyclotrain.errors import InputError
@@ -110,6 +111,9 @@ def test_a_mask_that_holds_for_padding_is_refused(ingest: Any, toy_files: dict[s
     raw["inputs"]["pf"]["valid"] = "pf_pt >= 0"
     with pytest.raises(ValueError, match="'pf_pt >= 0' holds for zero padding too"):
         ingest(raw)
+    raw["inputs"]["pf"]["valid"] = "jet_pt > 0"
+    with pytest.raises(InputError, match=r"inputs.pf.valid: 'jet_pt > 0' has no value for each constituent"):
+        ingest(raw)
     raw["inputs"]["pf"]["valid"] = "pf_pt"
-    with pytest.raises(ValueError, match="'pf_pt' is a number, not a condition"):
+    with pytest.raises(ConfigError, match="'pf_pt' is a number, not a condition"):
         ingest(raw)

@@ -139,6 +139,59 @@ def test_a_condition_for_the_whole_entry_is_no_index() -> None:
         Expression("x[y]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([True, False])}, AWKWARD)
 
 
+INTEGERS = {"a": np.array([-30000, 20000], np.int16), "b": np.array([28000, 3], np.int16), "u": np.array([255, 3], np.uint8)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pt(a, b)",
+        "energy(a, u, b)",
+        "delta_r(u, a, b, u)",
+        "delta_phi(b, u)",
+        "delta_phi(3, u)",
+        "log1p(u)",
+        "min(a, u)",
+        "pt(u > 9, u)",
+    ],
+)
+def test_integers_do_not_overflow_in_functions(text: str) -> None:
+    doubles = {name: column.astype(np.float64) for name, column in INTEGERS.items()}
+    lists = {name: ak.Array(column[None]) for name, column in INTEGERS.items()}
+    with np.errstate(over="ignore"):
+        expected = Expression(text)(doubles, AWKWARD)
+        np.testing.assert_array_equal(Expression(text)(INTEGERS, AWKWARD), expected)
+        np.testing.assert_array_equal(ak.to_numpy(Expression(text)(lists, AWKWARD))[0], expected)
+
+
+@pytest.mark.parametrize("text", ["flag & n > 0", "~n", "where(n, 1, 2)", "flag | x", "any(x)", "(flag & (n > 0)) & n"])
+def test_a_number_is_no_condition(text: str) -> None:
+    values = {"flag": np.array([True, False]), "n": np.array([2, 3], np.uint32), "x": ak.Array([[1.0], [2.0, 0.0]])}
+    with pytest.raises(ExpressionError, match="a condition is needed, and this is a number; compare it with something"):
+        Expression(text)(values, AWKWARD)
+
+
+def test_conditions_among_constants() -> None:
+    assert Expression("where(~(1 > 0), x, y)")({"x": np.array([1.0]), "y": np.array([2.0])}, AWKWARD).tolist() == [2.0]
+
+
+def test_a_condition_for_the_whole_entry_chooses_between_lists() -> None:
+    values = {"flag": np.array([True, False]), "x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([7.0, 8.0])}
+    assert Expression("where(flag, x, 0)")(values, AWKWARD).tolist() == [[1.0, 2.0], [0.0]]
+    assert Expression("where(flag, x, y)")(values, AWKWARD).tolist() == [[1.0, 2.0], [8.0]]
+    assert Expression("sum(where(x > 1, x, y))")(values, AWKWARD).tolist() == [9.0, 3.0]
+
+
+def test_conditions_on_another_list_are_no_index() -> None:
+    with pytest.raises(TypeError, match="an index has 1 conditions in entry 0 of these, and the list 2 elements"):
+        Expression("x[y > 0]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": ak.Array([[1.0], [2.0]])}, AWKWARD)
+
+
+def test_a_branch_with_the_name_of_the_constant_is_refused() -> None:
+    with pytest.raises(ExpressionError, match="'pi' is the constant"):
+        Expression("`pi` * 2")
+
+
 @pytest.mark.parametrize("index", ["y", "0.5", "x / 4"])
 def test_an_index_is_a_whole_number(index: str) -> None:
     with pytest.raises(TypeError, match=r"an index is 0\.5, which is no whole number"):

@@ -138,6 +138,27 @@ def test_a_branch_that_none_has_is_named_with_the_nearest_of_all(tmp_path: Path)
         skimmed(with_friends(raw, {"background": friend, "signal": friend}, []), tmp_path / "skims")
 
 
+def test_one_friend_may_be_for_all_files_of_a_sample(tmp_path: Path) -> None:
+    columns = jets(400, 1)
+    alone = {b: ak.Array(c) for b, c in columns.items() if b not in OF_FRIEND}
+    files = [
+        write_tree(tmp_path / "1.root", {b: c[:150] for b, c in alone.items()}),
+        write_tree(tmp_path / "2.root", {b: c[150:] for b, c in alone.items()}),
+    ]
+    key = {**columns, "event": ak.Array(columns["event"])[:, None]}  # a list of one, as Delphes writes it
+    friend = write_tree(tmp_path / "friend.root", {b: key[b] for b in (*KEY, *OF_FRIEND)}, "Extra")
+    raw = with_friends(raw_config({"background": files[0], "signal": files[0]}), {"background": friend, "signal": friend}, KEY)
+    for sample in raw["samples"].values():
+        sample["files"] = files
+    whole = write_tree(tmp_path / "whole.root", columns)
+    _, contract, shards = skimmed(raw, tmp_path / "joined")
+    _, expected, of_whole = skimmed(raw_config({"background": whole, "signal": whole}), tmp_path / "of_whole")
+    one, other = read_split(shards, contract, "train"), read_split(of_whole, expected, "train")
+    np.testing.assert_array_equal(one.event_hash, other.event_hash)
+    np.testing.assert_array_equal(one.scalars, other.scalars)
+    np.testing.assert_array_equal(one.sets["pf"][0], other.sets["pf"][0])
+
+
 def test_a_friend_that_is_missing_for_a_file_is_named(toy_files: dict[str, str]) -> None:
     raw = with_friends(raw_config(toy_files), toy_files, [])
     raw["samples"]["signal"]["files"] = [toy_files["signal"], toy_files["background"]]

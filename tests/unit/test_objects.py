@@ -120,10 +120,30 @@ def test_an_index_table(events: list[Any], random: Any) -> None:
     assert found["JetPF_pt"].tolist() == rows
 
 
+def test_the_index_itself_may_be_used_in_a_selection() -> None:
+    values = {
+        "met": np.array([1.0]), "Jet_pt": ak.Array([[1.0, 2.0]]), "PF_pt": ak.Array([[1.0, 2.0, 3.0]]),
+        "PF_jetIdx": ak.Array([[1, -1, 1]]),
+    }  # fmt: skip
+    found, _ = examples(values, layout(INDEX, ("PF_pt",)), "here")
+    assert found["PF_pt"].tolist() == [[], [1.0, 3.0]]
+    assert found["PF_jetIdx"].tolist() == [[1, -1, 1], [1, -1, 1]]
+
+
 COUNT, INDEX = Link(count="Jet_n"), Link(object_index="PF_jetIdx")
 MISFITS = [
     ({"Jet_eta": [[1.0]]}, COUNT, "'Jet_eta' has 1 elements in entry 0 of these, and other branches of Jet have 2"),
     ({"Jet_n": [[1, 3]]}, COUNT, "'Jet_n' sums to 4 in entry 0 of these, and 'PF_pt' has 3 elements"),
+    ({"Jet_n": [[1, 2]], "PF_eta": [[1.0, 2.0]]}, COUNT, "'PF_eta' has 2 elements in entry 0 of these, and 'PF_pt' has 3"),
+    ({"Jet_n": [[4, -1]]}, COUNT, "'Jet_n' is -1, and is to be a number of constituents"),
+    ({"Jet_n": [[1.5, 1.0]]}, COUNT, "'Jet_n' is 1.5, and a whole number is needed"),
+    ({"PF_jetIdx": [[0.0, 1.0, np.nan]]}, INDEX, "'PF_jetIdx' is nan, and a whole number is needed"),
+    ({"Ele_hits": [[[1.0], [2.0], [3.0]]]}, None, "'Ele_hits' has 3 elements in entry 0 of these, and there are Jet 2"),
+    (
+        {"T_jetIdx": [[0, 1]], "T_pfIdx": [[0, 2]], "PF_eta": [[1.0, 2.0]]},
+        Link(object_index="T_jetIdx", constituent_index="T_pfIdx"),
+        "'PF_eta' has 2 elements in entry 0 of these, and 'PF_pt' has 3",
+    ),
     ({"PF_jetIdx": [[0, 1, 2]]}, INDEX, "'PF_jetIdx' is 2 in entry 0 of these, which has 2 objects"),
     ({"PF_jetIdx": [[0, 1]]}, INDEX, "'PF_pt' has 3 elements in entry 0 of these, and 'PF_jetIdx' has 2"),
     (
@@ -309,7 +329,7 @@ def test_branches_of_delphes_go_by_roots_names_and_by_uproots(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("event_id", "message"),
     [
-        ("GenJet.PT", "event_id uses 'GenJet.PT', which has 2 elements in entry 2 of these; one number an event is needed"),
+        ("GenJet.PT", "'GenJet.PT' is to tell events apart, and has 2 elements in entry 2 of these; one number"),
         ("Jet.PT", "event_id uses 'Jet.PT', which is jagged; one number an event is needed"),
         ("Event.number", "has no branch 'Event.number'; nearest names: Event.Number"),
     ],

@@ -83,7 +83,7 @@ def damaged(kind: str) -> Callable[[Path], str]:
         ),
         ("jagged scalar", r"branch 'jet_pt' is jagged; give inputs.jet 'max_length' and 'valid'"),
         ("flat constituents", r"inputs.pf has 'max_length', but none of its branches is jagged"),
-        ("NaN weight", r"the weight 'genWeight' is NaN or infinite for 1 selected events"),
+        ("NaN weight", r"the weight 'genWeight' is NaN or infinite, as float32, for 1 selected events"),
         ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; a number, a list of numbers, or"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> 
 def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:
     path = damaged("NaN weight")(tmp_path)
     raw = raw_config({"background": path, "signal": path})
-    with pytest.raises(InputError, match="NaN or infinite for 1 selected events"):
+    with pytest.raises(InputError, match="NaN or infinite, as float32, for 1 selected events"):
         skim(Recipe.of(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
 
 
@@ -154,8 +154,27 @@ def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> Non
 
 def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(100))
-    with pytest.raises(ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: 'jet_pt & jet_eta' cannot be computed"):
+    with pytest.raises(
+        ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: a condition is needed, .* position 1 of"
+    ):
         skim_one(tmp_path, path, selection="jet_pt & jet_eta")
+    with pytest.raises(
+        ExpressionError, match=r"entries 0 to 99: selection 1: 'jet_pt > 1 / 0' cannot be computed: float division"
+    ):
+        skim_one(tmp_path, path, selection="jet_pt > 1 / 0")
+
+
+def test_a_weight_beyond_single_precision_is_named(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(InputError, match=r"the weight 'genWeight \* 1e39' is NaN or infinite, as float32, for 100 selected"):
+        skim_one(tmp_path, path, weight="genWeight * 1e39")
+
+
+@pytest.mark.parametrize("define", [{"ratio": "ratio * 2"}, {"ratio": "later + 1", "later": "jet_pt"}])
+def test_a_definition_by_itself_or_by_a_later_one_is_named(define: dict[str, str], tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(100))
+    with pytest.raises(InputError, match=r"define.ratio: '(ratio|later)' is defined here or later"):
+        skim_one(tmp_path, path, define=define, selection="ratio > 1")
 
 
 def test_a_selection_that_is_a_number_is_refused(tmp_path: Path) -> None:

@@ -18,11 +18,16 @@ def test_the_split_of_an_event_does_not_depend_on_its_neighbours_or_the_type_of_
     unsigned, signed = np.array(events, np.uint64), np.array(events, np.int64)
     together = event_hash([unsigned], seed)
     assert (together == event_hash([signed], seed)).all()
+    assert (together == event_hash([unsigned.astype(np.float64)], seed)).all()
     assert together[-1] == event_hash([unsigned[-1:]], seed)[0]
     assert (event_hash([unsigned[::-1]], seed)[::-1] == together).all()
     columns = [np.ones(len(unsigned)), unsigned % 2, unsigned]
     alone = [event_hash([column[i : i + 1] for column in columns], seed)[0] for i in range(len(unsigned))]
     assert event_hash(columns, seed).tolist() == alone
+
+
+def test_numbers_between_whole_ones_are_told_apart() -> None:
+    assert len(set(event_hash([np.linspace(0, 1, 1000)], 1).tolist())) == 1000
 
 
 def test_another_seed_gives_another_split() -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cyclotrain.config.base import ExpressionText, FeatureText, Name, Place, Section
+from cyclotrain.expressions import Expression
 
 
 class Simulate(Section):
@@ -29,7 +30,10 @@ class SumOfWeights(Section):
 class FriendTree(Section):
     """Trees whose branches are used beside those of the sample's files."""
 
-    files: list[Place] = Field(min_length=1, description="ROOT files, one for each file of the sample, in the same order.")
+    files: list[Place] = Field(
+        min_length=1,
+        description="ROOT files, one for each file of the sample, in the same order; with `by`, a single one may be for all.",
+    )
     tree: str | list[str] = Field("Events", description="Name of the friend's tree, as for samples.")
     by: list[str] = Field(
         [],
@@ -158,6 +162,8 @@ class InputSet(Section):
     def _valid_with_length(self) -> "InputSet":
         if (self.max_length is None) != (self.valid is None):
             raise ValueError("'max_length' and 'valid' go together: both for constituents, neither for flat branches")
+        if self.valid and not Expression(self.valid).is_condition:
+            raise ValueError(f"valid: '{self.valid}' is a number, not a condition such as `pf_pt > 0`")
         if self.link and self.max_length is None:
             raise ValueError("'link' is for constituents; give 'max_length' and 'valid', or leave it out")
         if self.sort_by and self.max_length is None:
