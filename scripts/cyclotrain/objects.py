@@ -32,7 +32,7 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
         if array.ndim > 1 and (is_of(branch, collection) or array.ndim == 3):
-            _same(_num(array), counts, f"'{branch}' has", f"there are {collection}", where)
+            _same(_num(array), counts, f"'{branch}' has", f"branches of {collection} have", where)
             found[branch] = _flat(array)
         elif branch not in linked:  # of the event, and of other collections for expressions of ingest
             found[branch] = array[event]
@@ -49,15 +49,10 @@ def _flat(array: ak.Array) -> Any:
 
 
 def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
-    counts: Ints | None = None
     for branch, array in values.items():
         if is_of(branch, collection) and array.ndim > 1:
-            of_branch = ak.to_numpy(ak.num(array))
-            counts = of_branch if counts is None else counts
-            _same(of_branch, counts, f"'{branch}' has", f"other branches of {collection} have", where)
-    if counts is None:
-        raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
-    return counts
+            return _num(array)
+    raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
 
 
 def _same(found: Ints, expected: Ints, here: str, there: str, where: str) -> None:

@@ -78,7 +78,7 @@ def resolve_scored(config: Config) -> dict[str, list[str]]:
 def resolve_friends(config: Config, files: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
     """For samples and names of `score`, the friends of each of their `files`, in the order of the config.
 
-    Raises ConfigError as `resolve_files` does, and where there is not one for each.
+    Raises ConfigError as `resolve_files` does, and where there is neither one for each nor, with `by`, one for all.
     """
     given = [(f"samples.{name}", name, of.friends) for name, of in config.samples.items()]
     given += [(f"score.{name}", name, scored.friends) for name, scored in config.score.items()]

@@ -132,13 +132,13 @@ def test_the_index_itself_may_be_used_in_a_selection() -> None:
 
 COUNT, INDEX = Link(count="Jet_n"), Link(object_index="PF_jetIdx")
 MISFITS = [
-    ({"Jet_eta": [[1.0]]}, COUNT, "'Jet_eta' has 1 elements in entry 0 of these, and other branches of Jet have 2"),
+    ({"Jet_eta": [[1.0]]}, COUNT, "'Jet_eta' has 1 elements in entry 0 of these, and branches of Jet have 2"),
     ({"Jet_n": [[1, 3]]}, COUNT, "'Jet_n' sums to 4 in entry 0 of these, and 'PF_pt' has 3 elements"),
     ({"Jet_n": [[1, 2]], "PF_eta": [[1.0, 2.0]]}, COUNT, "'PF_eta' has 2 elements in entry 0 of these, and 'PF_pt' has 3"),
     ({"Jet_n": [[4, -1]]}, COUNT, "'Jet_n' is -1, and is to be a number of constituents"),
     ({"Jet_n": [[1.5, 1.0]]}, COUNT, "'Jet_n' is 1.5, and a whole number is needed"),
     ({"PF_jetIdx": [[0.0, 1.0, np.nan]]}, INDEX, "'PF_jetIdx' is nan, and a whole number is needed"),
-    ({"Ele_hits": [[[1.0], [2.0], [3.0]]]}, None, "'Ele_hits' has 3 elements in entry 0 of these, and there are Jet 2"),
+    ({"Ele_hits": [[[1.0], [2.0], [3.0]]]}, None, "'Ele_hits' has 3 elements in entry 0 of these, and branches of Jet have 2"),
     (
         {"T_jetIdx": [[0, 1]], "T_pfIdx": [[0, 2]], "PF_eta": [[1.0, 2.0]]},
         Link(object_index="T_jetIdx", constituent_index="T_pfIdx"),
