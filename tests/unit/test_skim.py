@@ -15,6 +15,7 @@ from uproot.models.RNTuple import Model_ROOT_3a3a_RNTuple
 
 from conftest import jets, raw_config, real_file, write_tree
 from cyclotrain import skim as skim_module
+from cyclotrain.columns import constituents
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.dataset import Examples, concatenate, iterate_split
@@ -109,6 +110,14 @@ def test_each_cluster_of_an_rntuple_is_decompressed_once(entries: int, tmp_path:
     np.testing.assert_array_equal(np.concatenate(batches), numbers)
     assert max(map(len, batches)) <= entries
     assert sorted(read) == [(column, cluster) for column in range(2) for cluster in range(5)]
+
+
+@pytest.mark.parametrize("rows", [slice(1, 2), slice(0, 2), [2, 0], [1]])
+def test_constituents_are_those_of_the_entries_whatever_they_were_cut_from(rows: Any) -> None:
+    lists = ak.values_astype(ak.Array([[1, 2], [3], [4, 5, 6]]), np.float32)[rows]
+    (column,), counts = constituents(["x"], {"x": lists}, "here")
+    assert column.tolist() == ak.flatten(lists).tolist()
+    assert counts.tolist() == ak.num(lists).tolist()
 
 
 def test_nothing_is_read_any_more_once_the_work_on_a_batch_has_failed() -> None:
