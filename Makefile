@@ -36,7 +36,7 @@ test: .venv/complete
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/complete
-	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts $(BIN)/python -m cyclotrain.bench results/benchmarks.json
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=scripts:tests $(BIN)/python -m benchmarks results/benchmarks.json
 
 # the spread of the demo's figures over three seeds: of the sample, the split and the training
 seeds: run
@@ -64,8 +64,8 @@ ui: .venv/complete
 
 # the files that are made from the config model (comments of the YAML, schema, config/README.md) and from the rules (profiles)
 docs: .venv/complete
-	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.config_docs
-	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.profiles
+	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.config.docs
+	PYTHONPATH=scripts $(BIN)/python -m cyclotrain.cluster.profiles
 
 # whole runs, and what goes wrong with jobs, on a real HTCondor pool and a real Slurm that are started here; as root on Debian
 test-clusters: .venv/complete

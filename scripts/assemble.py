@@ -1,8 +1,8 @@
 """Rule `assemble`: all shards to the dataset's totals and the contract."""
 
-from cyclotrain.assemble import assemble
-from cyclotrain.logs import rule
-from cyclotrain.recipe import DatasetRecipe
+from cyclotrain.core.logs import rule
+from cyclotrain.data.assemble import assemble
+from cyclotrain.ingest.recipe import DatasetRecipe
 
 with rule(snakemake.log[0]):
     assemble(

@@ -1,8 +1,8 @@
 """Rule `baseline`: boosted trees on example-level features."""
 
-from cyclotrain.baseline import baseline
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
+from cyclotrain.evaluation.boosted_trees import baseline
 
 with rule(snakemake.log[0]):
     baseline(Contract.read(snakemake.input.contract), snakemake.input.shards, snakemake.output[0])

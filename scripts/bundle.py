@@ -1,8 +1,8 @@
 """Rule `bundle`: the model with what its consumers need, in one folder."""
 
 from cyclotrain.contract import Contract
+from cyclotrain.core.logs import rule
 from cyclotrain.deploy.bundle import bundle
-from cyclotrain.logs import rule
 
 with rule(snakemake.log[0]):
     bundle(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cyclotrain.config import Evaluation
 from cyclotrain.contract import Contract
-from cyclotrain.evaluate import evaluate
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
+from cyclotrain.evaluation.evaluate import evaluate
 
 with rule(snakemake.log[0]):
     evaluate(

@@ -2,8 +2,8 @@
 
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
-from cyclotrain.export import export, export_network
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
+from cyclotrain.export.to_onnx import export, export_network
 
 with rule(snakemake.log[0]):
     trained = (

@@ -1,7 +1,7 @@
 """Rule `model_card`: what the model is, and how that is known."""
 
-from cyclotrain.deploy.card import card
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
+from cyclotrain.report.card import card
 
 with rule(snakemake.log[0]):
     card(

@@ -1,9 +1,9 @@
 """Rule `score_file`: the friend tree of one ntuple."""
 
-from cyclotrain.friends import Friend
-from cyclotrain.logs import rule
-from cyclotrain.provenance import read_json
-from cyclotrain.score import Ntuple, score
+from cyclotrain.core.logs import rule
+from cyclotrain.core.provenance import read_json
+from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.ingest.joined import Friend
 
 with rule(snakemake.log[0]):
     ntuple = {**snakemake.params.ntuple, "friends": [Friend(**of) for of in snakemake.params.ntuple["friends"]]}

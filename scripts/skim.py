@@ -1,8 +1,8 @@
 """Rule `skim`: a chunk of a sample's ROOT files to an Arrow shard and its receipt."""
 
-from cyclotrain.logs import rule
-from cyclotrain.recipe import Recipe
-from cyclotrain.skim import skim
+from cyclotrain.core.logs import rule
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
 
 with rule(snakemake.log[0]):
     skim(

@@ -1,8 +1,8 @@
 """Rule `summarise`: what the run made, in a few lines."""
 
-from cyclotrain.logs import rule
-from cyclotrain.provenance import atomic
-from cyclotrain.summary import summary
+from cyclotrain.core.logs import rule
+from cyclotrain.core.provenance import atomic
+from cyclotrain.report.summary import summary
 
 with rule(snakemake.log[0]), atomic(snakemake.output[0]) as temporary:
     temporary.write_text(summary(snakemake.params.run, dict(snakemake.input.items())))

@@ -1,8 +1,8 @@
 """Rule `summarise_folds`: the figures of a cross-training, each fold's and their mean."""
 
-from cyclotrain.logs import rule
-from cyclotrain.provenance import atomic, read_json
-from cyclotrain.summary import summary_of_folds
+from cyclotrain.core.logs import rule
+from cyclotrain.core.provenance import atomic, read_json
+from cyclotrain.report.summary import summary_of_folds
 
 with rule(snakemake.log[0]), atomic(snakemake.output[0]) as temporary:
     evaluations = [read_json(path) for path in snakemake.input.evaluations]

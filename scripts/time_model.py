@@ -1,9 +1,9 @@
 """Rule `time_model`: latency and throughput of the exported model."""
 
-from cyclotrain.benchmark import benchmark
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
+from cyclotrain.evaluation.timing import benchmark
 
 with rule(snakemake.log[0]):
     benchmark(

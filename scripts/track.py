@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
-from cyclotrain.provenance import write_json
-from cyclotrain.tracking import track
+from cyclotrain.core.logs import rule
+from cyclotrain.core.provenance import write_json
+from cyclotrain.tracking.runs import track
 
 with rule(snakemake.log[0]):
     files = {name: snakemake.input[name] for name in snakemake.params.files}

@@ -2,8 +2,8 @@
 
 from cyclotrain.config import Model, Training
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
-from cyclotrain.train import rank, train
+from cyclotrain.core.logs import rule
+from cyclotrain.training.train import rank, train
 
 with rule(snakemake.log[0], rank()):
     train(

@@ -2,8 +2,8 @@
 
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
-from cyclotrain.variants import make_variant
+from cyclotrain.core.logs import rule
+from cyclotrain.export.variants import make_variant
 
 with rule(snakemake.log[0]):
     make_variant(

@@ -2,8 +2,8 @@
 
 from cyclotrain.config import Model
 from cyclotrain.contract import Contract
-from cyclotrain.logs import rule
-from cyclotrain.verify import MODEL, Artefact, verify
+from cyclotrain.core.logs import rule
+from cyclotrain.parity.verify import MODEL, Artefact, verify
 
 with rule(snakemake.log[0]):
     tolerance = snakemake.params.tolerance

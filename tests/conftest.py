@@ -20,20 +20,20 @@ import pytest
 import uproot
 import yaml
 
-from cyclotrain.artefact import MODEL
-from cyclotrain.assemble import assemble
-from cyclotrain.baseline import baseline
-from cyclotrain.benchmark import benchmark
 from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
-from cyclotrain.evaluate import evaluate
-from cyclotrain.export import export
-from cyclotrain.provenance import atomic
-from cyclotrain.recipe import DatasetRecipe, Recipe
-from cyclotrain.skim import skim
-from cyclotrain.sources import resolve_files
-from cyclotrain.train import train
-from cyclotrain.verify import Artefact, verify
+from cyclotrain.contract.metadata import MODEL
+from cyclotrain.core.provenance import atomic
+from cyclotrain.data.assemble import assemble
+from cyclotrain.evaluation.boosted_trees import baseline
+from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.timing import benchmark
+from cyclotrain.export.to_onnx import export
+from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.skim import skim
+from cyclotrain.ingest.sources import resolve_files
+from cyclotrain.parity.verify import Artefact, verify
+from cyclotrain.training.train import train
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
@@ -180,7 +180,7 @@ def ingest(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Config, Contract,
 def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
     if delay:  # slow steps, to be killed in the middle of an epoch
-        from cyclotrain.train import Training
+        from cyclotrain.training.train import Training
 
         step = Training.training_step
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from cyclotrain.models.deep_sets import DeepSets
+from cyclotrain.networks.deep_sets import DeepSets
 
 
 class Hungry(DeepSets):

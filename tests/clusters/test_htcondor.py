@@ -9,7 +9,7 @@ from servers import HTCondorPool
 from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, demo, finished, more, needs_clusters, no_gpu
 
 from conftest import Workflow, ten_thousand_files
-from cyclotrain.profiles import stated
+from cyclotrain.cluster.profiles import stated
 
 pytest_plugins = ["sites", "xrootd_server"]
 pytestmark = needs_clusters

@@ -19,7 +19,7 @@ import yaml
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY, Workflow, small_demo
-from cyclotrain.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
+from cyclotrain.cluster.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
 
 pytestmark = pytest.mark.workflow
 Job = tuple[list[str], dict[str, str]]

@@ -6,7 +6,7 @@ from servers import Slurm
 from sites import SLURM, Training, a_gpu, demo, finished, needs_clusters, no_gpu
 
 from conftest import Workflow
-from cyclotrain.profiles import stated
+from cyclotrain.cluster.profiles import stated
 
 pytest_plugins = ["sites"]
 pytestmark = needs_clusters

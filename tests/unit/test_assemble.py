@@ -8,8 +8,8 @@ import pytest
 from conftest import jets, raw_config, write_tree
 from cyclotrain.config import ConfigError
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import read_split
-from cyclotrain.errors import InputError
+from cyclotrain.core.errors import InputError
+from cyclotrain.data.shards import read_split
 
 
 def test_standardisation_is_fitted_on_the_training_split_alone(ingest: Any, toy_files: dict[str, str]) -> None:

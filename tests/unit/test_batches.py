@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from conftest import raw_config
-from cyclotrain.batches import Batches
-from cyclotrain.dataset import read_split
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import read_split
 
 
 def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_files: dict[str, str]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from conftest import Trained
-from cyclotrain.benchmark import BATCH_SIZES
-from cyclotrain.deploy.card import card
-from cyclotrain.provenance import file_sha256
-from cyclotrain.summary import summary
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.evaluation.timing import BATCH_SIZES
+from cyclotrain.report.card import card
+from cyclotrain.report.summary import summary
 
 Results = tuple[dict[str, str], list[Path]]
 

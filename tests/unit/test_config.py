@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from conftest import REPOSITORY, raw_config
-from cyclotrain import config_docs
 from cyclotrain.config import ConfigError, load
-from cyclotrain.sources import resolve_files
+from cyclotrain.config import docs as config_docs
+from cyclotrain.ingest.sources import resolve_files
 
 
 @pytest.mark.parametrize("path", config_docs.files())

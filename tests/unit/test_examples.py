@@ -10,7 +10,7 @@ import yaml
 
 from conftest import REPOSITORY, skim_and_assemble, write_tree
 from cyclotrain.config import Config, load
-from cyclotrain.recipe import Recipe
+from cyclotrain.ingest.recipe import Recipe
 
 EXAMPLES = sorted((REPOSITORY / "config/examples").glob("*.yaml"))
 

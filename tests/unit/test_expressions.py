@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclotrain.expressions import Expression, ExpressionError
-from cyclotrain.features import TORCH
-from cyclotrain.functions import FUNCTIONS
-from cyclotrain.lists import AWKWARD
+from cyclotrain.expressions.awkward_backend import AWKWARD
+from cyclotrain.expressions.functions import FUNCTIONS
+from cyclotrain.networks.features import TORCH
 
 IN_GRAPH = {name: function for name, function in FUNCTIONS.items() if not function.lists}
 CALLS = {

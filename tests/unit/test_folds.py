@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Trained, raw_config
-from cyclotrain.artefact import METADATA_PREFIX
-from cyclotrain.assemble import assemble
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import read_split
-from cyclotrain.errors import InputError
-from cyclotrain.provenance import file_sha256, read_json
-from cyclotrain.recipe import DatasetRecipe
-from cyclotrain.score import Ntuple, score
-from cyclotrain.splits import SPLITS, Fold, fold_index
+from cyclotrain.contract.metadata import METADATA_PREFIX
+from cyclotrain.contract.splits import SPLITS, Fold, fold_index
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.provenance import file_sha256, read_json
+from cyclotrain.data.assemble import assemble
+from cyclotrain.data.shards import read_split
+from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.ingest.recipe import DatasetRecipe
 
 FOLDS = 3
 

@@ -10,19 +10,19 @@ import pytest
 import uproot
 
 from conftest import Trained, jets, raw_config, write_tree
-from cyclotrain import skim as skim_module
-from cyclotrain.assemble import assemble
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import read_split
-from cyclotrain.errors import FileError
-from cyclotrain.friends import Friend
-from cyclotrain.provenance import file_sha256
-from cyclotrain.recipe import DatasetRecipe, Recipe
-from cyclotrain.score import Ntuple, score
-from cyclotrain.skim import skim
-from cyclotrain.sources import resolve_files, resolve_friends
-from cyclotrain.splits import SPLITS
+from cyclotrain.contract.splits import SPLITS
+from cyclotrain.core.errors import FileError
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.data.assemble import assemble
+from cyclotrain.data.shards import read_split
+from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.ingest import skim as skim_module
+from cyclotrain.ingest.joined import Friend
+from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.skim import skim
+from cyclotrain.ingest.sources import resolve_files, resolve_friends
 
 KEY = ["run", "luminosityBlock", "event"]
 OF_FRIEND = ["jet_mass", "pf"]

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from conftest import Trained, raw_config, run_training
-from cyclotrain.artefact import MODEL
-from cyclotrain.cases import Case
 from cyclotrain.contract import Set
-from cyclotrain.devices import gpus
-from cyclotrain.features import sort_key
-from cyclotrain.provenance import read_json_lines
-from cyclotrain.runtime import CPU, CUDA
-from cyclotrain.verify import OPTIMISATIONS, Artefact, _configurations, _providers
+from cyclotrain.contract.metadata import MODEL
+from cyclotrain.core.provenance import read_json_lines
+from cyclotrain.networks.devices import gpus
+from cyclotrain.networks.features import sort_key
+from cyclotrain.parity.cases import Case
+from cyclotrain.parity.verify import OPTIMISATIONS, Artefact, _configurations, _providers
+from cyclotrain.runtimes.sessions import CPU, CUDA
 
 a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

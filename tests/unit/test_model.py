@@ -19,15 +19,15 @@ import torch
 from onnx import numpy_helper
 
 from conftest import REPOSITORY, Trained, raw_config, run_training
-from cyclotrain.artefact import model_metadata
-from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import read_split
-from cyclotrain.features import FeatureLayer
-from cyclotrain.functions import FUNCTIONS as FUNCTION_TABLE
-from cyclotrain.models import load_model
-from cyclotrain.provenance import file_sha256
-from cyclotrain.runtime import session
+from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import read_split
+from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
+from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.networks.registry import load_model
+from cyclotrain.runtimes.sessions import session
 
 
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
@@ -130,8 +130,8 @@ def test_the_best_epoch_is_used_and_training_stops_early(ingest: Any, toy_files:
 
 
 def _validation_loss(trained: Trained) -> float:
-    from cyclotrain.batches import Batches
-    from cyclotrain.dataset import read_split
+    from cyclotrain.data.batches import Batches
+    from cyclotrain.data.shards import read_split
 
     model = load_model(trained.contract, trained.config.model, trained.weights)
     examples = read_split(trained.shards, trained.contract, "validation")
@@ -299,10 +299,10 @@ def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_file
 def test_a_rule_shows_what_it_does_and_not_what_lightning_advertises(tmp_path: Path) -> None:
     code = """
 import logging, sys, cyclotrain.train
-from cyclotrain.logs import rule
+from cyclotrain.core.logs import rule
 with rule(sys.argv[1]):
     logging.getLogger("lightning.pytorch.utilities.rank_zero").info("Tip")
-    logging.getLogger("cyclotrain.train").info("epoch")
+    logging.getLogger("cyclotrain.training.train").info("epoch")
 """
     command = [sys.executable, "-c", code, str(tmp_path / "train.log")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}

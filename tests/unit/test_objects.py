@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from conftest import Trained, published_file, real_file, skim_and_assemble
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract, Layout, Link, Set
-from cyclotrain.dataset import read_split
-from cyclotrain.errors import InputError
-from cyclotrain.objects import examples
-from cyclotrain.provenance import file_sha256
-from cyclotrain.recipe import Recipe
-from cyclotrain.score import Ntuple, score
-from cyclotrain.skim import skim
-from cyclotrain.splits import SPLITS, event_hash
+from cyclotrain.contract.splits import SPLITS, event_hash
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.data.shards import read_split
+from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.ingest.objects import examples
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
 
 Events = list[dict[str, list[Any]]]
 BRANCHES = ("PF_pt", "PF_eta")

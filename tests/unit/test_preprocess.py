@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from conftest import Trained, raw_config
 from cyclotrain.config import ConfigError, load
-from cyclotrain.export import export_network
-from cyclotrain.preprocess import prepare
-from cyclotrain.verify import Artefact
+from cyclotrain.export.cmssw_preprocess import prepare
+from cyclotrain.export.to_onnx import export_network
+from cyclotrain.parity.verify import Artefact
 
 NAME = "network with preprocess.json"
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from cyclotrain.roc import Roc, figures
+from cyclotrain.metrics.roc import Roc, figures
 
 
 @settings(max_examples=50)

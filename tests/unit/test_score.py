@@ -12,10 +12,10 @@ import pytest
 import uproot
 
 from conftest import Trained, jets, raw_config, write_tree
-from cyclotrain import score as module
-from cyclotrain.errors import InputError
-from cyclotrain.provenance import file_sha256, file_xxh3
-from cyclotrain.score import NOT_SELECTED, Ntuple, score
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.provenance import file_sha256, file_xxh3
+from cyclotrain.deploy import friend_trees as module
+from cyclotrain.deploy.friend_trees import NOT_SELECTED, Ntuple, score
 
 N = 700
 CUT, DEFINE = "pt_in_tev > 0.6", {"pt_in_tev": "jet_pt / 1000"}

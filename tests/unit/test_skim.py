@@ -14,17 +14,17 @@ import xxhash
 from uproot.models.RNTuple import Model_ROOT_3a3a_RNTuple
 
 from conftest import jets, raw_config, real_file, write_tree
-from cyclotrain import skim as skim_module
-from cyclotrain.columns import constituents
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
-from cyclotrain.dataset import Examples, concatenate, iterate_split
-from cyclotrain.errors import FileError
-from cyclotrain.ntuples import one_ahead, open_tree, read_batches
-from cyclotrain.provenance import file_xxh3
-from cyclotrain.recipe import Recipe
-from cyclotrain.skim import skim
-from cyclotrain.splits import SPLITS
+from cyclotrain.contract.splits import SPLITS
+from cyclotrain.core.errors import FileError
+from cyclotrain.core.provenance import file_xxh3
+from cyclotrain.data.shards import Examples, concatenate, iterate_split
+from cyclotrain.ingest import skim as skim_module
+from cyclotrain.ingest.columns import constituents
+from cyclotrain.ingest.ntuples import one_ahead, open_tree, read_batches
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
 
 
 def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:

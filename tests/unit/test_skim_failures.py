@@ -17,11 +17,11 @@ from test_skim import everything, skim_one
 from conftest import REPOSITORY, jets, raw_config, write_tree
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
-from cyclotrain.dataset import iterate_split
-from cyclotrain.errors import InputError
+from cyclotrain.core.errors import InputError
+from cyclotrain.data.shards import iterate_split
 from cyclotrain.expressions import ExpressionError
-from cyclotrain.recipe import Recipe
-from cyclotrain.skim import skim
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
 
 
 def damaged(kind: str) -> Callable[[Path], str]:
@@ -193,7 +193,7 @@ def test_a_branch_of_define_cannot_be_a_feature(tmp_path: Path) -> None:
 SLOW_SKIM = """
 import sys, time
 sys.path[:0] = [{scripts!r}, {tests!r}]
-from cyclotrain import skim
+from cyclotrain.ingest import skim
 original = skim._to_arrow
 def slow(*arguments):
     print("writing", flush=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from conftest import raw_config
 from cyclotrain.config import ConfigError, load
-from cyclotrain.sources import resolve_files, skim_jobs
+from cyclotrain.ingest.sources import resolve_files, skim_jobs
 
 
 def files_of(entries: Sequence[str]) -> list[str]:

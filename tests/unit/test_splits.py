@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclotrain.splits import event_hash, split_index
+from cyclotrain.contract.splits import event_hash, split_index
 
 FRACTIONS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 

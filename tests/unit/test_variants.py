@@ -11,13 +11,13 @@ import pytest
 from onnx import numpy_helper
 
 from conftest import Trained
-from cyclotrain.artefact import model_metadata
-from cyclotrain.benchmark import benchmark
 from cyclotrain.config import VARIANT_KINDS, VariantKind
-from cyclotrain.evaluate import evaluate
-from cyclotrain.provenance import file_sha256
-from cyclotrain.variants import make_variant
-from cyclotrain.verify import Artefact
+from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.timing import benchmark
+from cyclotrain.export.variants import make_variant
+from cyclotrain.parity.verify import Artefact
 
 TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05, "optimised": 1e-5}
 

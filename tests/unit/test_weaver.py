@@ -18,19 +18,19 @@ import pytest
 import uproot
 import yaml
 
+from benchmarks.ingest import WEAVER
 from conftest import REPOSITORY, skim_and_assemble
-from cyclotrain.batches import Batches
-from cyclotrain.bench.ingest import WEAVER
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
-from cyclotrain.dataset import concatenate, iterate_split
-from cyclotrain.features import FeatureLayer
-from cyclotrain.provenance import read_json
-from cyclotrain.recipe import Recipe
-from cyclotrain.runtime_environments import uv
-from cyclotrain.skim import skim
-from cyclotrain.weaver import Converted, Files, convert, main
-from cyclotrain.weaver_expressions import Expressions, WeaverError
+from cyclotrain.core.provenance import read_json
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import concatenate, iterate_split
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
+from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.runtimes.environments import uv
+from cyclotrain.weaver.convert import Converted, Files, convert, main
+from cyclotrain.weaver.expressions import Expressions, WeaverError
 
 OURS = REPOSITORY / "tests/weaver"
 MORE = "CYCLOTRAIN_WEAVER_CONFIGS"

@@ -7,11 +7,11 @@ import pytest
 import uproot
 
 from conftest import jets, raw_config, write_tree
-from cyclotrain.balance import training_weights
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import read_split
-from cyclotrain.errors import InputError
-from cyclotrain.splits import SPLITS
+from cyclotrain.contract.splits import SPLITS
+from cyclotrain.core.errors import InputError
+from cyclotrain.data.shards import read_split
+from cyclotrain.data.training_weights import training_weights
 
 
 def two_files(folder: Path, with_runs: bool = False, **columns: Any) -> dict[str, list[str]]:

@@ -14,13 +14,13 @@ import torch
 import uproot
 
 from conftest import Trained, jets, write_tree
+from cyclotrain.core.provenance import file_sha256
 from cyclotrain.deploy.bundle import bundle
+from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.deploy.reference import write_reference
-from cyclotrain.export import export_network
-from cyclotrain.features import FeatureLayer
-from cyclotrain.preprocess import prepare, variables
-from cyclotrain.provenance import file_sha256
-from cyclotrain.score import Ntuple, score
+from cyclotrain.export.cmssw_preprocess import prepare, variables
+from cyclotrain.export.to_onnx import export_network
+from cyclotrain.networks.features import FeatureLayer
 
 pytestmark = pytest.mark.runtimes
 HERE = Path(__file__).parent

@@ -22,12 +22,12 @@ import pytest
 import uproot
 
 from conftest import Workflow, jets, raw_config
-from cyclotrain import ntuples
 from cyclotrain.config import load
-from cyclotrain.errors import FileError
-from cyclotrain.ntuples import NetworkError, open_tree, read_batches
-from cyclotrain.recipe import Recipe
-from cyclotrain.skim import skim
+from cyclotrain.core.errors import FileError
+from cyclotrain.ingest import ntuples
+from cyclotrain.ingest.ntuples import NetworkError, open_tree, read_batches
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import skim
 from xrootd_server import free_port
 
 pytestmark = pytest.mark.workflow

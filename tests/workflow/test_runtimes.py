@@ -9,12 +9,12 @@ import pytest
 from torch import Tensor, nn
 
 from conftest import Trained, raw_config
-from cyclotrain import targets
-from cyclotrain.errors import InputError
-from cyclotrain.export import export
-from cyclotrain.runtime_environments import install
-from cyclotrain.targets import RUNTIMES, settings_for
-from cyclotrain.verify import OPTIMISATIONS
+from cyclotrain.core.errors import InputError
+from cyclotrain.export.to_onnx import export
+from cyclotrain.parity.verify import OPTIMISATIONS
+from cyclotrain.runtimes import targets
+from cyclotrain.runtimes.environments import install
+from cyclotrain.runtimes.targets import RUNTIMES, settings_for
 
 pytestmark = pytest.mark.runtimes
 

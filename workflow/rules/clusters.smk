@@ -2,7 +2,7 @@ import time
 
 from snakemake.dag import DAG
 
-from cyclotrain import cluster
+from cyclotrain.cluster import snakemake_patches as cluster
 
 cluster.bear_wrong_clocks(DAG)
 

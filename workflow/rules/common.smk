@@ -8,9 +8,9 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.config import VARIANT_KINDS, load
-from cyclotrain.recipe import DatasetRecipe, Recipe
-from cyclotrain.sources import Sources, is_remote
-from cyclotrain.targets import runtime_of
+from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.sources import Sources, is_remote
+from cyclotrain.runtimes.targets import runtime_of
 
 # Whether workers see the files of this machine, as they do unless a profile says otherwise.
 IS_SHARED = not workflow.storage_settings or bool(
@@ -25,7 +25,7 @@ def load_settings():
         settings = load(config)
         if not workflow.is_main_process:
             return settings, Sources.handed_over(settings, folder)
-        from cyclotrain.checks import check_inputs
+        from cyclotrain.ingest.preflight import check_inputs
 
         sources = Sources.of(settings)
         if not IS_SHARED:

@@ -25,8 +25,8 @@ from cyclotrain.config.network import (
     Verification,
 )
 from cyclotrain.contract import mask_group
+from cyclotrain.contract.splits import SPLITS
 from cyclotrain.expressions import Expression, ExpressionError
-from cyclotrain.splits import SPLITS
 
 __all__ = [
     "VARIANT_KINDS", "Baseline", "Config", "ConfigError", "Evaluation", "Export", "Flatten", "FriendTree", "InputSet", "Link",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from cyclotrain.config.base import ExpressionText, Place, Section
-from cyclotrain.targets import settings_for
+from cyclotrain.runtimes.targets import settings_for
 
 
 class Model(Section):

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
+from cyclotrain.core.provenance import atomic
 from cyclotrain.demo.branches import JETS_TREE, MAX_CONSTITUENTS, RUNS_TREE
 from cyclotrain.demo.detector import candidates
 from cyclotrain.demo.generator import Generator, hadronic_tops
 from cyclotrain.demo.jets import is_top_jet, leading_jets, with_substructure
-from cyclotrain.provenance import atomic
 
 _EVENTS_PER_BATCH = 500  # part of the recipe: the detector's random numbers are drawn batch by batch
 _log = logging.getLogger(__name__)

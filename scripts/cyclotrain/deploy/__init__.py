@@ -1,1 +1,1 @@
-"""What a consumer of the model needs beside the file: sources, configurations, reference vectors and the model card."""
+"""What consumers of the model need. Rules `reference_vectors`, `bundle` and `score_file`."""

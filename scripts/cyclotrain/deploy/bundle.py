@@ -9,9 +9,9 @@ from typing import Any
 import jinja2
 import onnx
 
-from cyclotrain.artefact import model_metadata
 from cyclotrain.contract import Contract
-from cyclotrain.provenance import atomic_folder, file_sha256
+from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.core.provenance import atomic_folder, file_sha256
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -11,12 +11,12 @@ import onnxruntime as ort
 import torch
 import uproot
 
-from cyclotrain.artefact import OUTPUT
-from cyclotrain.batches import Batches
 from cyclotrain.contract import Contract
-from cyclotrain.dataset import Examples, read_split
-from cyclotrain.provenance import atomic_folder, file_sha256, write_json
-from cyclotrain.runtime import run, session
+from cyclotrain.contract.metadata import OUTPUT
+from cyclotrain.core.provenance import atomic_folder, file_sha256, write_json
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import Examples, read_split
+from cyclotrain.runtimes.sessions import run, session
 
 TOLERANCE = 1e-6
 TREE = "reference"

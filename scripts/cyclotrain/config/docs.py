@@ -1,0 +1,146 @@
+"""What is made from the config model: the comments of `config/config.yaml`, the JSON schema, `config/README.md`.
+
+Run: python -m cyclotrain.config.docs (`make docs`). A test fails when a file differs from what this would write.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from cyclotrain.config import Config, inner_model, keys
+from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS
+
+SCHEMA, README, YAML = Path("workflow/schemas/config.schema.json"), Path("config/README.md"), Path("config/config.yaml")
+_WIDTH = 110
+
+
+def files() -> dict[Path, str]:
+    """Each generated file with its text; the values of the YAML are those that it has."""
+    return {SCHEMA: schema(), README: readme(), YAML: commented(yaml.safe_load(YAML.read_text()))}
+
+
+def schema() -> str:
+    """The JSON schema, by which an editor completes and checks a config."""
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}, indent=2) + "\n"
+
+
+def commented(values: Mapping[str, Any]) -> str:
+    """A config as YAML, each key under its description."""
+    lines = [
+        "# yaml-language-server: $schema=../workflow/schemas/config.schema.json",
+        "# Every key there is: config/README.md",
+    ]
+    lines += _lines(values, Config, "")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(values: Mapping[str, Any], model: type[BaseModel], indent: str, said: set[str] | None = None) -> Iterator[str]:
+    said = set() if said is None else said
+    for key, value in values.items():
+        field = model.model_fields[key]
+        if not indent:
+            yield ""
+        if field.description and field.description not in said:  # once for all samples
+            said.add(field.description)
+            yield from (f"{indent}# {line}" for line in textwrap.wrap(field.description, _WIDTH - len(indent)))
+        inner = inner_model(field.annotation)
+        if isinstance(value, Mapping) and inner:
+            yield f"{indent}{key}:"
+            if str(field.annotation).startswith("dict"):
+                for name, of_name in value.items():
+                    yield f"{indent}  {name}:"
+                    yield from _lines(of_name, inner, indent + "    ", said)
+            else:
+                yield from _lines(value, inner, indent + "  ", said)
+        elif isinstance(value, Mapping) and len(_scalar(value)) > _WIDTH:
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  {_scalar({name: of_name})[1:-1]}" for name, of_name in value.items())
+        elif isinstance(value, list) and any(len(str(element)) > 8 for element in value):
+            yield f"{indent}{key}:"
+            yield from (f"{indent}  - {_scalar(element)}" for element in value)
+        else:
+            yield f"{indent}{key}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...").strip()
+
+
+def readme() -> str:
+    """The reference of all keys and of the expression language, as Markdown."""
+    rows = [f"| `{key}` | {_type(info)} | {_default(info)} | {info.description} |" for key, info in keys()]
+    functions = [
+        f"| `{name}` | {function.arguments} | {'ingest' if function.lists else 'graph, ingest'} | {function.meaning} |"
+        for name, function in FUNCTIONS.items()
+    ]
+    return "\n".join(
+        [
+            "# Configuration",
+            "",
+            "Made from `scripts/cyclotrain/config/` by `make docs`; do not edit. `config.yaml` is the demo, `examples/` holds",
+            "others to copy. Run yours with `make run CONFIG=my.yaml` or `snakemake --cores 8 --configfile my.yaml`; single keys",
+            "change with `--config seed=2`. A config of yours replaces the demo's as a whole.",
+            "",
+            "`<name>` stands for a name that you choose.",
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "## Expressions",
+            "",
+            "Branch names (in backticks where they are not Python names: `` `b-tag` > 0 ``), numbers, `+ - * / **`,",
+            "comparisons (also `0 < x < 5`), and on conditions `&`, `|`, `~`, each in brackets. A condition counts as 0 or 1 in",
+            "arithmetic. The features are computed inside the exported graph, in float32; the expressions of `selection`,",
+            "`define`, `weight`, `label` and `baseline` when the files are read, in the branch's own precision.",
+            f"Constants: {', '.join(f'`{name}`' for name in CONSTANTS)}.",
+            "",
+            "When files are read, lists can be cut, counted and indexed too: `num(Jet_pt[Jet_pt > 30]) >= 4`,",
+            "`Jet_pt[argmax(Jet_btag)]`, `Jet_pt[0]` for the first, and one collection by another's index,",
+            "`Jet_pt[Muon_jetIdx]`. An index that points nowhere, as a negative one always does, gives NaN; a comparison with",
+            "NaN does not hold.",
+            "",
+            "| function | arguments | where | meaning |",
+            "|---|---|---|---|",
+            *functions,
+            "",
+        ]
+    )
+
+
+def _type(info: Any) -> str:
+    annotation = info.annotation
+    if inner_model(annotation):
+        return "by name" if str(annotation).startswith("dict") else "section"
+    text = str(annotation) if not isinstance(annotation, type) else annotation.__name__
+    for part, name in (
+        ("dict", "mapping"),
+        ("list", "list"),
+        ("Literal", "choice"),
+        ("float", "number"),
+        ("int", "integer"),
+    ):
+        if part in text:
+            return name
+    return "text"
+
+
+def _default(info: Any) -> str:
+    if info.default is PydanticUndefined:
+        return "required"
+    if info.default is None:
+        return "none"
+    return "see below" if isinstance(info.default, BaseModel) else f"`{_scalar(info.default)}`"
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.write_text(text)
+        print(path)

@@ -1,0 +1,1 @@
+"""Shards to batches on a device, and to the dataset's totals. Rule `assemble`."""

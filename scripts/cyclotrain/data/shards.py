@@ -1,0 +1,160 @@
+"""Shards as arrays: one split of them in memory, or batch by batch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cyclotrain.contract import Contract, Layout, Set
+from cyclotrain.contract.splits import SPLITS, Fold
+from cyclotrain.expressions import Expression
+from cyclotrain.ingest.columns import column, evaluate
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples as flat arrays, in the order of the shards.
+
+    scalars [n, n_scalars] and observers [n, n_observers] float32; sets: content [n_constituents, n_branches] float32 and
+    offsets [n + 1] int64 by name; label [n] int64; weight [n] float32; event_hash [n] uint64.
+    """
+
+    scalars: npt.NDArray[np.float32]
+    sets: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
+    observers: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float32]
+    event_hash: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def read_split(shards: Sequence[str | Path], contract: Contract, split: str) -> Examples:
+    """All examples of a split ("train", "validation" or "test"), in memory."""
+    parts = iterate_split(shards, contract.layout, split, contract.normalisation, contract.fold)
+    return concatenate(list(parts), contract.layout)
+
+
+def iterate_split(
+    shards: Sequence[str | Path], layout: Layout, split: str, normalisation: Mapping[str, float], fold: Fold | None
+) -> Iterator[Examples]:
+    """The examples of a split, a record batch at a time, in bounded memory.
+
+    `normalisation`: a factor on weights, by sample; `fold`: of a cross-training, whose splits are others than the shard's.
+    """
+    for shard in shards:
+        for batch in _record_batches(shard):
+            factor = np.float32(normalisation[batch.schema.metadata[b"sample"].decode()])
+            yield _select(batch, layout, _splits(batch, fold) == SPLITS.index(split), factor)
+
+
+def by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> dict[str, Any]:
+    """Number of examples and sums of weights in a shard, by class and split."""
+    totals = ByClass(classes)
+    for batch in _record_batches(shard):
+        totals.add(batch["label"].to_numpy(), batch["weight"].to_numpy(), _splits(batch, fold))
+    return totals.totals
+
+
+class ByClass:
+    """Number of examples and sums of weights, of all and of those with negative ones, by class and split."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        none = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
+        self.totals = {name: {split: dict(none) for split in SPLITS} for name in classes}
+
+    def add(self, label: npt.NDArray[Any], weight: npt.NDArray[np.float32], split: npt.NDArray[np.uint8]) -> None:
+        """Add examples [n]."""
+        cell, cells = label.astype(np.intp) * len(SPLITS) + split, len(self.totals) * len(SPLITS)
+        all_and_negative: tuple[tuple[str, Any], ...] = (("", slice(None)), ("negative_", weight < 0))
+        for kind, rows in all_and_negative:
+            events = np.bincount(cell[rows], minlength=cells)
+            sums = np.bincount(cell[rows], weight[rows], minlength=cells)
+            for index, splits in enumerate(self.totals.values()):
+                for number, total in enumerate(splits.values(), index * len(SPLITS)):
+                    total[f"{kind}events"] += int(events[number])
+                    total[f"sum_of_{kind}weights"] += float(sums[number])
+
+
+def _record_batches(shard: str | Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(shard)) as file:
+        reader = pa.ipc.open_file(file)
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index)
+
+
+def _splits(batch: pa.RecordBatch, fold: Fold | None) -> npt.NDArray[np.uint8]:
+    splits: npt.NDArray[np.uint8] = batch["split"].to_numpy()
+    return fold.split_index(batch["event_hash"].to_numpy()) if fold else splits
+
+
+def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], factor: np.float32) -> Examples:
+    scalars = _matrix([batch[f"scalar:{branch}"] for branch in layout.scalars], rows)
+    return Examples(
+        scalars=scalars,
+        sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
+        observers=_observers(batch, layout, rows, scalars),
+        label=batch["label"].to_numpy()[rows].astype(np.int64),
+        weight=batch["weight"].to_numpy()[rows] * factor,
+        event_hash=batch["event_hash"].to_numpy()[rows],
+    )
+
+
+def _observers(
+    batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], scalars: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    own = layout.own_observers
+    values = dict(zip(layout.scalars, scalars.T, strict=True))
+    observers = np.empty((len(scalars), len(layout.observers)), np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        for index, text in enumerate(layout.observers):
+            if text in own:
+                observers[:, index] = batch[f"observer:{text}"].to_numpy()[rows]
+            else:
+                value = evaluate(f"observer '{text}'", Expression(text), values, batch.schema.metadata[b"sample"].decode())
+                observers[:, index] = column(value, len(scalars))
+    return observers
+
+
+def _matrix(columns: Sequence[pa.Array], rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    matrix = np.empty((int(np.count_nonzero(rows)), len(columns)), np.float32)
+    for index, of_branch in enumerate(columns):
+        matrix[:, index] = of_branch.to_numpy()[rows]
+    return matrix
+
+
+def _constituents(
+    column: pa.ListArray, features: Set, rows: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """The leading `max_length` constituents of each example, constituent-major: the rows that batches are gathered from."""
+    counts = np.diff(column.offsets.to_numpy())
+    assert features.max_length is not None
+    kept = np.where(rows, np.minimum(counts, features.max_length), 0)
+    # for each example, as many True as are kept of it, then False
+    inside = np.repeat(np.tile([True, False], len(counts)), np.stack([kept, counts - kept], axis=1).ravel())
+    content = np.empty((int(kept.sum()), len(features.branches)), np.float32)
+    for index, branch in enumerate(features.branches):
+        content[:, index] = column.values.field(branch).to_numpy()[inside]
+    return content, _offsets(kept[rows])
+
+
+def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
+    """Examples one after another."""
+    sets = {}
+    for name in (name for name, features in layout.sets.items() if features.is_jagged):
+        counts = np.concatenate([np.diff(part.sets[name][1]) for part in parts])
+        sets[name] = np.concatenate([part.sets[name][0] for part in parts]), _offsets(counts)
+    flat = {
+        field: np.concatenate([getattr(part, field) for part in parts])
+        for field in ("scalars", "observers", "label", "weight", "event_hash")
+    }
+    return Examples(sets=sets, **flat)

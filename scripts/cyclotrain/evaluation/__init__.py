@@ -1,0 +1,1 @@
+"""The exported model's physics and speed. Rules `baseline`, `evaluate` and `time_model`."""

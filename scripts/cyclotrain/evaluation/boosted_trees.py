@@ -1,0 +1,47 @@
+"""Gradient-boosted trees on example-level features: what a network has to beat."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from cyclotrain.contract import Contract
+from cyclotrain.core.provenance import atomic
+from cyclotrain.data.shards import read_split
+from cyclotrain.data.training_weights import training_weights
+
+_ENOUGH = 20  # examples of each class, of which early stopping holds a tenth back
+_log = logging.getLogger(__name__)
+
+
+def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> None:
+    """Train scikit-learn's HistGradientBoostingClassifier and write its probabilities [n_test, n_classes] (.npy).
+
+    Written empty, [n_test, 0], if the contract names no example-level features.
+    """
+    train, test = (read_split(shards, contract, split) for split in ("train", "test"))
+    probabilities = np.empty((len(test), 0), np.float32)
+    if contract.baseline_features:
+        columns = [contract.layout.observers.index(text) for text in contract.baseline_features]
+        # negative weights, which trees cannot use, are left out here; the figures on the test split count them
+        weight = training_weights(train, contract)
+        usable = weight > 0
+        enough = np.bincount(train.label[usable]).min() >= _ENOUGH
+        trees = HistGradientBoostingClassifier(
+            max_iter=300, learning_rate=0.05, early_stopping=bool(enough), random_state=contract.seed
+        )
+        start = time.monotonic()
+        trees.fit(_finite(train.observers[usable][:, columns]), train.label[usable], sample_weight=weight[usable])
+        probabilities = trees.predict_proba(_finite(test.observers[:, columns])).astype(np.float32)
+        _log.info("boosted trees: %d iterations in %.1f s", trees.n_iter_, time.monotonic() - start)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, probabilities)
+
+
+def _finite(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Infinite values as NaN, which the trees take as missing."""
+    return np.where(np.isfinite(features), features, np.nan)

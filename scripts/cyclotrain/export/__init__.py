@@ -1,0 +1,1 @@
+"""The trained model as ONNX files. Rules `export` and `variant`."""

@@ -1,0 +1,132 @@
+"""Faster or smaller forms of the exported model, by choice: each has gates of its own, as none gives the same numbers."""
+
+import copy
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import torch
+from onnxruntime import quantization
+from torch import Tensor, nn
+
+from cyclotrain import config
+from cyclotrain.contract import Contract
+from cyclotrain.core.provenance import file_sha256
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import iterate_split
+from cyclotrain.export.to_onnx import branches_to_onnx, write_onnx
+from cyclotrain.networks.registry import Model, load_model
+
+_QUANTISED = ["MatMul", "Gemm"]  # the network's; the features stay in float32
+_CALIBRATION, _BATCH = 16, 64  # batches of the training split, and examples in each
+
+
+def make_variant(
+    kind: config.VariantKind,
+    contract: Contract,
+    model: config.Model,
+    weights: str | Path,
+    exported: str | Path,
+    shards: Sequence[str],
+    path: str | Path,
+) -> None:
+    """Write a variant of `exported`, with the same inputs, output, opset, IR version and metadata.
+
+    fp16: the network in half precision, for GPUs; the CPU computes it in float32. int8_dynamic: matrix products of 8-bit
+    integers, with scales taken from each batch. int8_static: the same, with scales from the training split. optimised: ONNX
+    Runtime's own optimisations, made here once and not at every start.
+    """
+    original = onnx.load(exported)
+    match kind:
+        case "fp16":
+            half = _Half(load_model(contract, model, weights)).eval()
+            made = branches_to_onnx(half, contract.layout, original.opset_import[0].version, original.ir_version)
+        case "int8_dynamic" | "int8_static":
+            made = _quantised(original, contract, shards if kind == "int8_static" else None)
+        case "optimised":
+            made = _optimised(exported)
+    made.ir_version = original.ir_version
+    del made.metadata_props[:]
+    made.metadata_props.extend(original.metadata_props)
+    write_onnx(made, {"variant": kind, "variant_of": file_sha256(exported)}, path)
+
+
+class _Half(nn.Module):
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.features, self.network = model.features, copy.deepcopy(model.network).half()
+
+    def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
+        features, masks = self.features(branches)
+        logits = self.network({name: x.half() for name, x in features.items()}, masks)
+        return torch.softmax(logits.float(), dim=-1)
+
+
+class _Calibration(quantization.CalibrationDataReader):
+    """Batches of the training split, each from another place of it."""
+
+    def __init__(self, contract: Contract, shards: Sequence[str]) -> None:
+        self._batches = self._read(contract, shards)
+
+    def _read(self, contract: Contract, shards: Sequence[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+        per_shard = -(-_CALIBRATION // len(shards))
+        for shard in shards:
+            batches = Batches(
+                next(iterate_split([shard], contract.layout, "train", contract.normalisation, contract.fold)),
+                contract.layout,
+                _BATCH,
+                shuffle_seed=0,
+            )
+            for _, batch in zip(range(per_shard), batches, strict=False):
+                yield {branch: np.ascontiguousarray(values.numpy()) for branch, values in batch.branches.items()}
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        return next(self._batches, None)
+
+
+def _quantised(original: onnx.ModelProto, contract: Contract, calibrated_on: Sequence[str] | None) -> onnx.ModelProto:
+    source = onnx.ModelProto()
+    source.CopyFrom(original)
+    source.graph.ClearField("value_info")  # shapes of before, which the quantiser's own changes contradict
+    logging.getLogger().addFilter(_is_not_advice)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "quantised.onnx"
+            if calibrated_on is None:
+                quantization.quantize_dynamic(
+                    source, path, op_types_to_quantize=_QUANTISED, weight_type=quantization.QuantType.QInt8
+                )
+            else:
+                quantization.quantize_static(
+                    source, path, _Calibration(contract, calibrated_on), op_types_to_quantize=_QUANTISED,
+                    activation_type=quantization.QuantType.QInt8, weight_type=quantization.QuantType.QInt8,
+                    quant_format=quantization.QuantFormat.QDQ, per_channel=True,
+                )  # fmt: skip
+            return onnx.load(path)
+    finally:
+        logging.getLogger().removeFilter(_is_not_advice)
+
+
+def _is_not_advice(record: logging.LogRecord) -> bool:
+    """The quantiser tells to run its pre-processing, which is for convolutions."""
+    return not record.getMessage().startswith("Please consider")
+
+
+def _optimised(exported: str | Path) -> onnx.ModelProto:
+    options = ort.SessionOptions()
+    # what is above depends on the processor
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        ort.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
+        made = onnx.load(options.optimized_model_filepath)
+    used = {node.domain for node in made.graph.node}
+    imports = [entry for entry in made.opset_import if entry.domain in used]
+    del made.opset_import[:]
+    made.opset_import.extend(imports)
+    return made

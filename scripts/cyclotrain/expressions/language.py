@@ -1,0 +1,270 @@
+"""The one expression language of Cyclotrain: parsed by `ast`, never by `eval`, evaluated on awkward arrays and on tensors.
+
+    >>> Expression("log(pf_pt / jet_pt)").branches
+    ('pf_pt', 'jet_pt')
+
+A branch whose name is not a Python name stands in backticks: `` `jet1_b-tag` > 0 ``.
+Operators: `+ - * / **`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
+Where an entry has lists, and at ingest alone: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
+Both backends follow one set of rules, so that the sample and the model agree on what a text means:
+division is true division, booleans are 0 and 1 in arithmetic, NaN goes through `min`, `max` and `clip`.
+"""
+
+import ast
+import difflib
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS, Backend
+
+
+class ExpressionError(ValueError):
+    """An expression that the language does not have; the message shows the text and the position."""
+
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
+_LOGIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {ast.BitAnd: operator.and_, ast.BitOr: operator.or_}
+_COMPARISON: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_MAX_LENGTH = 10_000
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression, checked when it is made.
+
+    Raises ExpressionError for anything outside the language, naming the text and the position.
+    """
+
+    text: str
+    branches: tuple[str, ...] = field(init=False)
+    _tree: ast.expr = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.text) > _MAX_LENGTH:
+            raise ExpressionError(f"expression of {len(self.text)} characters; at most {_MAX_LENGTH} are read")
+        readable, quoted = _without_backticks(self.text.strip())
+        try:
+            tree = ast.parse(readable, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            column = (getattr(error, "offset", None) or 1) - 1
+            raise self._error(f"syntax error: {getattr(error, 'msg', error)}", column) from None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = quoted.get(node.id, node.id)
+        if constant := next((name for name in quoted.values() if name in CONSTANTS), None):
+            raise self._error(f"'{constant}' is the constant, and no branch can be read by this name", 0)
+        names: dict[str, None] = {}
+        self._check(tree, names)
+        object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "branches", tuple(names))
+
+    def __call__(self, values: Mapping[str, Any], backend: Backend) -> Any:
+        """The value for `values`, a mapping of branch name to NumPy or awkward array, or tensor (scalars [B, 1], sets [B, L])."""
+        return self._evaluate(self._tree, values, backend)
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether the text alone tells that it is true or false; a branch by itself, which may be either, is none."""
+        return _is_condition(self._tree)
+
+    def check_in_graph(self) -> None:
+        """Raise ExpressionError for what the exported graph does not have: functions over lists, and indices."""
+        for node in ast.walk(self._tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
+                    raise self._error(f"'{name}' is for selection, define, weight and label, not for features", node.col_offset)
+                case ast.Subscript():
+                    raise self._error("indices are for selection, define, weight and label, not for features", node.col_offset)
+
+    def depth(self, depths: Mapping[str, int]) -> int:
+        """How many lists within lists the value has, of branches with these depths: 0 for one number.
+
+        Raises ExpressionError for a function over the lists of what has none, and for an index into it.
+        """
+        return self._depth(self._tree, depths)
+
+    def _depth(self, node: ast.expr, depths: Mapping[str, int]) -> int:
+        match node:
+            case ast.Name(id=name):
+                return 0 if name in CONSTANTS else depths[name]
+            case ast.Call(func=ast.Name(id=name), args=[of, *_]) if FUNCTIONS[name].lists:
+                if not (depth := self._depth(of, depths)):
+                    raise self._error(f"'{name}' is over a list, and this is one number", of.col_offset)
+                return depth - (FUNCTIONS[name].lists == "a number")
+            case ast.Subscript(value=of, slice=index):
+                depth, of_index = self._depth(of, depths), self._depth(index, depths)
+                if depth != 1 or of_index > 1:
+                    there = ("one number", "a list", "a list of lists")[depth if depth != 1 else of_index]
+                    at = of if depth != 1 else index
+                    raise self._error(
+                        f"an index is for a list of numbers, and by a number or a list; this is {there}", at.col_offset
+                    )
+                if not of_index and _is_condition(index):
+                    message = "this is a condition for the whole entry, and chooses no element of a list"
+                    raise self._error(message, index.col_offset)
+                return of_index
+        name_of_function = node.func if isinstance(node, ast.Call) else None
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not name_of_function]
+        return max((self._depth(part, depths) for part in parts), default=0)
+
+    def _error(self, message: str, column: int) -> ExpressionError:
+        text = self.text.strip()
+        return ExpressionError(f"{message}, at position {column + 1} of\n    {text}\n    {' ' * column}^")
+
+    def _check(self, node: ast.expr, names: dict[str, None]) -> None:
+        match node:
+            case ast.Constant(value=bool() | int() | float()):
+                return
+            case ast.Name(id=name):
+                if name not in CONSTANTS:
+                    names[name] = None
+                return
+            case ast.BinOp(left=left, right=right) if type(node.op) in _ARITHMETIC:
+                parts = [left, right]
+            case ast.BinOp(left=left, right=right) if type(node.op) in _LOGIC:
+                for part in (left, right):
+                    if _is_number(part):
+                        message = "'&' and '|' join conditions, not numbers; put each comparison in brackets"
+                        raise self._error(message, part.col_offset)
+                parts = [left, right]
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() | ast.Invert(), operand=operand):
+                parts = [operand]
+            case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(op) in _COMPARISON for op in ops):
+                parts = [left, *comparators]
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+                parts = self._check_call(node, name, arguments)
+            case ast.Subscript(value=of, slice=ast.expr() as index) if not isinstance(index, (ast.Slice, ast.Tuple)):
+                parts = [of, index]
+            case ast.BoolOp():
+                raise self._error("write '&' and '|' with brackets instead of 'and' and 'or'", node.col_offset)
+            case ast.UnaryOp(op=ast.Not()):
+                raise self._error("write '~' instead of 'not'", node.col_offset)
+            case _:
+                raise self._error(f"{_describe(node)} is not part of the expression language", node.col_offset)
+        for part in parts:
+            self._check(part, names)
+
+    def _check_call(self, node: ast.Call, name: str, arguments: list[ast.expr]) -> list[ast.expr]:
+        if name not in FUNCTIONS:
+            near = difflib.get_close_matches(name, FUNCTIONS, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(FUNCTIONS)}"
+            raise self._error(f"unknown function '{name}' ({hint})", node.col_offset)
+        expected = FUNCTIONS[name].arguments
+        if len(arguments) != expected:
+            raise self._error(f"'{name}' takes {expected} arguments, not {len(arguments)}", node.col_offset)
+        if name == "leading" and not (isinstance(n := arguments[1], ast.Constant) and type(n.value) is int and n.value > 0):
+            raise self._error("'leading' takes a whole number as its second argument", arguments[1].col_offset)
+        return arguments
+
+    def _evaluate(self, node: ast.expr, values: Mapping[str, Any], backend: Backend) -> Any:
+        def value(part: ast.expr) -> Any:
+            return self._evaluate(part, values, backend)
+
+        def condition(part: ast.expr) -> Any:
+            found = value(part)
+            if not backend.is_condition(found):
+                message = "a condition is needed, and this is a number; compare it with something, and put that in brackets"
+                raise self._error(message, part.col_offset)
+            return found
+
+        match node:
+            case ast.Constant(value=constant):
+                return float(constant)  # type: ignore[arg-type]  # checked in _check
+            case ast.Name(id=name):
+                return CONSTANTS[name] if name in CONSTANTS else values[name]
+            case ast.BinOp(left=left, op=op, right=right):
+                if type(op) in _LOGIC:
+                    return _LOGIC[type(op)](condition(left), condition(right))
+                return _ARITHMETIC[type(op)](backend.number(value(left)), backend.number(value(right)))
+            case ast.UnaryOp(op=ast.Invert(), operand=operand):
+                found = condition(operand)
+                return not found if isinstance(found, bool) else ~found
+            case ast.UnaryOp(op=op, operand=operand):
+                number = backend.number(value(operand))
+                return -number if isinstance(op, ast.USub) else number
+            case ast.Compare(left=left, ops=ops, comparators=comparators):
+                operands = [value(left), *map(value, comparators)]
+                results = [_COMPARISON[type(op)](a, b) for op, a, b in zip(ops, operands, operands[1:], strict=False)]
+                result = results[0]
+                for further in results[1:]:
+                    result = result & further
+                return result
+            case ast.Subscript(value=of, slice=index):
+                return backend.lists["[]"](value(of), value(index))
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                function = FUNCTIONS[name]
+                conditions, others = arguments[: function.conditions], map(value, arguments[function.conditions :])
+                return function.apply(
+                    backend, *map(condition, conditions), *(others if function.lists else map(backend.real, others))
+                )
+        raise AssertionError(f"{ast.dump(node)} passed the check")
+
+
+def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
+    """The text with each name in backticks as a plain name of the same length, and what these stand for."""
+    quoted: dict[str, str] = {}
+
+    def plain(match: re.Match[str]) -> str:
+        name = f"_quoted{len(quoted)}".ljust(len(match[0]), "_")
+        quoted[name] = match[1]
+        return name
+
+    return re.sub(r"`([^`]+)`", plain, text), quoted
+
+
+def _is_number(node: ast.expr) -> bool:
+    """True where the text alone tells that a part is a number, as in `pt > 30 & eta < 2`, read as `pt > (30 & eta) < 2`."""
+    match node:
+        case ast.Constant(value=value):
+            return not isinstance(value, bool)
+        case ast.BinOp(op=op):
+            return type(op) in _ARITHMETIC
+        case ast.UnaryOp(op=op):
+            return not isinstance(op, ast.Invert)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in FUNCTIONS and not FUNCTIONS[name].is_condition
+        case _:
+            return False
+
+
+def _is_condition(node: ast.expr) -> bool:
+    """True where the text alone tells that a part is true or false."""
+    match node:
+        case ast.BinOp(op=op) | ast.UnaryOp(op=op):
+            return type(op) in _LOGIC or isinstance(op, ast.Invert)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in FUNCTIONS and FUNCTIONS[name].is_condition
+        case _:
+            return isinstance(node, ast.Compare)
+
+
+def _describe(node: ast.expr) -> str:
+    match node:
+        case ast.Attribute():
+            return "an attribute ('.')"
+        case ast.Subscript():
+            return "a slice ('[a:b]')"
+        case ast.Constant(value=value):
+            return f"the constant {value!r}"
+        case ast.Call(keywords=[_, *_]):
+            return "a keyword argument"
+        case ast.BinOp(op=op) | ast.UnaryOp(op=op):
+            return f"the operator {type(op).__name__}"
+        case _:
+            return type(node).__name__

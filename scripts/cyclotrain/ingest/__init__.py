@@ -1,0 +1,1 @@
+"""ROOT files to Arrow shards. Rule `skim`; the checks before any job."""

@@ -1,0 +1,262 @@
+"""Reading ROOT ntuples: trees and their branches, with errors that say what is wrong and where."""
+
+import difflib
+import logging
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.ingest.recipe import require_branches
+from cyclotrain.ingest.sources import is_remote
+
+# XRootD's client would wait for half an hour; what the user has set holds.
+for _name, _seconds in {"XRD_CONNECTIONWINDOW": 15, "XRD_CONNECTIONRETRY": 2, "XRD_REQUESTTIMEOUT": 120}.items():
+    os.environ.setdefault(_name, str(_seconds))
+
+_TRIES = 4
+# In words, as XRootD's client has no types for it, and uproot may raise a TypeError that names aiohttp's.
+_NETWORK = re.compile(
+    r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error"
+    "|payload is not completed",
+    re.IGNORECASE,
+)
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class NetworkError(InputError):
+    """The network failed, not the file, which is no FileError then: another try may help."""
+
+
+_DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
+
+# Of local files, in the thread that wants them: uproot's choice, fsspec, takes up to twice as long.
+PLAIN_READS = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
+
+RNTUPLE = "ROOT::RNTuple"
+
+
+@contextmanager
+def open_tree(path: str, tree: str | Sequence[str]) -> Iterator[Any]:
+    """The TTree or RNTuple `tree`, or the first of several names that the file or URL `path` has.
+
+    Raises FileError if the file or such a tree is not there or not readable, and NetworkError after some tries.
+    """
+    if not is_remote(path) and not Path(path).is_file():
+        raise FileError(f"{path}: no such file (looked from {Path.cwd()})")
+    for tried in range(_TRIES):
+        try:
+            file, found = _open(path, tree)
+            break
+        except NetworkError as error:
+            _wait(tried, error)
+    with file:
+        yield found
+
+
+def _open(path: str, tree: str | Sequence[str]) -> tuple[Any, Any]:
+    with reading(path):
+        file = uproot.open(path, **({} if is_remote(path) else PLAIN_READS))
+    with ExitStack() as stack:
+        stack.enter_context(file)
+        size = file.file.source.num_bytes
+        if size < file.file.fEND:
+            raise FileError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
+        found = _tree(file, path, tree)
+        stack.pop_all()
+    return file, found
+
+
+def _tree(file: Any, path: str, tree: str | Sequence[str]) -> Any:
+    wanted = [tree] if isinstance(tree, str) else list(tree)
+    names = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in ("TTree", "TNtuple", RNTUPLE)})
+    name = next((name for name in wanted if name in names), None)
+    if name is None:
+        near = difflib.get_close_matches(wanted[0], names, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        said = " or ".join(f"'{name}'" for name in wanted)
+        raise FileError(f"{path}: no tree {said}; {hint}trees of this file: {', '.join(names) or 'none'}")
+    with reading(path):
+        found = file[name]
+        int(found.num_entries)  # an RNTuple reads its lists of pages for it, here where a network may be tried again
+        return found
+
+
+def identity(tree: Any, path: str) -> dict[str, Any]:
+    """What tells a file from another without reading it: its size, and the UUID that ROOT gave it when it was made."""
+    return {"path": path, "bytes": int(tree.file.source.num_bytes), "uuid": str(tree.file.uuid)}
+
+
+def columns_of(batch: ak.Array, branches: Sequence[str]) -> dict[str, Any]:
+    """A column a branch: numbers as a NumPy array [n], as awkward's cost more than their arithmetic does; lists as awkward's."""
+    contents = {branch: batch.layout.content(branch) for branch in branches}
+    return {branch: ak.to_numpy(of) if of.purelist_depth == 1 else ak.Array(of) for branch, of in contents.items()}
+
+
+def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
+    """The branches of a tree, about `step_size` uncompressed bytes at a time: columns, their length and words for where they are.
+
+    Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
+    FileError for an end before the last entry.
+    """
+    done, tried = 0, 0
+    with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
+        here = tree
+        while done < tree.num_entries:
+            try:
+                with reading(path):
+                    step = _entries(here, branches, step_size)
+                if is_rntuple(here):
+                    batches = _clusters(here, branches, done, step, step_size)
+                else:
+                    batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
+                while True:
+                    with reading(path):
+                        batch = next(batches, None)
+                    if batch is None:
+                        break
+                    first = done
+                    done, tried = done + len(batch), 0
+                    yield columns_of(batch, branches), len(batch), f"{path}: entries {first} to {done - 1}"
+            except NetworkError as error:
+                _wait(tried, error)
+                tried += 1
+                here = stack.enter_context(open_tree(path, tree.name))
+                continue
+            if done != tree.num_entries:
+                raise FileError(f"{path}: the tree says that it has {tree.num_entries} entries, and only {done} can be read")
+
+
+@contextmanager
+def one_ahead(batches: Iterator[_T]) -> Iterator[Iterator[_T]]:
+    """The same batches, each read while the one before it is worked on; nothing is read any more when the block has ended."""
+    with ThreadPoolExecutor(1) as reader:
+        yield _one_ahead(batches, reader)
+
+
+def _one_ahead(batches: Iterator[_T], reader: Executor) -> Iterator[_T]:
+    following = reader.submit(next, batches, None)
+    while (batch := following.result()) is not None:
+        following = reader.submit(next, batches, None)
+        yield batch
+
+
+def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_size: int) -> Iterator[ak.Array]:
+    """Whole clusters of an RNTuple, cut afterwards where they are larger than a step.
+
+    uproot decompresses the whole of a cluster for any of its entries, and would do so again in each step that has some. It also
+    reads one cluster beyond an end that is a cluster's, which is kept for the next time. So the memory is a small multiple of a
+    step or of the largest cluster.
+    """
+    ends = np.cumsum([cluster.num_entries for cluster in tree.ntuple.cluster_summaries])
+    largest = max(step, int(np.diff(ends, prepend=0).max()))
+    cache = uproot.LRUArrayCache(2 * step_size * largest // step)
+    while first < tree.num_entries:
+        last = int(ends[max(np.searchsorted(ends, first + step, "right") - 1, np.searchsorted(ends, first, "right"))])
+        columns = tree.arrays(filter_name=branches, entry_start=first, entry_stop=last, array_cache=cache)
+        yield from (columns[start : start + step] for start in range(0, last - first, step))
+        del columns
+        first = last
+
+
+def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int:
+    """The number of entries that hold `step_size` bytes, by the sizes that the tree itself gives.
+
+    uproot would read the header of every basket for it, each a round trip where the file is remote.
+    """
+    if is_rntuple(tree):
+        return int(tree.num_entries_for(f"{step_size} B", filter_name=branches))
+    total = sum(int(tree[branch].uncompressed_bytes) for branch in branches)
+    return max(1, int(tree.num_entries * step_size / max(total, 1)))
+
+
+def _wait(tried: int, error: NetworkError) -> None:
+    """Before the next try; raises NetworkError when there is none."""
+    if tried + 1 >= _TRIES:
+        raise NetworkError(f"{error} (tried {_TRIES} times)") from error
+    seconds = 4**tried
+    _log.warning("%s; try %d of %d in %d s", error, tried + 2, _TRIES, seconds)
+    time.sleep(seconds)
+
+
+def is_rntuple(tree: Any) -> bool:
+    """Whether what `open_tree` gave is an RNTuple."""
+    return bool(tree.classname == RNTUPLE)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn what uproot raises into a NetworkError, or for damaged bytes into a FileError that names the file."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # uproot raises many types on damaged bytes, struct.error and zlib's own among them
+        text = str(error).strip().splitlines()
+        reason = text[0] if text else type(error).__name__
+        if is_remote(path):
+            if _is_of_network(error):
+                raise NetworkError(f"{path}: the network failed: {type(error).__name__}: {reason}") from error
+            if isinstance(error, ModuleNotFoundError):
+                raise FileError(f"{path}: {reason}") from error
+            raise FileError(f"{path}: cannot be read: {type(error).__name__}: {reason}") from error
+        size = Path(path).stat().st_size
+        raise FileError(
+            f"{path}: cannot be read as a ROOT file; it may be truncated or damaged ({size} bytes; {type(error).__name__}: "
+            f"{reason}). Copy it again, or take it out of the sample."
+        ) from error
+
+
+def _is_of_network(error: BaseException) -> bool:
+    """Whether another try may help; what the server itself answers, such as that there is no such file, is no such error."""
+    if isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    chain = [error, *(cause for cause in (error.__cause__, error.__context__) if cause)]
+    return any(isinstance(e, ConnectionError | TimeoutError) or bool(_NETWORK.search(str(e))) for e in chain)
+
+
+def branch_names(tree: Any) -> list[str]:
+    """The names by which branches are read: ROOT's own, `Jet.PT`, where one branch alone has it, and uproot's, `Jet/Jet.PT`."""
+    paths = tree.keys()
+    own = Counter(path.rpartition("/")[2] for path in paths)
+    return list(dict.fromkeys([*(name for name, n in own.items() if n == 1), *paths]))
+
+
+def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
+    """For each branch, what it holds an entry: one number (0), a list of numbers (1), or a list of lists (2).
+
+    Raises FileError for a branch that is missing (with the nearest names) or holds anything else.
+    """
+    require_branches(branches, branch_names(tree), f"{path}: tree '{tree.name}'")
+    return {branch: _depth(tree, path, branch) for branch in branches}
+
+
+def _depth(tree: Any, path: str, branch: str) -> int:
+    try:
+        form = tree[branch].to_akform()[0].content(0) if is_rntuple(tree) else tree[branch].interpretation.awkward_form(tree.file)
+    except (uproot.interpretation.objects.CannotBeAwkward, uproot.interpretation.identify.UnknownInterpretation):
+        form = None
+    except Exception as error:  # of many types, for classes whose description is not as uproot expects it
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise FileError(f"{path}: branch '{branch}' of tree '{tree.name}' cannot be read by uproot: {reason}") from error
+    depth = 0
+    while isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None:
+        form, depth = form.content, depth + 1
+    is_number = isinstance(form, ak.forms.NumpyForm) and not form.inner_shape and np.dtype(form.primitive).kind in "biuf"
+    if not is_number or depth > 2:
+        raise FileError(
+            f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
+            "a number, a list of numbers, or a list of such lists an entry is needed"
+        )
+    return depth

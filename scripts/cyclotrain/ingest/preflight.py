@@ -1,0 +1,48 @@
+"""What can be known to be wrong before any job starts: trees, branches and their types, in the first file of each sample."""
+
+from collections.abc import Mapping, Sequence
+
+from cyclotrain.config import Config
+from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.demo.branches import DEPTHS, JETS_TREE
+from cyclotrain.expressions import Expression
+from cyclotrain.ingest.joined import friends_of_file, open_joined
+from cyclotrain.ingest.ntuples import depths, open_tree
+from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
+from cyclotrain.ingest.sources import Sources
+
+
+def check_inputs(config: Config, sources: Sources) -> None:
+    """Check each sample against its first file, or against what the demo will write; raises InputError."""
+    for name, sample in config.samples.items():
+        recipe = Recipe.of(config, name)
+        if sample.simulate:
+            if sample.tree != JETS_TREE:
+                raise InputError(f"samples.{name}.tree: a simulated sample has the tree '{JETS_TREE}', not '{sample.tree}'")
+            require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
+            check_branches(recipe, DEPTHS, f"samples.{name}")
+        else:
+            _check_first(recipe, sources.friends[name], sources.samples[name], config.skip_broken > 0)
+    model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
+    model_branches += config.event_id if config.folds else []  # which decides on the model
+    for name, of_name in config.score.items():
+        for path in sources.scored[name]:
+            described = [friend.model_dump(exclude={"files"}) for friend in of_name.friends.values()]
+            with open_joined(path, of_name.tree, friends_of_file(sources.friends[name].get(path, ()), described)) as ntuple:
+                ntuple.depths(model_branches)
+
+
+def _check_first(recipe: Recipe, friends: Mapping[str, Sequence[str]], paths: Sequence[str], skip_broken: bool) -> None:
+    """Check the first file, or the first that can be read where others may be skipped."""
+    for path in paths:
+        try:
+            with open_joined(path, recipe.tree, friends_of_file(friends.get(path, ()), recipe.friends)) as ntuple:
+                check_branches(recipe, ntuple.depths(recipe.branches()), path)
+            if recipe.sum_of_weights:
+                expression = Expression(recipe.sum_of_weights["sum"])
+                with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
+                    check_sum_of_weights(expression, depths(tree, path, expression.branches), path)
+            return
+        except FileError:
+            if not skip_broken or path == paths[-1]:
+                raise

@@ -1,0 +1,259 @@
+"""What is done to each sample and to the dataset: the parts of the configuration that the rules of ingest depend on."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cyclotrain.config import Config
+from cyclotrain.contract import Layout, Link, Set, is_of
+from cyclotrain.contract.splits import SPLITS, Fold
+from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.expressions import Expression, ExpressionError
+from cyclotrain.expressions.functions import FUNCTIONS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to the files of one sample."""
+
+    sample: str
+    tree: str | list[str]
+    friends: list[dict[str, Any]]  # tree and key of each; their files are those of a job
+    object: str | None
+    classes: list[str]
+    label: str
+    selection: list[str]
+    define: dict[str, str]
+    weight: str | None
+    event_id: list[str]
+    seed: int
+    split: dict[str, float] | str  # shares, the split of all events, or an expression for the split's index
+    sum_of_weights: dict[str, Any] | None
+    inputs: dict[str, dict[str, Any]]
+    observers: list[str]
+
+    @classmethod
+    def of(cls, config: Config, sample: str) -> "Recipe":
+        """The part of the configuration that a sample's shards depend on."""
+        of_sample = config.samples[sample]
+        label = of_sample.label or config.label
+        assert label is not None  # checked by Config
+        return cls(
+            sample=sample,
+            tree=of_sample.tree,
+            friends=[friend.model_dump(exclude={"files"}) for friend in of_sample.friends.values()],
+            object=config.object,
+            classes=config.classes,
+            label=label,
+            selection=[cut for cut in (config.selection, of_sample.selection) if cut],
+            define=config.define,
+            weight=of_sample.weight or config.weight,
+            event_id=config.event_id,
+            seed=config.seed,
+            split=of_sample.split or config.split.model_dump(),
+            sum_of_weights=of_sample.sum_of_weights.model_dump() if of_sample.sum_of_weights else None,
+            inputs={name: inputs.model_dump() for name, inputs in config.inputs.items()},
+            observers=list(config.observers),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types, for a rule's `params`."""
+        return asdict(self)
+
+    def ingest(self) -> dict[str, Expression]:
+        """The expressions that are evaluated here, by their config key."""
+        texts = {f"selection {i + 1}": cut for i, cut in enumerate(self.selection)}
+        if self.weight:
+            texts["weight"] = self.weight
+        if self.label not in self.classes:
+            texts["label"] = self.label
+        if isinstance(self.split, str) and self.split not in SPLITS:
+            texts["split"] = self.split
+        texts |= {f"observer '{text}'": text for text in self.observers}
+        return {key: Expression(text) for key, text in texts.items()}
+
+    def model_branches(self) -> list[str]:
+        """The branches that the graph takes, in the order of the config."""
+        texts = [t for inputs in self.inputs.values() for t in (*inputs["features"], inputs["valid"], inputs["sort_by"]) if t]
+        return list(dict.fromkeys(branch for text in texts for branch in Expression(text).branches))
+
+    def branches(self) -> list[str]:
+        """All branches that are read: those that the graph takes, and those of ingest."""
+        ingest = [*self.ingest().values(), *(Expression(text) for text in self.define.values())]
+        links = [b for inputs in self.inputs.values() if inputs["link"] for b in Link(**inputs["link"]).branches]
+        of_ingest = [b for expression in ingest for b in expression.branches]
+        names = [*self.model_branches(), *links, *self.event_id, *of_ingest]
+        return [name for name in dict.fromkeys(names) if name not in self.define]
+
+
+def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
+    """Sort the branches of the model into scalars and sets; raises FileError where config and file do not fit.
+
+    `depths`: of ntuples.depths, lists within lists of each branch.
+    """
+    is_jagged = {branch: depth > 0 for branch, depth in example_depths(recipe.object, depths, path).items()}
+    owner: dict[str, str] = {}
+    sets = {}
+    for name, inputs in recipe.inputs.items():
+        link = Link(**inputs["link"]) if inputs["link"] else None
+        features = Set(
+            tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link, inputs["sort_by"],
+            inputs["standardise"],
+        )  # fmt: skip
+        names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
+        if defined := [b for b in names if b in recipe.define]:
+            raise InputError(
+                f"inputs.{name}: '{defined[0]}' is from `define`, which the exported graph does not have; write it out"
+            )
+        jagged = tuple(b for b in names if is_jagged[b])
+        if features.is_jagged and not jagged:
+            raise FileError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
+        if not features.is_jagged and jagged:
+            raise FileError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
+        for key, text in (("sort_by", features.sort_by), ("valid", features.valid)):
+            if text and not any(is_jagged[b] for b in Expression(text).branches):
+                raise FileError(f"{path}: inputs.{name}.{key}: '{text}' has no value for each constituent")
+        for branch in jagged:
+            if branch in owner:
+                raise InputError(
+                    f"inputs.{name}: branch '{branch}' is in inputs.{owner[branch]} too; put their features in one set"
+                )
+            owner[branch] = name
+            if recipe.object:
+                _check_link(recipe.object, name, link, branch, depths, path)
+        sets[name] = replace(features, branches=jagged)
+    scalars = tuple(b for b in recipe.model_branches() if not is_jagged[b])
+    return Layout(scalars, sets, tuple(recipe.observers), recipe.object)
+
+
+def example_depths(collection: str | None, depths: Mapping[str, int], path: str) -> dict[str, int]:
+    """What each branch holds an example, as `depths` has it an entry; raises FileError where that cannot be."""
+    if collection is None:
+        if nested := [branch for branch, depth in depths.items() if depth > 1]:
+            raise FileError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
+        return dict(depths)
+    if not any(is_of(branch, collection) and depth > 0 for branch, depth in depths.items()):
+        raise FileError(
+            f"{path}: object is '{collection}', and no branch with a list an event is used that begins with '{collection}_' "
+            f"or '{collection}.'; use one"
+        )
+    return {branch: depth - 1 if depth > 1 or is_of(branch, collection) else depth for branch, depth in depths.items()}
+
+
+def check_numbers(
+    expressions: Mapping[str, Expression], definitions: Mapping[str, str], depths: Mapping[str, int], where: str, unit: str
+) -> None:
+    """Raise InputError for an expression that is not one number for each `unit`; `depths`: of `example_depths`.
+
+    Definitions may be lists: `num(good_jets)`.
+    """
+    known = dict(depths)
+
+    def depth(key: str, expression: Expression) -> int:
+        if unknown := [branch for branch in expression.branches if branch not in known]:
+            raise InputError(f"{key}: '{unknown[0]}' is defined here or later; `define` may use branches, and what stands before")
+        try:
+            return expression.depth(known)
+        except ExpressionError as error:
+            raise InputError(f"{where}: {key}: {error}") from None
+
+    for name, text in definitions.items():
+        known[name] = depth(f"define.{name}", Expression(text))
+    for key, expression in expressions.items():
+        if depth(key, expression):
+            jagged = next(branch for branch in expression.branches if known[branch])
+            raise InputError(
+                f"{where}: {key} '{expression.text}' is a list, as '{jagged}' is jagged; one number for each {unit} is needed: "
+                f"sum(...), any(...), {jagged}[0]"
+            )
+
+
+def _check_link(collection: str, name: str, link: Link | None, branch: str, depths: Mapping[str, int], path: str) -> None:
+    if link is None and depths[branch] == 1:
+        raise FileError(
+            f"{path}: '{branch}' has a list an event; say in inputs.{name}.link how its elements belong to a {collection}"
+        )
+    if link is not None:
+        if depths[branch] > 1:
+            raise FileError(f"{path}: '{branch}' has a list an object already; leave inputs.{name}.link out")
+        for of_link in link.branches:
+            if depths[of_link] != 1:
+                raise FileError(f"{path}: inputs.{name}.link: '{of_link}' has no list an event")
+
+
+def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
+    """The layout, with the expressions of ingest known to give one number an example."""
+    found, of_example = layout(recipe, depths, path), example_depths(recipe.object, depths, path)
+    where = f"{path}: sample '{recipe.sample}'"
+    check_numbers(recipe.ingest(), recipe.define, of_example, where, recipe.object or "event")
+    for branch in recipe.event_id:
+        if depths[branch] > 1 or (depths[branch] and recipe.object and is_of(branch, recipe.object)):
+            raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
+    return found
+
+
+def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], where: str) -> None:
+    """Raise InputError for a sum of weights that is not one number an entry."""
+    check_numbers({"sum_of_weights.sum": expression}, {}, depths, where, "entry")
+
+
+@dataclass(frozen=True)
+class DatasetRecipe:
+    """The part of the configuration that the contract depends on, besides the recipes in the receipts."""
+
+    run: str
+    seed: int
+    samples: list[str]
+    classes: list[str]
+    signal: str
+    balance: str
+    negative_weights: str
+    flatten: dict[str, Any] | None
+    cross_sections: dict[str, float]
+    luminosity: float
+    skip_broken: float
+    baseline_features: list[str]
+    split: dict[str, float]
+    fold: dict[str, Any] | None
+    event_id: list[str]
+
+    @classmethod
+    def of(cls, config: Config, fold: int | None) -> "DatasetRecipe":
+        """Taken from the whole configuration; `fold`: which, in a cross-training."""
+        split, of_fold = config.split, None
+        if fold is not None:
+            assert config.folds
+            of_fold = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
+        return cls(
+            run=config.run if fold is None else f"{config.run}-fold{fold}",
+            seed=config.seed,
+            samples=list(config.samples),
+            classes=config.classes,
+            signal=config.signal,
+            balance=config.balance,
+            negative_weights=config.negative_weights,
+            flatten=config.flatten.model_dump() if config.flatten else None,
+            cross_sections={name: of.cross_section for name, of in config.samples.items() if of.cross_section},
+            luminosity=config.luminosity,
+            skip_broken=config.skip_broken,
+            baseline_features=list(config.baseline_features),
+            split=split.model_dump(),
+            fold=of_fold,
+            event_id=config.event_id,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types, for a rule's `params`."""
+        return asdict(self)
+
+
+def require_branches(names: Collection[str], known: Collection[str], where: str) -> None:
+    """Raise FileError, with the nearest names, for a branch that is not among the `known` ones of `where`."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+            listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
+            hint = f"nearest names: {', '.join(near)}" if near else f"it has {listed or 'none'}"
+            hint = f"'{name}' is a function, write its arguments" if name in FUNCTIONS else hint
+            raise FileError(f"{where} has no branch '{name}'; {hint}")

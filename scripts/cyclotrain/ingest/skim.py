@@ -1,0 +1,359 @@
+"""ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
+
+A shard is an Arrow IPC file, one row an example: a column `scalar:...` a branch, `set:...` with a list of structs for each set
+of constituents (all of them, no padding), `observer:...` an expression not of scalars alone, all float32; `label`, `weight`,
+`split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot to disk without a copy. Its receipt tells
+what was read and kept.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cyclotrain.contract import Layout, Set
+from cyclotrain.contract.splits import SPLITS, event_hash, split_index
+from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.core.provenance import HashedFile, atomic, commit, file_xxh3, software, write_json
+from cyclotrain.data.shards import ByClass
+from cyclotrain.expressions import Expression
+from cyclotrain.expressions.awkward_backend import AWKWARD
+from cyclotrain.expressions.functions import LARGEST
+from cyclotrain.ingest.columns import column, constituents, define, evaluate, identifying, selected
+from cyclotrain.ingest.joined import friends_of_file, open_joined
+from cyclotrain.ingest.ntuples import depths, identity, one_ahead, open_tree, read_batches
+from cyclotrain.ingest.objects import examples
+from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights
+from cyclotrain.ingest.sources import is_remote
+
+_log = logging.getLogger(__name__)
+# Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the
+# file's size.
+STEP = 25_000_000
+
+
+def skim(
+    recipe: Recipe,
+    paths: Sequence[str],
+    friends: Mapping[str, Sequence[str]],
+    skip_broken: bool,
+    shard: str | Path,
+    receipt: str | Path,
+) -> None:
+    """Skim the files of `paths`, with the friends of each, into one shard and its receipt, both whole or not there.
+
+    Raises FileError for files that cannot be read or have other branches; with `skip_broken`, these stand in the receipt with
+    the reason, and nothing of them is in the shard. A network that fails is no broken file: NetworkError in any case. Raises
+    InputError for NaN in weights, and for labels outside the classes.
+    """
+    skipped: dict[str, str] = {}
+    while True:
+        try:
+            content = _skim(recipe, [path for path in paths if path not in skipped], friends, shard)
+            break
+        except _BrokenFileError as broken:
+            if not skip_broken:
+                raise broken.error from None
+            skipped[broken.path] = str(broken.error)
+            _log.warning("skipped, and begun again without it: %s", broken.error)
+    write_json(
+        receipt,
+        {
+            "sample": recipe.sample,
+            **content,
+            "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
+            "branches": recipe.branches(),
+            "recipe": recipe.to_dict(),
+        },
+    )
+
+
+class _BrokenFileError(Exception):
+    """What is wrong with which file."""
+
+    def __init__(self, path: str, error: FileError) -> None:
+        super().__init__(path)
+        self.path, self.error = path, error
+
+
+def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path) -> dict[str, Any]:
+    """Write the shard of all of these files; gives what the receipt tells of them."""
+    # While batches are read, one helper counts and writes and the other computes checksums.
+    with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper) as writer:
+        origin = helper.submit(lambda: {"commit": commit(), "software": software()})
+        files = []
+        for path in paths:
+            try:
+                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, helper))
+            except FileError as error:
+                raise _BrokenFileError(path, error) from error
+        xxh3 = writer.finish()
+    return {
+        "files": files,
+        "events_read": sum(file["events"] for file in files),
+        "events_kept": sum(file["kept"] for file in files),
+        "by_class": writer.totals.by_class.totals,
+        "constituents": writer.totals.constituents,
+        "layout": asdict(writer.layout) if writer.layout else None,
+        "shard_xxh3": xxh3,
+        **origin.result(),
+    }
+
+
+def _skim_file(
+    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor
+) -> dict[str, Any]:
+    with open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)) as ntuple:
+        checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
+        found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
+        writer.begin(found, path)
+        kept = 0
+        with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
+            for values, n, where in batches:
+                batch = _select(recipe, found, values, n, where)
+                kept += len(batch.label)
+                writer.write(batch)
+        told = {
+            **identity(ntuple.tree, path),
+            "xxh3": checksum.result() if checksum else None,  # a remote file is not read a second time for it
+            "events": int(ntuple.tree.num_entries),
+            "kept": kept,
+            "friends": ntuple.identities(),
+        }
+    if recipe.sum_of_weights:
+        told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
+    return told
+
+
+class _Writer:
+    """The shard, whose schema is known with the first file, and what is in it; the helper does one batch at a time."""
+
+    def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor) -> None:
+        self._recipe, self._helper = recipe, helper
+        self._file = HashedFile(path)
+        self.layout: Layout | None = None
+        self.totals = _Totals(recipe.classes)
+        self._first = ""
+        self._schema = pa.schema([], metadata={"sample": recipe.sample})
+        self._batches: Any = None
+        self._written: Future[None] | None = None
+
+    def begin(self, layout: Layout, path: str) -> None:
+        """Raise FileError for a file with another layout than the first."""
+        if self.layout is None:
+            self.layout, self._first = layout, path
+            self._schema = _schema(self._recipe, layout)
+            self._batches = pa.ipc.new_file(self._file, self._schema)
+        elif layout != self.layout:
+            raise FileError(f"{path}: other branches are jagged than in {self._first}")
+
+    def write(self, batch: "_Batch") -> None:
+        self._wait()
+        self._written = self._helper.submit(self._write, batch)
+
+    def _write(self, batch: "_Batch") -> None:
+        assert self.layout
+        self.totals.add(batch, self.layout)
+        self._batches.write_batch(_to_arrow(batch, self.layout, self._schema))
+
+    def finish(self) -> str:
+        """Write the shard's end; gives its XXH3."""
+        self._wait()
+        if self._batches is None:  # no file could be read
+            self._batches = pa.ipc.new_file(self._file, self._schema)
+        self._batches.close()
+        self._file.close()
+        return self._file.xxh3()
+
+    def _wait(self) -> None:
+        if self._written:
+            self._written.result()
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._written:
+            wait([self._written])  # a file must not be closed while the helper writes to it
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Selected examples as flat arrays, of scalars and observers a column each; a set is (a column [n_constituents] a branch,
+    offsets [n + 1]).
+    """
+
+    scalars: list[npt.NDArray[np.float32]]
+    sets: dict[str, tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]]
+    observers: list[npt.NDArray[np.float32]]
+    label: npt.NDArray[np.int32]
+    weight: npt.NDArray[np.float32]
+    split: npt.NDArray[np.uint8]
+    event_hash: npt.NDArray[np.uint64]
+
+
+class _Totals:
+    """Examples by class and split; of each set, what `max_length` cuts off."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.by_class = ByClass(classes)
+        self.constituents: dict[str, dict[str, int]] = {}
+
+    def add(self, batch: _Batch, found: Layout) -> None:
+        self.by_class.add(batch.label, batch.weight, batch.split)
+        for name, (_, offsets) in batch.sets.items():
+            beyond = np.maximum(np.diff(offsets) - (found.sets[name].max_length or 0), 0)
+            of_set = self.constituents.setdefault(name, {"read": 0, "cut_off": 0, "examples_cut": 0})
+            of_set["read"] += int(offsets[-1])
+            of_set["cut_off"] += int(beyond.sum())
+            of_set["examples_cut"] += int(np.count_nonzero(beyond))
+
+
+def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
+    """Over all entries of the tree that holds them, before any selection."""
+    assert recipe.sum_of_weights
+    expression = Expression(recipe.sum_of_weights["sum"])
+    with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
+        check_sum_of_weights(expression, depths(tree, path, expression.branches), f"{path}: tree '{tree.name}'")
+        if not expression.branches:
+            return float(expression({}, AWKWARD)) * int(tree.num_entries)
+        total = 0.0
+        for values, n, where in read_batches(tree, path, expression.branches, STEP):
+            weights = column(evaluate("sum_of_weights.sum", expression, values, where), n)
+            total += float(weights.sum(dtype=np.float64))
+    return total
+
+
+def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where: str) -> _Batch:
+    if found.object:
+        values, counts = examples(values, found, where)
+        n = int(counts.sum())
+    define(values, recipe.define, where)
+    keep = selected(recipe.selection, values, n, where)
+    kept = int(np.count_nonzero(keep))
+
+    def cut(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return column if kept == n else column[keep]
+
+    def number(key: str, text: str) -> npt.NDArray[Any]:
+        return cut(column(evaluate(key, Expression(text), values, where), n))
+
+    if recipe.label in recipe.classes:
+        label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
+    else:
+        label = _indices(number("label", recipe.label), "label", recipe.label, recipe.classes, where).astype(np.int32)
+    weight = _float32(number("weight", recipe.weight)) if recipe.weight else np.ones(kept, np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(weight))):
+        raise InputError(
+            f"{where}: the weight '{recipe.weight}' is NaN or infinite, as float32, for {bad} selected events; cut them away in "
+            "'selection'"
+        )
+    hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
+    return _Batch(
+        scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in found.scalars],
+        sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
+        observers=[_float32(number(f"observer '{text}'", text)) for text in found.own_observers],
+        label=label,
+        weight=weight,
+        split=_split(hashes, recipe, number, where),
+        event_hash=hashes,
+    )
+
+
+def _float32(column: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in the graph
+        return column.astype(np.float32, copy=False)
+
+
+def _split(
+    hashes: npt.NDArray[np.uint64], recipe: Recipe, number: Callable[[str, str], npt.NDArray[Any]], where: str
+) -> npt.NDArray[np.uint8]:
+    if not isinstance(recipe.split, str):
+        return split_index(hashes, recipe.split)
+    if recipe.split in SPLITS:
+        return np.full(len(hashes), SPLITS.index(recipe.split), np.uint8)
+    return _indices(number("split", recipe.split), "split", recipe.split, SPLITS, where).astype(np.uint8)
+
+
+def _indices(values: npt.NDArray[Any], key: str, text: str, names: Sequence[str], where: str) -> npt.NDArray[Any]:
+    """What the expression `text` gives, which must be indices of `names`."""
+    wrong = ~np.isin(values, np.arange(len(names)))  # NaN is in none of them
+    if wrong.any():
+        examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
+        known = ", ".join(f"{index} = {name}" for index, name in enumerate(names))
+        raise InputError(
+            f"{where}: the {key} '{text}' is {examples} for {int(wrong.sum())} selected events, and may be {known}; cut these "
+            f"events away in 'selection', or change '{key}'"
+        )
+    return values
+
+
+def _constituents(
+    features: Set, values: Mapping[str, Any], keep: npt.NDArray[np.bool_], where: str
+) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]:
+    columns, counts = constituents(features.branches, values, where)
+    if not keep.all():
+        inside = np.repeat(keep, counts)
+        columns, counts = [column[inside] for column in columns], counts[keep]
+    if features.sort_by:
+        needed = {b: v for b, v in values.items() if b not in features.branches}
+        order = _order(features, columns, counts, needed, keep, where)
+        columns = [column[order] for column in columns]
+    return columns, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+
+
+def _order(
+    features: Set,
+    columns: Sequence[npt.NDArray[np.float32]],
+    counts: npt.NDArray[np.int64],
+    scalars: Mapping[str, Any],
+    keep: npt.NDArray[np.bool_],
+    where: str,
+) -> npt.NDArray[np.intp]:
+    """The constituents of each example by falling `sort_by`, as `features.sort_key` has it."""
+    assert features.sort_by and features.valid
+    flat = dict(zip(features.branches, columns, strict=True))
+    of_key, of_valid = Expression(features.sort_by), Expression(features.valid)
+    for branch in {*of_key.branches, *of_valid.branches} - set(flat):
+        flat[branch] = np.repeat(ak.to_numpy(scalars[branch])[keep].astype(np.float32), counts)
+    key = column(evaluate("sort_by", of_key, flat, where), len(columns[0])).astype(np.float64)
+    is_real = column(evaluate("valid", of_valid, flat, where), len(columns[0]))
+    key = np.where(is_real & (np.abs(key) <= LARGEST), key, -np.inf)
+    return np.lexsort((-key, np.repeat(np.arange(len(counts)), counts)))
+
+
+def _struct(features: Set) -> pa.DataType:
+    return pa.struct([(branch, pa.float32()) for branch in features.branches])
+
+
+def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
+    fields = [(f"scalar:{branch}", pa.float32()) for branch in found.scalars]
+    fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
+    fields += [(f"observer:{text}", pa.float32()) for text in found.own_observers]
+    fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
+    return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(found))})
+
+
+def _to_arrow(batch: _Batch, found: Layout, schema: pa.Schema) -> pa.RecordBatch:
+    columns = list(map(_array, batch.scalars))
+    for name, (of_branches, offsets) in batch.sets.items():
+        struct = pa.StructArray.from_arrays(list(map(_array, of_branches)), fields=list(_struct(found.sets[name])))
+        columns.append(pa.ListArray.from_arrays(_array(offsets), struct))
+    flat: list[npt.NDArray[Any]] = [*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash]
+    columns += map(_array, flat)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _array(column: npt.NDArray[Any]) -> pa.Array:
+    """Without a copy; pa.array would import pandas, a third of a second of each job."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(column)])

@@ -1,0 +1,1 @@
+"""The model: features in the graph, and the networks behind them."""

@@ -1,0 +1,152 @@
+"""The model's first layer: from raw branches to standardised features, the same module in training and in the ONNX graph."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from cyclotrain.contract import Layout, Set
+from cyclotrain.expressions import Expression
+from cyclotrain.expressions.functions import LARGEST, Backend
+
+
+def _number(x: float | Tensor) -> float | Tensor:
+    is_boolean = isinstance(x, Tensor) and x.dtype == torch.bool
+    return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
+
+
+def _is_condition(x: bool | float | Tensor) -> bool:
+    return x.dtype == torch.bool if isinstance(x, Tensor) else isinstance(x, bool)
+
+
+TORCH = Backend(where=torch.where, number=_number, real=_number, is_condition=_is_condition, elementary=torch)
+
+
+def is_number(x: Tensor) -> Tensor:
+    """False for NaN and beyond LARGEST; in ONNX two operations, and isfinite is five."""
+    return x.abs() <= LARGEST
+
+
+def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
+    """What constituents are sorted by, the largest first: `sort_by`; padding and what is no number come last."""
+    assert features.sort_by and features.valid
+    key = TORCH.number(Expression(features.sort_by)(branches, TORCH))
+    is_real = Expression(features.valid)(branches, TORCH)
+    # not -inf, for which ONNX Runtime's TopK on a GPU may give any index (its issue 9843)
+    return torch.where(is_real & is_number(key), key, -2 * LARGEST)
+
+
+class FeatureLayer(nn.Module):
+    """Branches to features: expressions, what is no number to the mean, standardisation, clipping, zeros where masked.
+
+    forward: branches, scalars [B, 1] and jagged ones [B, L], float32 and zero-padded, to
+    features by set, [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.sets = nn.ModuleDict({name: _SetLayer(features) for name, features in layout.sets.items()})
+
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See the class."""
+        features, masks = {}, {}
+        for name, layer in self.sets.items():
+            features[name], mask = layer(branches)
+            if mask is not None:
+                masks[name] = mask
+        return features, masks
+
+    def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
+        """The features of one set before standardisation, and its mask; what `assemble` fits on."""
+        return cast(_SetLayer, self.sets[name]).raw(branches)
+
+
+class _SetLayer(nn.Module):
+    mean: Tensor
+    inverse_std: Tensor
+
+    def __init__(self, features: Set) -> None:
+        super().__init__()
+        self._features = list(map(Expression, features.features))
+        self._valid = Expression(features.valid) if features.valid else None
+        self._of = features
+        self._jagged = frozenset(features.branches)
+        self._max_length = features.max_length
+        self._clip = features.clip
+        n = len(self._features)
+        self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
+        self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
+        if self._valid:
+            padding = self._valid(dict.fromkeys(self._valid.branches, torch.zeros(1, 1)), TORCH)
+            if bool(padding.any()):
+                raise ValueError(
+                    f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
+                )
+
+    def raw(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        mask: Tensor | None = self._valid(branches, TORCH) if self._valid else None
+        n, length = (next(iter(branches.values())).shape[0], 1) if mask is None else mask.shape
+        columns = []
+        for expression in self._features:
+            value = expression(branches, TORCH)
+            value = (value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)).to(self.mean.dtype)
+            # only where it is needed, as each operation of the graph costs time
+            columns.append(value if self._has_full_shape(expression) else value.expand(n, length))
+        x = torch.cat(columns, dim=1)
+        if mask is None:
+            return x, None
+        # the same as torch.stack and a cut of each branch, in two operations in place of one for each column and branch
+        x = x.view(n, len(columns), length)
+        if self._of.sort_by:
+            # not `stable`, for which there is no ONNX function; on the CPU it is
+            order = torch.sort(sort_key(self._of, branches).expand(n, length), dim=1, descending=True).indices
+            x, mask = x.gather(2, order.unsqueeze(1).expand_as(x)), mask.gather(1, order)
+        return x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
+
+    def _has_full_shape(self, expression: Expression) -> bool:
+        """Whether an expression has a branch with a value for each constituent, or for each example of a flat set."""
+        return not self._jagged.isdisjoint(expression.branches) if self._valid else bool(expression.branches)
+
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        x, mask = self.raw(branches)
+        x = torch.where(is_number(x), x, self.mean)
+        x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
+        return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
+
+
+class Moments:
+    """Mean and standard deviation of features over finite values, batch by batch, in float64 (Chan, Golub, LeVeque 1979)."""
+
+    def __init__(self, n_features: int) -> None:
+        self.count = torch.zeros(n_features, dtype=torch.float64)
+        self.mean = torch.zeros(n_features, dtype=torch.float64)
+        self.squares = torch.zeros(n_features, dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        """Add values [n, n_features]."""
+        x = x.double()
+        number = is_number(x)
+        count = number.sum(0)
+        mean = torch.where(number, x, 0.0).sum(0) / count.clamp(min=1)
+        squares = torch.where(number, (x - mean) ** 2, 0.0).sum(0)
+        total = (self.count + count).clamp(min=1)
+        delta = mean - self.mean
+        self.squares += squares + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count += count
+
+    def fitted(self, features: Set) -> Set:
+        """The set with its mean and std; a feature without spread gets std 1.
+
+        Raises ValueError for a feature that is never finite.
+        """
+        if (never := torch.nonzero(self.count == 0).flatten()).numel():
+            raise ValueError(f"the feature '{features.features[int(never[0])]}' is NaN or infinite for every training example")
+        if not features.standardise:
+            return dataclasses.replace(features, mean=(0.0,) * len(self.count), std=(1.0,) * len(self.count))
+        std = torch.sqrt(self.squares / self.count)
+        constant = std <= 1e-7 * self.mean.abs()
+        std = torch.where(constant, 1.0, std)
+        return dataclasses.replace(features, mean=tuple(self.mean.float().tolist()), std=tuple(std.float().tolist()))

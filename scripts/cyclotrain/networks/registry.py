@@ -1,0 +1,77 @@
+"""The networks behind the features, and the model that joins the two.
+
+A network is a torch.nn.Module `Network(sets, n_classes, **options)` with
+`forward(features, masks) -> logits [B, n_classes]`: `features` by set, [B, F] or [B, L, F] with zeros where masked,
+`masks` [B, L] of the jagged sets.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclotrain import config
+from cyclotrain.contract import Contract
+from cyclotrain.networks.deep_sets import DeepSets
+from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.networks.mlp import MLP
+from cyclotrain.networks.shapes import SetShape
+
+BUILT_IN: Mapping[str, type[nn.Module]] = {"mlp": MLP, "deep_sets": DeepSets}
+
+
+class Model(nn.Module):
+    """Raw branches to logits [B, n_classes]: the feature layer, then the network."""
+
+    def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.features = FeatureLayer(contract.layout)
+        shapes = {key: SetShape(len(s.features), s.is_jagged) for key, s in contract.layout.sets.items()}
+        try:
+            self.network = network_class(name)(shapes, len(contract.classes), **options)
+        except TypeError as error:
+            raise ValueError(f"model: '{name}' does not take these options: {error}") from error
+
+    def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
+        """Logits for branches, scalars [B, 1] and jagged ones [B, L]."""
+        features, masks = self.features(branches)
+        logits: Tensor = self.network(features, masks)
+        return logits
+
+
+def load_model(contract: Contract, model: config.Model, weights: str | Path) -> Model:
+    """The trained model, in evaluation mode on the CPU."""
+    network = Model(contract, model.name, model.options)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return network.eval()
+
+
+class Probabilities(nn.Module):
+    """A model with softmax: what is exported, and what its answers are compared with."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
+        """Probabilities [B, n_classes]."""
+        return torch.softmax(self.model(branches), dim=-1)
+
+
+def network_class(name: str) -> type[nn.Module]:
+    """A built-in network by its name, or any by its import path `package.module:Class`; raises ValueError."""
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    module, separator, attribute = name.partition(":")
+    if not separator:
+        raise ValueError(f"model.name: '{name}' is neither one of {', '.join(BUILT_IN)} nor 'package.module:Class'")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"model.name: '{name}' cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ValueError(f"model.name: '{name}' is not a torch.nn.Module")
+    return found

@@ -1,0 +1,1 @@
+"""The exported files against PyTorch. Rule `verify`."""

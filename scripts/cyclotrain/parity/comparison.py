@@ -1,0 +1,106 @@
+"""How far answers of ONNX Runtime are from PyTorch's, and where."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from cyclotrain.runtimes.sessions import Configuration
+
+Array = npt.NDArray[np.float32]
+Branches = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Session:
+    """An artefact (`model`, or what goes with it) in an ONNX Runtime release, and how its session was made."""
+
+    artefact: str
+    runtime: str
+    configuration: Configuration
+
+    def __str__(self) -> str:
+        artefact = "" if self.artefact == "model" else f"{self.artefact}; "
+        return f"{artefact}{self.runtime}; {self.configuration}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types."""
+        return {"artefact": self.artefact, "runtime": self.runtime, **self.configuration.to_dict()}
+
+
+@dataclass
+class Comparison:
+    """The largest differences of one case in one session, and where the absolute one is."""
+
+    case: str
+    session: Session
+    tolerance: float
+    examples: int = 0
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    max_ulps: int = 0
+    worst_example: int = 0  # within the case
+    finite: bool = True  # no NaN or infinity, and probabilities that sum to 1, on either side
+    max_abs_float64: float | None = None  # from PyTorch in float64, where that was asked
+    evidence: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    def add(self, batches: Sequence[Branches], answer: Array, expected: Array, exact: npt.NDArray[np.float64] | None) -> None:
+        """Compare answers [n, n_classes] to some batches with PyTorch's, in float32 and, if given, in float64."""
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(answer.astype(np.float64) - expected)
+            relative = difference / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)
+        good = np.isfinite(answer).all(1) & np.isfinite(expected).all(1) & (np.abs(answer.sum(1) - 1) < 1e-4)
+        by_example = np.where(good, np.nan_to_num(difference.max(1), nan=np.inf), np.inf)
+        row = int(by_example.argmax())
+        if not self.evidence or (self.finite and by_example[row] > self.max_abs):
+            self.worst_example = self.examples + row
+            inputs = {f"input:{b}": v.numpy() for b, v in _example(batches, row).items()}
+            self.evidence = {**inputs, "onnxruntime": answer[row : row + 1], "pytorch": expected[row : row + 1]}
+        self.finite &= bool(good.all())
+        if good.any():
+            self.max_abs = max(self.max_abs, float(difference[good].max()))
+            self.max_rel = max(self.max_rel, float(relative[good].max()))
+            self.max_ulps = max(self.max_ulps, int(_ulps(answer[good], expected[good]).max()))
+            if exact is not None:
+                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - exact)[good].max()))
+        self.examples += len(answer)
+
+    @property
+    def passes(self) -> bool:
+        """Whether the case is within tolerance."""
+        return self.finite and self.max_abs <= self.tolerance
+
+    def __str__(self) -> str:
+        where = f"{self.case} ({self.session})"
+        if not self.finite:
+            return f"{where}: an answer is not a probability, at example {self.worst_example}"
+        return f"{where}: differs by {self.max_abs:.3g} (tolerance {self.tolerance:g}) at example {self.worst_example}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types, without the evidence."""
+        figures = {name: value for name, value in asdict(self).items() if name not in ("session", "evidence")}
+        return {**figures, **self.session.to_dict()}
+
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """What the worst case is the largest of."""
+        return not self.finite, self.max_abs
+
+
+def _example(batches: Sequence[Branches], row: int) -> Branches:
+    """One example, counted through the batches."""
+    for branches in batches:
+        n = len(next(iter(branches.values())))
+        if row < n:
+            return {b: v[row : row + 1] for b, v in branches.items()}
+        row -= n
+    raise IndexError(row)
+
+
+def _ulps(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Distance in units in the last place: how many float32 lie between a and b (both not negative)."""
+    distance: npt.NDArray[np.int64] = np.abs(a.view(np.int32).astype(np.int64) - b.view(np.int32).astype(np.int64))
+    return distance

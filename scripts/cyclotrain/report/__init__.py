@@ -1,0 +1,1 @@
+"""What people read of a run. Rules `model_card`, `summarise` and `summarise_folds`."""

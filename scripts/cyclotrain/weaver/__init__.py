@@ -1,0 +1,1 @@
+"""weaver's data configs as Cyclotrain configs."""

@@ -1,0 +1,163 @@
+"""`skim` against uproot, by layout, compression and format; on two processes; and its memory."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import pyarrow as pa
+import uproot
+
+from benchmarks.figures import Figure, alternating, figure, memory, peak_memory, seconds_of
+from benchmarks.sample import Sample, flat
+from cyclotrain.config import Config
+from cyclotrain.demo.branches import JETS_TREE
+from cyclotrain.ingest.ntuples import PLAIN_READS
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.skim import STEP, skim
+from cyclotrain.runtimes.environments import uv
+
+_REPEATS, _GB = 5, 1e9
+WEAVER = ("weaver-core==0.5.3", "numba==0.68.1", "llvmlite==0.50.0")  # beside what Cyclotrain has itself
+weaver_loader = Path(__file__).with_name("weaver_loader.py")
+
+
+def figures(sample: Sample, folder: Path) -> list[Figure]:
+    """All of ingest."""
+    kinds: dict[str, dict[str, Any]] = {"zstd": {}, "lz4": {"compression": uproot.LZ4(4)}, "rntuple": {"rntuple": True}}
+    layouts: dict[str, tuple[Config, Callable[..., str]]] = {
+        "flat": (flat(sample.config), sample.write_flat),
+        "jagged": (sample.config, sample.write),
+    }
+    table = [
+        _skim_vs_uproot(f"skim_vs_uproot_{layout}_{kind}", config, write(folder / f"{layout}_{kind}.root", **how), folder)
+        for layout, (config, write) in layouts.items()
+        for kind, how in kinds.items()
+    ]
+    table += [
+        _skim_limit(f"skim_limit_flat_{kind}", layouts["flat"][0], str(folder / f"flat_{kind}.root"), folder) for kind in kinds
+    ]
+    path = str(folder / "jagged_zstd.root")
+    table.append(_skim_vs_weaver(sample.config, path, folder))
+    return [*table, _scaling(sample.config, path, folder), _skim_memory(sample.config, path, folder)]
+
+
+def _recipe(config: Config) -> Recipe:
+    return Recipe.of(config, next(iter(config.samples)))
+
+
+def _skim(recipe: Recipe, paths: list[str], folder: Path) -> None:
+    skim(recipe, paths, {}, False, folder / "skim.arrow", folder / "skim.json")
+
+
+def _without_old(folder: Path) -> None:
+    """Before the clock starts, else the time to free the blocks of the last one is in it."""
+    for old in folder.glob("*.arrow"):
+        old.unlink()
+
+
+def _process() -> Any:
+    """A process of its own for calls in turn, as a job's is: what others have freed, its allocator does not find there."""
+    return multiprocessing.get_context("spawn").Pool(1)
+
+
+def _against_reading(
+    call: Callable[[Recipe, list[str], Path], None], recipe: Recipe, path: str, folder: Path
+) -> tuple[float, float]:
+    """Events per second of a call, and of uproot reading the same and dropping it."""
+    with _process() as ours, _process() as bare:
+        best, best_bare = alternating(
+            lambda: ours.apply(call, (recipe, [path], folder)), lambda: bare.apply(_read, (recipe, [path])), _REPEATS,
+            lambda: _without_old(folder),
+        )  # fmt: skip
+    n = _entries(path)
+    return n / best, n / best_bare
+
+
+def _skim_vs_uproot(name: str, config: Config, path: str, folder: Path) -> Figure:
+    rate, bare = _against_reading(_skim, _recipe(config), path, folder)
+    speed = Path(path).stat().st_size / 1e6 / _entries(path) * rate
+    return figure(
+        name, rate, "events/s", f"uproot.iterate over the same branches, read and dropped; {speed:.0f} MB/s of file", bare
+    )
+
+
+def _skim_limit(name: str, config: Config, path: str, folder: Path) -> Figure:
+    """What is left of uproot's speed if the columns that are read are written as they are, with the threads that `skim` has."""
+    rate, bare = _against_reading(_copy, _recipe(config), path, folder)
+    return figure(name, rate, "events/s", "the same; the value is of the same read, and written by pyarrow", bare)
+
+
+def _copy(recipe: Recipe, paths: list[str], folder: Path) -> None:
+    with ThreadPoolExecutor(2) as decompressing, ThreadPoolExecutor(1) as writing, ExitStack() as stack:
+        file = None
+        for batch in _batches(recipe, paths, decompression_executor=decompressing, **PLAIN_READS):
+            record = pa.RecordBatch.from_pydict({branch: ak.to_numpy(batch[branch]) for branch in batch.fields})
+            file = file or stack.enter_context(pa.ipc.new_file(str(folder / "copy.arrow"), record.schema))
+            written = writing.submit(file.write_batch, record)
+        written.result()
+
+
+def _batches(recipe: Recipe, paths: list[str], **how: Any) -> Iterator[Any]:
+    batches: Iterator[Any] = uproot.iterate(dict.fromkeys(paths, JETS_TREE), recipe.branches(), step_size=f"{STEP} B", **how)
+    return batches
+
+
+def _read(recipe: Recipe, paths: list[str]) -> None:
+    for _ in _batches(recipe, paths):
+        pass
+
+
+def _entries(path: str) -> int:
+    with uproot.open(path) as file:
+        return int(file[JETS_TREE].num_entries)
+
+
+def _skim_vs_weaver(config: Config, path: str, folder: Path) -> Figure:
+    """Both in one process, from the file to what is trained on: shards here, tensors there."""
+    uv("pip", "install", "--python", sys.executable, "--no-deps", "--target", str(folder / "weaver"), *WEAVER)
+    command = [sys.executable, str(weaver_loader), str(weaver_loader.with_name("weaver.yaml")), path]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "weaver")}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    n, seconds = int(said[-2]), float(said[-1])
+    best = min(seconds_of(lambda: _skim(_recipe(config), [path], folder)) for _ in range(_REPEATS))
+    return figure("skim_vs_weaver", n / best, "events/s", "weaver-core's loader, the same features, in one process", n / seconds)
+
+
+def _scaling(config: Config, path: str, folder: Path) -> Figure:
+    """Four files by one process, and by two, each on a core of its own, as a batch system gives a job of one thread."""
+    tasks = []
+    for i in range(4):
+        (folder / str(i)).mkdir(exist_ok=True)
+        tasks.append((_recipe(config), [path], folder / str(i)))
+    times = {}
+    for processes in (1, 2):
+        spawn = multiprocessing.get_context("spawn")
+        cores = spawn.SimpleQueue()
+        for core in sorted(os.sched_getaffinity(0))[:processes]:
+            cores.put(core)
+        with spawn.Pool(processes, initializer=_pin, initargs=(cores,)) as pool:
+            pool.starmap(_skim, tasks[:processes], chunksize=1)  # import everything
+            times[processes] = min(seconds_of(lambda: pool.starmap(_skim, tasks, chunksize=1)) for _ in range(3))
+    return figure("skim_scaling_2", 4 / times[2], "files/s", "one process on one core", 4 / times[1])
+
+
+def _pin(cores: Any) -> None:
+    os.sched_setaffinity(0, {cores.get()})
+
+
+def _skim_memory(config: Config, path: str, folder: Path) -> Figure:
+    """One job over 1 GB and over 8 GB of files: links to the same one, of which a fraction of the events is kept."""
+    recipe = _recipe(config.model_copy(update={"selection": "jet_pt > 680"}))
+    links = []
+    for i in range(-(-int(8 * _GB) // Path(path).stat().st_size)):
+        links.append(str(folder / f"link{i}.root"))
+        os.link(path, links[-1])
+    peaks = [peak_memory(_skim, recipe, links[: -(-len(links) * gigabytes // 8)], folder) for gigabytes in (1, 8)]
+    return memory("skim_memory", peaks, "1 GB of files; the value is of 8 GB")
