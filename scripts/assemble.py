@@ -2,7 +2,7 @@
 
 from cyclotrain.core.logs import rule
 from cyclotrain.data.assemble import assemble
-from cyclotrain.ingest.recipe import DatasetRecipe
+from cyclotrain.data.recipe import DatasetRecipe
 
 with rule(snakemake.log[0]):
     assemble(

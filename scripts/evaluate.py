@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cyclotrain.config import Evaluation
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
 from cyclotrain.evaluation.evaluate import evaluate
@@ -10,7 +10,7 @@ from cyclotrain.evaluation.evaluate import evaluate
 with rule(snakemake.log[0]):
     evaluate(
         Contract.read(snakemake.input.contract),
-        Evaluation(**snakemake.params.settings),
+        EvaluationConfig(**snakemake.params.settings),
         snakemake.input.onnx,
         dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
         {kind: gates["rejection_loss"] for kind, gates in snakemake.params.variants.items()},

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cyclotrain.core.files import read_json, write_json
 from cyclotrain.core.logs import rule
-from cyclotrain.core.provenance import read_json, write_json
 
 
 def parity(content: Mapping[str, Any]) -> str:

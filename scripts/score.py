@@ -1,7 +1,7 @@
 """Rule `score_file`: the friend tree of one ntuple."""
 
+from cyclotrain.core.files import read_json
 from cyclotrain.core.logs import rule
-from cyclotrain.core.provenance import read_json
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.ingest.joined import Friend
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cyclotrain.contract import Contract
+from cyclotrain.core.files import write_json
 from cyclotrain.core.logs import rule
-from cyclotrain.core.provenance import write_json
 from cyclotrain.tracking.runs import track
 
 with rule(snakemake.log[0]):

@@ -1,6 +1,6 @@
 """Rule `train`: the weights of the best epoch."""
 
-from cyclotrain.config import Model, Training
+from cyclotrain.config import ModelConfig, TrainingConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
 from cyclotrain.training.train import rank, train
@@ -9,8 +9,8 @@ with rule(snakemake.log[0], rank()):
     train(
         Contract.read(snakemake.input.contract),
         snakemake.input.shards,
-        Model(**snakemake.params.model),
-        Training(**snakemake.params.training),
+        ModelConfig(**snakemake.params.model),
+        TrainingConfig(**snakemake.params.training),
         snakemake.threads,
         snakemake.output.weights,
         snakemake.output.history,

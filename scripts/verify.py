@@ -1,6 +1,6 @@
 """Rule `verify`: ONNX Runtime against PyTorch. The rule `gates` fails if they differ, so that the evidence stays."""
 
-from cyclotrain.config import Model
+from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
 from cyclotrain.parity.verify import MODEL, Artefact, verify
@@ -15,7 +15,7 @@ with rule(snakemake.log[0]):
         artefacts.append(Artefact(kind, path, gates["tolerance"], hostile_tolerance=gates["hostile_tolerance"]))
     verify(
         Contract.read(snakemake.input.contract),
-        Model(**snakemake.params.model),
+        ModelConfig(**snakemake.params.model),
         snakemake.input.weights,
         artefacts,
         snakemake.input.shards,

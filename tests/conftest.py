@@ -23,13 +23,14 @@ import yaml
 from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import MODEL
-from cyclotrain.core.provenance import atomic
+from cyclotrain.core.files import atomic
 from cyclotrain.data.assemble import assemble
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.evaluation.boosted_trees import baseline
 from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.timing import benchmark
 from cyclotrain.export.to_onnx import export
-from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files
 from cyclotrain.parity.verify import Artefact, verify
@@ -180,15 +181,15 @@ def ingest(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Config, Contract,
 def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
     if delay:  # slow steps, to be killed in the middle of an epoch
-        from cyclotrain.training.train import Training
+        from cyclotrain.training.train import WeightedTraining
 
-        step = Training.training_step
+        step = WeightedTraining.training_step
 
         def slow(*arguments: Any) -> Any:
             time.sleep(delay)
             return step(*arguments)
 
-        Training.training_step = slow  # type: ignore[method-assign]
+        WeightedTraining.training_step = slow  # type: ignore[method-assign]
     train(
         contract,
         shards,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ingest, model, sample
-from cyclotrain.core.provenance import write_json
+from cyclotrain.core.files import write_json
 
 
 def main() -> None:

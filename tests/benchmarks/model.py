@@ -14,24 +14,24 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from benchmarks.figures import Figure, alternating, figure, memory, peak_memory, seconds_of
 from benchmarks.sample import COPIES, Sample, flat
-from cyclotrain.config import Config, Export
-from cyclotrain.config import Model as ModelConfig
+from cyclotrain.config import Config, ExportConfig, ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.assemble import assemble
 from cyclotrain.data.batches import Batch, Batches
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
 from cyclotrain.export.to_onnx import export, network_to_onnx
-from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import STEP, skim
-from cyclotrain.networks.registry import Model, Probabilities
+from cyclotrain.networks.registry import Classifier, Probabilities
 from cyclotrain.runtimes.sessions import session
 from cyclotrain.runtimes.targets import settings_for
-from cyclotrain.training.train import Training
+from cyclotrain.training.train import WeightedTraining
 
 _REPEATS, _STEPS, _SINGLES = 5, 60, 500
 
@@ -80,7 +80,9 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = read_split(shards, contract, "train")
     batches = Batches(train, contract.layout, config.training.batch_size, device, shuffle_seed=1)
-    module = Training(Model(contract, config.model.name, config.model.options), contract, config.training, 10 * _STEPS)
+    module = WeightedTraining(
+        Classifier(contract, config.model.name, config.model.options), contract, config.training, 10 * _STEPS
+    )
     loop, resident = [], []
     batch = next(iter(batches))
     for _ in range(_REPEATS):
@@ -102,7 +104,7 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
     )
 
 
-def _resident(module: Training, batch: Batch, device: torch.device) -> list[float]:
+def _resident(module: WeightedTraining, batch: Batch, device: torch.device) -> list[float]:
     module.to(device)
     optimizer = torch.optim.AdamW(module.parameters())
     seconds = []
@@ -123,9 +125,9 @@ class _Exported:
     def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        made = Model(contract, model.name, model.options)
+        made = Classifier(contract, model.name, model.options)
         torch.save(made.state_dict(), folder / "weights.pt")
-        export(contract, model, folder / "weights.pt", Export().targets, self.path)
+        export(contract, model, folder / "weights.pt", ExportConfig().targets, self.path)
         self.eager = Probabilities(made).eval()
 
 
@@ -213,7 +215,7 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
     first = next(iter(inputs))
     output = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [None] * inputs[first].ndim)
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", [first], ["same"])], "nothing", values, [output])
-    ir_version, opset = settings_for(Export().targets)
+    ir_version, opset = settings_for(ExportConfig().targets)
     opsets = [onnx.helper.make_opsetid("", opset)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=ir_version), path)
     return path
@@ -222,7 +224,7 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
 def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
     """The network as CMSSW's preprocess.json has it, and its inputs, made before."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
-    ir_version, opset = settings_for(Export().targets)
+    ir_version, opset = settings_for(ExportConfig().targets)
     onnx.save(network_to_onnx(exported.eager.model, layout, opset, ir_version), path)
     content, layer = preprocess_json(layout), exported.eager.model.features
     return path, [prepare(content, variables(layer, layout, single)) for single in singles]

@@ -10,7 +10,7 @@ import numpy as np
 import uproot
 import yaml
 
-from cyclotrain.config import Config, InputSet, Model, load
+from cyclotrain.config import Config, InputSetConfig, ModelConfig, load
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
 
@@ -55,7 +55,7 @@ def make(folder: Path) -> Sample:
 def flat(config: Config) -> Config:
     """The same with the jet-level features of the boosted trees alone, and `mlp`."""
     return config.model_copy(
-        update={"inputs": {"jet": InputSet(features=list(config.baseline_features))}, "model": Model(name="mlp")}
+        update={"inputs": {"jet": InputSetConfig(features=list(config.baseline_features))}, "model": ModelConfig(name="mlp")}
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 from servers import HTCondorPool, Slurm, wait_until
 
 from conftest import Workflow, raw_config, small_demo, toys
-from cyclotrain.core.provenance import file_sha256, read_json_lines
+from cyclotrain.core.files import file_sha256, read_json_lines
 
 
 def demo() -> dict[str, Any]:

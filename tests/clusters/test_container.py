@@ -17,7 +17,7 @@ from servers import Apptainer, run
 from sites import ONE_THREAD, Training, Undisturbed, more, needs_clusters, software
 
 from conftest import REPOSITORY
-from cyclotrain.core.provenance import file_sha256, read_json
+from cyclotrain.core.files import file_sha256, read_json
 
 pytest_plugins = ["sites"]
 pytestmark = [*needs_clusters, more]

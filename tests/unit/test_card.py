@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import Trained
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation.timing import BATCH_SIZES
 from cyclotrain.report.card import card
 from cyclotrain.report.summary import summary

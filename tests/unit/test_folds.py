@@ -16,11 +16,11 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.splits import SPLITS, Fold, fold_index
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import file_sha256, read_json
+from cyclotrain.core.files import file_sha256, read_json
 from cyclotrain.data.assemble import assemble
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.deploy.friend_trees import Ntuple, score
-from cyclotrain.ingest.recipe import DatasetRecipe
 
 FOLDS = 3
 

@@ -14,13 +14,14 @@ from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import FileError
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.assemble import assemble
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.ingest import skim as skim_module
 from cyclotrain.ingest.joined import Friend
-from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files, resolve_friends
 

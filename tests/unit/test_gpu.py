@@ -10,7 +10,7 @@ import torch
 from conftest import Trained, raw_config, run_training
 from cyclotrain.contract import Set
 from cyclotrain.contract.metadata import MODEL
-from cyclotrain.core.provenance import read_json_lines
+from cyclotrain.core.files import read_json_lines
 from cyclotrain.networks.devices import gpus
 from cyclotrain.networks.features import sort_key
 from cyclotrain.parity.cases import Case

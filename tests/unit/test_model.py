@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from conftest import REPOSITORY, Trained, raw_config, run_training
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
@@ -298,7 +298,7 @@ def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_file
 
 def test_a_rule_shows_what_it_does_and_not_what_lightning_advertises(tmp_path: Path) -> None:
     code = """
-import logging, sys, cyclotrain.train
+import logging, sys, cyclotrain.training.train
 from cyclotrain.core.logs import rule
 with rule(sys.argv[1]):
     logging.getLogger("lightning.pytorch.utilities.rank_zero").info("Tip")

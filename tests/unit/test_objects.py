@@ -18,7 +18,7 @@ from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract, Layout, Link, Set
 from cyclotrain.contract.splits import SPLITS, event_hash
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.shards import read_split
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.ingest.objects import examples

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclotrain.core.provenance import atomic, atomic_folder
+from cyclotrain.core.files import atomic, atomic_folder
 
 SCRATCH = {"htcondor": {"_CONDOR_SCRATCH_DIR": "{scratch}"}, "slurm": {"SLURM_JOB_ID": "1", "TMPDIR": "{scratch}"}}
 

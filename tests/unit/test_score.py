@@ -13,7 +13,7 @@ import uproot
 
 from conftest import Trained, jets, raw_config, write_tree
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import file_sha256, file_xxh3
+from cyclotrain.core.files import file_sha256, file_xxh3
 from cyclotrain.deploy import friend_trees as module
 from cyclotrain.deploy.friend_trees import NOT_SELECTED, Ntuple, score
 

@@ -18,7 +18,7 @@ from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import FileError
-from cyclotrain.core.provenance import file_xxh3
+from cyclotrain.core.files import file_xxh3
 from cyclotrain.data.shards import Examples, concatenate, iterate_split
 from cyclotrain.ingest import skim as skim_module
 from cyclotrain.ingest.columns import constituents

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from conftest import Trained
 from cyclotrain.config import VARIANT_KINDS, VariantKind
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.timing import benchmark
 from cyclotrain.export.variants import make_variant

@@ -22,7 +22,7 @@ from benchmarks.ingest import WEAVER
 from conftest import REPOSITORY, skim_and_assemble
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
-from cyclotrain.core.provenance import read_json
+from cyclotrain.core.files import read_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import concatenate, iterate_split
 from cyclotrain.ingest.recipe import Recipe

@@ -14,7 +14,7 @@ import torch
 import uproot
 
 from conftest import Trained, jets, write_tree
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.deploy.reference import write_reference

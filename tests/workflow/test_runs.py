@@ -14,7 +14,7 @@ import uproot
 import yaml
 
 from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, small_demo, ten_thousand_files, toys
-from cyclotrain.core.provenance import file_sha256, read_json_lines
+from cyclotrain.core.files import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow
 SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file

@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.config import VARIANT_KINDS, load
-from cyclotrain.ingest.recipe import DatasetRecipe, Recipe
+from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.sources import Sources, is_remote
 from cyclotrain.runtimes.targets import runtime_of
 

@@ -11,27 +11,24 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
-from cyclotrain.config.ingest import Flatten, FriendTree, InputSet, Link, Sample, Score, Simulate, Split, SumOfWeights
-from cyclotrain.config.network import (
-    VARIANT_KINDS,
-    Baseline,
-    Evaluation,
-    Export,
-    Model,
-    Tracking,
-    Training,
-    Variant,
-    VariantKind,
-    Verification,
-)
+from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
+from cyclotrain.config.export import VARIANT_KINDS, ExportConfig, VariantKind
+from cyclotrain.config.flatten import FlattenConfig
+from cyclotrain.config.inputs import InputSetConfig
+from cyclotrain.config.model import ModelConfig
+from cyclotrain.config.samples import SampleConfig
+from cyclotrain.config.score import ScoreConfig
+from cyclotrain.config.split import SplitConfig
+from cyclotrain.config.tracking import TrackingConfig
+from cyclotrain.config.training import TrainingConfig
+from cyclotrain.config.verification import VerificationConfig
 from cyclotrain.contract import mask_group
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.expressions import Expression, ExpressionError
 
 __all__ = [
-    "VARIANT_KINDS", "Baseline", "Config", "ConfigError", "Evaluation", "Export", "Flatten", "FriendTree", "InputSet", "Link",
-    "Model", "Sample", "Score", "Simulate", "Split", "SumOfWeights", "Tracking", "Training", "Variant", "VariantKind",
-    "Verification", "inner_model", "keys", "load",
+    "VARIANT_KINDS", "Config", "ConfigError", "EvaluationConfig", "ExportConfig", "InputSetConfig", "ModelConfig",
+    "TrainingConfig", "VariantKind", "inner_model", "keys", "load",
 ]  # fmt: skip
 
 
@@ -42,7 +39,7 @@ class Config(Section):
     description: str | None = Field(None, description="What the model is and what it is for, for its model card.")
     licence: str | None = Field(None, description="Licence of the model, for its model card.")
     seed: int = Field(1, ge=0, lt=2**31, description="Seed of the split, the training and the demo sample.")
-    samples: dict[Name, Sample] = Field(min_length=1, description="The samples, by name.")
+    samples: dict[Name, SampleConfig] = Field(min_length=1, description="The samples, by name.")
     job_size: float = Field(
         2.0,
         gt=0,
@@ -87,11 +84,11 @@ class Config(Section):
         description="`classes`: training weights are scaled so that each class has the same sum. "
         "`none`: the physics weights as they are.",
     )
-    flatten: Flatten | None = Field(
+    flatten: FlattenConfig | None = Field(
         None,
         description="Training weights that give all classes the same distribution of one or two variables, and the same sum.",
     )
-    split: Split = Field(Split(), description="Shares of the three splits.")
+    split: SplitConfig = Field(SplitConfig(), description="Shares of the three splits.")
     folds: int | None = Field(
         None,
         ge=2,
@@ -100,15 +97,15 @@ class Config(Section):
         "of which `split` gives the shares of train and validation. Friend trees have, for each event, the answer of the model "
         "that has not seen it.",
     )
-    inputs: dict[Name, InputSet] = Field(min_length=1, description="What the model sees: sets of features, by name.")
-    model: Model = Field(description="The network.")
-    training: Training = Field(Training(), description="How it is trained.")
-    export: Export = Field(Export(), description="Where it will run.")
-    verification: Verification = Field(Verification(), description="The parity gate.")
-    baseline: Baseline = Field(Baseline(), description="The boosted trees to compare with.")
-    evaluation: Evaluation = Field(Evaluation(), description="The physics figures and their gate.")
-    tracking: Tracking = Field(Tracking(), description="MLflow.")
-    score: dict[Name, Score] = Field(
+    inputs: dict[Name, InputSetConfig] = Field(min_length=1, description="What the model sees: sets of features, by name.")
+    model: ModelConfig = Field(description="The network.")
+    training: TrainingConfig = Field(TrainingConfig(), description="How it is trained.")
+    export: ExportConfig = Field(ExportConfig(), description="Where it will run.")
+    verification: VerificationConfig = Field(VerificationConfig(), description="The parity gate.")
+    baseline: BaselineConfig = Field(BaselineConfig(), description="The boosted trees to compare with.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="The physics figures and their gate.")
+    tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
+    score: dict[Name, ScoreConfig] = Field(
         {}, description="More ntuples for `make score`, which writes friend trees for each file of these and of the samples."
     )
 

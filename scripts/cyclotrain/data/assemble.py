@@ -13,12 +13,12 @@ from torch import Tensor
 from cyclotrain.contract import Contract, Layout
 from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import content_sha256, read_json, write_json
+from cyclotrain.core.files import content_sha256, read_json, write_json
 from cyclotrain.data.batches import Batches
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import by_class as by_class_of
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.data.training_weights import Histograms, sum_for_training
-from cyclotrain.ingest.recipe import DatasetRecipe
 from cyclotrain.networks.features import FeatureLayer, Moments
 
 _BATCH = 4096

@@ -13,6 +13,7 @@ from cyclotrain.contract import Contract, Layout, Set
 from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.expressions import Expression
 from cyclotrain.ingest.columns import column, evaluate
+from cyclotrain.ingest.totals import ByClass
 
 
 @dataclass(frozen=True)
@@ -59,26 +60,6 @@ def by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> di
     for batch in _record_batches(shard):
         totals.add(batch["label"].to_numpy(), batch["weight"].to_numpy(), _splits(batch, fold))
     return totals.totals
-
-
-class ByClass:
-    """Number of examples and sums of weights, of all and of those with negative ones, by class and split."""
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        none = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
-        self.totals = {name: {split: dict(none) for split in SPLITS} for name in classes}
-
-    def add(self, label: npt.NDArray[Any], weight: npt.NDArray[np.float32], split: npt.NDArray[np.uint8]) -> None:
-        """Add examples [n]."""
-        cell, cells = label.astype(np.intp) * len(SPLITS) + split, len(self.totals) * len(SPLITS)
-        all_and_negative: tuple[tuple[str, Any], ...] = (("", slice(None)), ("negative_", weight < 0))
-        for kind, rows in all_and_negative:
-            events = np.bincount(cell[rows], minlength=cells)
-            sums = np.bincount(cell[rows], weight[rows], minlength=cells)
-            for index, splits in enumerate(self.totals.values()):
-                for number, total in enumerate(splits.values(), index * len(SPLITS)):
-                    total[f"{kind}events"] += int(events[number])
-                    total[f"sum_of_{kind}weights"] += float(sums[number])
 
 
 def _record_batches(shard: str | Path) -> Iterator[pa.RecordBatch]:

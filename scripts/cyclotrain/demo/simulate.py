@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
-from cyclotrain.core.provenance import atomic
+from cyclotrain.core.files import atomic
 from cyclotrain.demo.branches import JETS_TREE, MAX_CONSTITUENTS, RUNS_TREE
 from cyclotrain.demo.detector import candidates
 from cyclotrain.demo.generator import Generator, hadronic_tops

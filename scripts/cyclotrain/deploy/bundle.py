@@ -11,7 +11,7 @@ import onnx
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.core.provenance import atomic_folder, file_sha256
+from cyclotrain.core.files import atomic_folder, file_sha256
 
 TEMPLATES = Path(__file__).parent / "templates"
 

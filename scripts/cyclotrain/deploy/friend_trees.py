@@ -19,7 +19,7 @@ from cyclotrain.contract import Contract, Layout, Set, is_of
 from cyclotrain.contract.metadata import OUTPUT, model_metadata
 from cyclotrain.contract.splits import event_hash, fold_index
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import atomic, file_sha256, file_xxh3
+from cyclotrain.core.files import atomic, file_sha256, file_xxh3
 from cyclotrain.expressions import Expression
 from cyclotrain.ingest.columns import constituents, define, identifying, selected
 from cyclotrain.ingest.joined import Friend, Joined, open_joined

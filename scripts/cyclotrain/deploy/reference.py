@@ -13,7 +13,7 @@ import uproot
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import OUTPUT
-from cyclotrain.core.provenance import atomic_folder, file_sha256, write_json
+from cyclotrain.core.files import atomic_folder, file_sha256, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
 from cyclotrain.runtimes.sessions import run, session

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import atomic
+from cyclotrain.core.files import atomic
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
 

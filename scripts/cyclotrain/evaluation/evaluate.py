@@ -11,7 +11,7 @@ from scipy.special import kolmogorov
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import file_sha256, read_json_lines, write_json
+from cyclotrain.core.files import file_sha256, read_json_lines, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
 from cyclotrain.metrics.roc import Roc, figures
@@ -24,7 +24,7 @@ Probabilities = npt.NDArray[np.float32]
 
 def evaluate(
     contract: Contract,
-    settings: config.Evaluation,
+    settings: config.EvaluationConfig,
     exported: str | Path,
     variants: Mapping[str, str | Path],
     rejection_losses: Mapping[str, float],
@@ -43,7 +43,9 @@ def evaluate(
     """
     made = session(exported, threads)
     examples = {split: read_split(shards, contract, split) for split in ("train", "test")}
-    scores = {split: predict(made, Batches(of, contract.layout, _BATCH)) for split, of in examples.items()}
+    scores = {
+        split: predict(made, (batch.branches for batch in Batches(of, contract.layout, _BATCH))) for split, of in examples.items()
+    }
     test, trees = examples["test"], np.load(baseline)
     signal = contract.classes.index(contract.signal)
     curves: dict[str, dict[str, Roc]] = {}
@@ -68,7 +70,7 @@ def evaluate(
     ]
     compared = {}
     for kind, path in variants.items():
-        of_variant = predict(session(path, threads), Batches(test, contract.layout, _BATCH))
+        of_variant = predict(session(path, threads), (batch.branches for batch in Batches(test, contract.layout, _BATCH)))
         compared[kind] = {
             **_compared(test, of_variant, contract, settings.signal_efficiencies, backgrounds),
             "allowed_loss": rejection_losses[kind],

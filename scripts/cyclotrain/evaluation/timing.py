@@ -13,7 +13,7 @@ import torch
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import file_sha256, write_json
+from cyclotrain.core.files import file_sha256, write_json
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.networks.registry import Probabilities, load_model
@@ -30,7 +30,7 @@ Seconds = npt.NDArray[np.float64]
 
 def benchmark(
     contract: Contract,
-    model: config.Model,
+    model: config.ModelConfig,
     weights: str | Path,
     exported: str | Path,
     variants: Mapping[str, str | Path],

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cyclotrain.contract import Layout, mask_group
 from cyclotrain.expressions.functions import LARGEST
 from cyclotrain.networks.features import FeatureLayer
-from cyclotrain.networks.registry import Model
+from cyclotrain.networks.registry import Classifier
 
 
 def preprocess_json(layout: Layout) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def preprocess_inputs(content: Mapping[str, Any]) -> dict[str, list[Any]]:
 class NetworkAlone(nn.Module):
     """The network without its features: groups as `prepare` gives them to probabilities [B, n_classes]."""
 
-    def __init__(self, model: Model, layout: Layout) -> None:
+    def __init__(self, model: Classifier, layout: Layout) -> None:
         super().__init__()
         self.network = model.network
         self._is_jagged = {name: features.is_jagged for name, features in layout.sets.items()}

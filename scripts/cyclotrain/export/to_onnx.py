@@ -17,15 +17,16 @@ from cyclotrain import __version__, config
 from cyclotrain.contract import Contract, Layout, mask_group
 from cyclotrain.contract.metadata import METADATA_PREFIX, OUTPUT
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.provenance import atomic, commit, file_sha256, software, write_json
+from cyclotrain.core.files import atomic, file_sha256, write_json
+from cyclotrain.core.provenance import commit, software
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
-from cyclotrain.networks.registry import Model, Probabilities, load_model
+from cyclotrain.networks.registry import Classifier, Probabilities, load_model
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
 _log = logging.getLogger(__name__)
 
 
-def export(contract: Contract, model: config.Model, weights: str | Path, targets: Sequence[str], path: str | Path) -> None:
+def export(contract: Contract, model: config.ModelConfig, weights: str | Path, targets: Sequence[str], path: str | Path) -> None:
     """Write model.onnx: one float32 input a branch, scalars [batch, 1] and jagged ones [batch, <set>], both axes dynamic.
 
     The contract and the provenance stand in `metadata_props`; nothing in the file depends on time or place, so that the
@@ -40,7 +41,7 @@ def export(contract: Contract, model: config.Model, weights: str | Path, targets
 
 def export_network(
     contract: Contract,
-    model: config.Model,
+    model: config.ModelConfig,
     weights: str | Path,
     targets: Sequence[str],
     path: str | Path,
@@ -68,7 +69,7 @@ def branches_to_onnx(module: nn.Module, layout: Layout, opset: int, ir_version: 
     return _to_onnx(module, inputs, axes, opset, ir_version)
 
 
-def network_to_onnx(model: Model, layout: Layout, opset: int, ir_version: int) -> onnx.ModelProto:
+def network_to_onnx(model: Classifier, layout: Layout, opset: int, ir_version: int) -> onnx.ModelProto:
     """The network behind the features of `layout`."""
     inputs, axes = {}, {}
     for name, features in layout.sets.items():
@@ -109,7 +110,7 @@ def _to_onnx(
     return proto
 
 
-def _provenance(contract: Contract, model: config.Model, weights: str | Path, targets: Sequence[str]) -> dict[str, Any]:
+def _provenance(contract: Contract, model: config.ModelConfig, weights: str | Path, targets: Sequence[str]) -> dict[str, Any]:
     return {
         "classes": ",".join(contract.classes),  # for consumers that read no JSON
         "model": model.model_dump(),

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import file_sha256
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import branches_to_onnx, write_onnx
-from cyclotrain.networks.registry import Model, load_model
+from cyclotrain.networks.registry import Classifier, load_model
 
 _QUANTISED = ["MatMul", "Gemm"]  # the network's; the features stay in float32
 _CALIBRATION, _BATCH = 16, 64  # batches of the training split, and examples in each
@@ -29,7 +29,7 @@ _CALIBRATION, _BATCH = 16, 64  # batches of the training split, and examples in 
 def make_variant(
     kind: config.VariantKind,
     contract: Contract,
-    model: config.Model,
+    model: config.ModelConfig,
     weights: str | Path,
     exported: str | Path,
     shards: Sequence[str],
@@ -57,7 +57,7 @@ def make_variant(
 
 
 class _Half(nn.Module):
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.features, self.network = model.features, copy.deepcopy(model.network).half()
 

@@ -1,4 +1,4 @@
-"""What is done to each sample and to the dataset: the parts of the configuration that the rules of ingest depend on."""
+"""What is done to each sample: the part of the configuration that `skim` depends on."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclotrain.config import Config
 from cyclotrain.contract import Layout, Link, Set, is_of
-from cyclotrain.contract.splits import SPLITS, Fold
+from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.expressions.functions import FUNCTIONS
@@ -196,56 +196,6 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
 def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], where: str) -> None:
     """Raise InputError for a sum of weights that is not one number an entry."""
     check_numbers({"sum_of_weights.sum": expression}, {}, depths, where, "entry")
-
-
-@dataclass(frozen=True)
-class DatasetRecipe:
-    """The part of the configuration that the contract depends on, besides the recipes in the receipts."""
-
-    run: str
-    seed: int
-    samples: list[str]
-    classes: list[str]
-    signal: str
-    balance: str
-    negative_weights: str
-    flatten: dict[str, Any] | None
-    cross_sections: dict[str, float]
-    luminosity: float
-    skip_broken: float
-    baseline_features: list[str]
-    split: dict[str, float]
-    fold: dict[str, Any] | None
-    event_id: list[str]
-
-    @classmethod
-    def of(cls, config: Config, fold: int | None) -> "DatasetRecipe":
-        """Taken from the whole configuration; `fold`: which, in a cross-training."""
-        split, of_fold = config.split, None
-        if fold is not None:
-            assert config.folds
-            of_fold = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
-        return cls(
-            run=config.run if fold is None else f"{config.run}-fold{fold}",
-            seed=config.seed,
-            samples=list(config.samples),
-            classes=config.classes,
-            signal=config.signal,
-            balance=config.balance,
-            negative_weights=config.negative_weights,
-            flatten=config.flatten.model_dump() if config.flatten else None,
-            cross_sections={name: of.cross_section for name, of in config.samples.items() if of.cross_section},
-            luminosity=config.luminosity,
-            skip_broken=config.skip_broken,
-            baseline_features=list(config.baseline_features),
-            split=split.model_dump(),
-            fold=of_fold,
-            event_id=config.event_id,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain types, for a rule's `params`."""
-        return asdict(self)
 
 
 def require_branches(names: Collection[str], known: Collection[str], where: str) -> None:

@@ -23,8 +23,8 @@ import pyarrow as pa
 from cyclotrain.contract import Layout, Set
 from cyclotrain.contract.splits import SPLITS, event_hash, split_index
 from cyclotrain.core.errors import FileError, InputError
-from cyclotrain.core.provenance import HashedFile, atomic, commit, file_xxh3, software, write_json
-from cyclotrain.data.shards import ByClass
+from cyclotrain.core.files import HashedFile, atomic, file_xxh3, write_json
+from cyclotrain.core.provenance import commit, software
 from cyclotrain.expressions import Expression
 from cyclotrain.expressions.awkward_backend import AWKWARD
 from cyclotrain.expressions.functions import LARGEST
@@ -34,6 +34,7 @@ from cyclotrain.ingest.ntuples import depths, identity, one_ahead, open_tree, re
 from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights
 from cyclotrain.ingest.sources import is_remote
+from cyclotrain.ingest.totals import ByClass
 
 _log = logging.getLogger(__name__)
 # Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cyclotrain.config import Config, ConfigError
-from cyclotrain.core.provenance import content_sha256, read_json, write_json
+from cyclotrain.core.files import content_sha256, read_json, write_json
 
 _LIST = ".txt"
 _HTTP, _XROOTD = ("http://", "https://"), "root://"

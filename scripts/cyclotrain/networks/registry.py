@@ -23,7 +23,7 @@ from cyclotrain.networks.shapes import SetShape
 BUILT_IN: Mapping[str, type[nn.Module]] = {"mlp": MLP, "deep_sets": DeepSets}
 
 
-class Model(nn.Module):
+class Classifier(nn.Module):
     """Raw branches to logits [B, n_classes]: the feature layer, then the network."""
 
     def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
@@ -42,9 +42,9 @@ class Model(nn.Module):
         return logits
 
 
-def load_model(contract: Contract, model: config.Model, weights: str | Path) -> Model:
+def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
     """The trained model, in evaluation mode on the CPU."""
-    network = Model(contract, model.name, model.options)
+    network = Classifier(contract, model.name, model.options)
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return network.eval()
 
@@ -52,7 +52,7 @@ def load_model(contract: Contract, model: config.Model, weights: str | Path) -> 
 class Probabilities(nn.Module):
     """A model with softmax: what is exported, and what its answers are compared with."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
 

@@ -43,7 +43,7 @@ class Case:
 class References:
     """PyTorch's answers, eager and on the CPU."""
 
-    def __init__(self, contract: Contract, model: config.Model, weights: str | Path) -> None:
+    def __init__(self, contract: Contract, model: config.ModelConfig, weights: str | Path) -> None:
         self._single = Probabilities(load_model(contract, model, weights)).eval()
         self._double = Probabilities(load_model(contract, model, weights)).eval().double()
         self.features = self._single.model.features

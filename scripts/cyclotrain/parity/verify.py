@@ -15,7 +15,7 @@ import torch
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import MODEL
-from cyclotrain.core.provenance import atomic, file_sha256, read_json, write_json
+from cyclotrain.core.files import atomic, file_sha256, read_json, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
@@ -63,7 +63,7 @@ class _Deployed:
 
 def verify(
     contract: Contract,
-    model: config.Model,
+    model: config.ModelConfig,
     weights: str | Path,
     artefacts: Sequence[Artefact],
     shards: Sequence[str],

@@ -15,7 +15,7 @@ import onnx
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import MODEL, model_metadata
 from cyclotrain.contract.splits import SPLITS
-from cyclotrain.core.provenance import atomic, file_sha256, read_json, read_json_lines
+from cyclotrain.core.files import atomic, file_sha256, read_json, read_json_lines
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -15,7 +15,7 @@ from cycler import cycler
 from matplotlib import pyplot as plt
 
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import atomic
+from cyclotrain.core.files import atomic
 from cyclotrain.data.shards import Examples
 from cyclotrain.metrics.roc import Roc
 

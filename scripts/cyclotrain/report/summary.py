@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.core.provenance import read_json
+from cyclotrain.core.files import read_json
 
 
 def summary(run: str, files: Mapping[str, str]) -> str:

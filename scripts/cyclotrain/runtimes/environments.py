@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.core.provenance import read_json, write_json
+from cyclotrain.core.files import read_json, write_json
 from cyclotrain.runtimes.targets import RUNTIMES
 
 _log = logging.getLogger(__name__)

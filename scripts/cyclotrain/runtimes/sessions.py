@@ -18,8 +18,6 @@ from cyclotrain.runtimes.worker import make_session, read_message, write_message
 if TYPE_CHECKING:  # scoring runs without PyTorch
     from torch import Tensor
 
-    from cyclotrain.data.batches import Batch
-
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -38,9 +36,9 @@ def run(made: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDA
     return probabilities
 
 
-def predict(made: ort.InferenceSession, batches: "Iterable[Batch]") -> npt.NDArray[np.float32]:
-    """Probabilities [n, n_classes] of all examples, in order."""
-    return np.concatenate([run(made, batch.branches) for batch in batches])
+def predict(made: ort.InferenceSession, batches: "Iterable[Mapping[str, Tensor]]") -> npt.NDArray[np.float32]:
+    """Probabilities [n, n_classes] of all examples, in order, from the branches of each batch."""
+    return np.concatenate([run(made, branches) for branches in batches])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import OUTPUT, model_metadata
-from cyclotrain.core.provenance import file_sha256, read_json, read_json_lines
+from cyclotrain.core.files import file_sha256, read_json, read_json_lines
 
 _MODEL_TAG = "cyclotrain.model_sha256"
 _log = logging.getLogger(__name__)

@@ -22,13 +22,13 @@ from torch.nn import functional as F
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.provenance import atomic, content_sha256
+from cyclotrain.core.files import atomic, content_sha256
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
 from cyclotrain.metrics.roc import Roc
 from cyclotrain.networks.devices import gpus
-from cyclotrain.networks.registry import Model
+from cyclotrain.networks.registry import Classifier
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _log = logging.getLogger(__name__)
 def train(
     contract: Contract,
     shards: Sequence[str],
-    model: config.Model,
-    training: config.Training,
+    model: config.ModelConfig,
+    training: config.TrainingConfig,
     threads: int,
     weights: str | Path,
     history: str | Path,
@@ -53,7 +53,7 @@ def train(
     torch.set_num_threads(max(1, threads // training.devices))
     device = _device(training)
     L.seed_everything(contract.seed, verbose=False)
-    network = Model(contract, model.name, model.options)
+    network = Classifier(contract, model.name, model.options)
     examples = {}
     for split in ("train", "validation"):
         of_split = read_split(shards, contract, split)
@@ -100,7 +100,7 @@ def train(
         # Lightning warns of a checkpoint folder that is not empty: ours is not when a training is resumed.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
         trainer.fit(
-            Training(network, contract, training, steps),
+            WeightedTraining(network, contract, training, steps),
             batches,
             validation,
             ckpt_path=str(last) if last.exists() else None,
@@ -125,7 +125,7 @@ def rank() -> int:
     return LightningEnvironment().local_rank()
 
 
-def _device(training: config.Training) -> torch.device:
+def _device(training: config.TrainingConfig) -> torch.device:
     found = gpus()
     if training.accelerator == "gpu" and found < training.devices:
         given = os.environ.get("CUDA_VISIBLE_DEVICES")  # by the batch system
@@ -163,10 +163,10 @@ class _Checkpoints(TorchCheckpointIO):
             torch.save(checkpoint, file)
 
 
-class Training(L.LightningModule):
+class WeightedTraining(L.LightningModule):
     """Weighted cross-entropy, with the weights of `balance.training_weights`; AdamW, one cycle of the learning rate."""
 
-    def __init__(self, model: Model, contract: Contract, training: config.Training, steps: int) -> None:
+    def __init__(self, model: Classifier, contract: Contract, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self._training, self._steps = training, steps

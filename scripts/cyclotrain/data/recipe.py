@@ -1,0 +1,57 @@
+"""What is done to the dataset: the part of the configuration that `assemble` depends on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cyclotrain.config import Config
+from cyclotrain.contract.splits import Fold
+
+
+@dataclass(frozen=True)
+class DatasetRecipe:
+    """The part of the configuration that the contract depends on, besides the recipes in the receipts."""
+
+    run: str
+    seed: int
+    samples: list[str]
+    classes: list[str]
+    signal: str
+    balance: str
+    negative_weights: str
+    flatten: dict[str, Any] | None
+    cross_sections: dict[str, float]
+    luminosity: float
+    skip_broken: float
+    baseline_features: list[str]
+    split: dict[str, float]
+    fold: dict[str, Any] | None
+    event_id: list[str]
+
+    @classmethod
+    def of(cls, config: Config, fold: int | None) -> "DatasetRecipe":
+        """Taken from the whole configuration; `fold`: which, in a cross-training."""
+        split, of_fold = config.split, None
+        if fold is not None:
+            assert config.folds
+            of_fold = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
+        return cls(
+            run=config.run if fold is None else f"{config.run}-fold{fold}",
+            seed=config.seed,
+            samples=list(config.samples),
+            classes=config.classes,
+            signal=config.signal,
+            balance=config.balance,
+            negative_weights=config.negative_weights,
+            flatten=config.flatten.model_dump() if config.flatten else None,
+            cross_sections={name: of.cross_section for name, of in config.samples.items() if of.cross_section},
+            luminosity=config.luminosity,
+            skip_broken=config.skip_broken,
+            baseline_features=list(config.baseline_features),
+            split=split.model_dump(),
+            fold=of_fold,
+            event_id=config.event_id,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types, for a rule's `params`."""
+        return asdict(self)
