@@ -32,6 +32,7 @@ pathvars:
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/validation.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/deployment.smk"
 include: "workflow/rules/clusters.smk"

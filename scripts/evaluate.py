@@ -1,23 +1,20 @@
-"""Rule `evaluate`: the physics of the exported model, as JSON and plots."""
+"""Rule `evaluate`: the physics of the exported model, as figures and as curves to draw."""
 
-from pathlib import Path
-
-from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.evaluate import Models, evaluate
 
 with rule(snakemake.log[0]):
-    evaluate(
+    evaluation, curves = evaluate(
         Contract.read(snakemake.input.contract),
-        EvaluationConfig(**snakemake.params.settings),
-        snakemake.input.onnx,
-        dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
-        {kind: gates["rejection_loss"] for kind, gates in snakemake.params.variants.items()},
-        snakemake.input.shards,
-        snakemake.input.baseline,
-        snakemake.input.history,
-        snakemake.threads,
-        snakemake.output.result,
-        Path(snakemake.output.roc).parent,
+        Models(
+            snakemake.input.onnx,
+            dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
+            snakemake.input.boosted_trees,
+        ),
+        shards=snakemake.input.shards,
+        signal_efficiencies=snakemake.params.signal_efficiencies,
+        threads=snakemake.threads,
     )
+    curves.write(snakemake.output.curves)
+    evaluation.write(snakemake.output.evaluation)

@@ -1,15 +1,10 @@
 """Rule `model_card`: what the model is, and how that is known."""
 
+from cyclotrain.contract.run import Run
 from cyclotrain.core.logs import rule
-from cyclotrain.report.card import card
+from cyclotrain.report.card import About, card
 
 with rule(snakemake.log[0]):
-    card(
-        snakemake.params.description,
-        snakemake.params.licence,
-        snakemake.params.training,
-        {name: snakemake.input[name] for name in snakemake.params.files},
-        snakemake.input.plots,
-        snakemake.output.markdown,
-        snakemake.output.html,
-    )
+    run = Run.read({name: snakemake.input[name] for name in snakemake.params.files})
+    about = About(snakemake.params.description, snakemake.params.licence, snakemake.params.training)
+    card(run, about, snakemake.input.plots).write(snakemake.output.markdown, snakemake.output.html)

@@ -3,17 +3,18 @@
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.evaluation.timing import benchmark
+from cyclotrain.evaluation.timing import Exported, time_model
 
 with rule(snakemake.log[0]):
-    benchmark(
+    timing = time_model(
         Contract.read(snakemake.input.contract),
         ModelConfig(**snakemake.params.model),
-        snakemake.input.weights,
-        snakemake.input.onnx,
-        dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
-        snakemake.input.shards,
-        snakemake.input.environments,
-        snakemake.output.result,
-        snakemake.output.plot,
+        Exported(
+            snakemake.input.onnx,
+            snakemake.input.weights,
+            dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
+        ),
+        shards=snakemake.input.shards,
+        environments=snakemake.input.environments,
     )
+    timing.write(snakemake.output[0])

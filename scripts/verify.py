@@ -1,26 +1,26 @@
-"""Rule `verify`: ONNX Runtime against PyTorch. The rule `gates` fails if they differ, so that the evidence stays."""
+"""Rule `verify`: the exported files in ONNX Runtime against PyTorch. The verdict comes later, in the rule `gates`."""
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
+from cyclotrain.contract.results import MODEL
 from cyclotrain.core.logs import rule
-from cyclotrain.parity.verify import MODEL, Artefact, verify
+from cyclotrain.parity.cases import References
+from cyclotrain.parity.verify import Artefact, Runtimes, verify
 
 with rule(snakemake.log[0]):
-    tolerance = snakemake.params.tolerance
+    contract, tolerance = Contract.read(snakemake.input.contract), snakemake.params.tolerance
     artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance, tf32_tolerance=snakemake.params.tf32_tolerance)]
     if snakemake.input.network:
         network, preprocess = snakemake.input.network
-        artefacts.append(Artefact("network with preprocess.json", network, tolerance, preprocess))
-    for (kind, gates), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
-        artefacts.append(Artefact(kind, path, gates["tolerance"], hostile_tolerance=gates["hostile_tolerance"]))
-    verify(
-        Contract.read(snakemake.input.contract),
-        ModelConfig(**snakemake.params.model),
-        snakemake.input.weights,
+        artefacts.append(Artefact("network", network, tolerance, preprocess))
+    for (kind, tolerances), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
+        artefacts.append(Artefact(kind, path, **tolerances))
+    verification = verify(
+        contract,
+        References(contract, ModelConfig(**snakemake.params.model), snakemake.input.weights),
         artefacts,
-        snakemake.input.shards,
-        snakemake.input.environments,
-        snakemake.threads,
-        snakemake.output[0],
-        snakemake.params.evidence,
+        shards=snakemake.input.shards,
+        runtimes=Runtimes(snakemake.input.environments, snakemake.threads),
+        evidence=snakemake.params.evidence,
     )
+    verification.write(snakemake.output[0])

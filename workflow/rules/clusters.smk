@@ -35,7 +35,9 @@ onstart:
 
 onsuccess:
     look_after_jobs(began)
+    say_at_the_end(ending.success(RUN, settings.tracking.uri))
 
 
 onerror:
     look_after_jobs(began)
+    say_at_the_end(ending.failure(RUN))

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -12,6 +14,25 @@ from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.sources import Sources, is_remote
 from cyclotrain.runtimes.targets import runtime_of
+
+from cyclotrain.report import ending, terminal
+
+# The main process of a run shows a line for each job; dry runs and `--quiet all` stay as Snakemake has them.
+SCREEN = None
+if (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and Quietness.ALL not in (workflow.output_settings.quiet or ())
+):
+    SCREEN = terminal.take_over(logger, Path(".snakemake/cyclotrain/seconds.json"))
+
+
+def say_at_the_end(words):
+    """Print the last words of the run below all else."""
+    if SCREEN:
+        SCREEN.stop()
+    print(words)
+
 
 # Whether workers see the files of this machine, as they do unless a profile says otherwise.
 IS_SHARED = not workflow.storage_settings or bool(
@@ -123,9 +144,32 @@ def dataset_recipe(wildcards):
     return DatasetRecipe.of(settings, fold).to_dict()
 
 
-def of_all_folds(name):
-    """A file of every fold."""
-    return [f"{fold}/{name}" for fold in FOLDS]
+def fold_path(name):
+    """A params function: the path of a file of the run or the fold, which need not exist."""
+
+    def path(wildcards):
+        return f"{FOLD}/{name}".format(**wildcards)
+
+    return path
+
+
+def all_folds(name):
+    """A file of every fold, by its name or by what a rule calls it."""
+    return [f"{fold}/{name.removeprefix(f'{FOLD}/')}" for fold in FOLDS]
+
+
+def plot_code(module):
+    """The source of a figure, so that a change of it draws the figure again."""
+    folder = Path(workflow.basedir) / "scripts/cyclotrain/report/plots"
+    return [str(folder / f"{name}.py") for name in ("style", module)]
+
+
+def shown():
+    """All files that Snakemake's report shows."""
+    names = ["summary.txt", "model_card.html", "evaluation.json", "verification.json"]
+    files = [path for name in names for path in all_folds(name)]
+    files += [path for plot in PLOTS for path in all_folds(plot)]
+    return [*files, f"{RUN}/summary.txt"] if settings.folds else files
 
 
 def tracked_before(wildcards):
@@ -213,22 +257,16 @@ def variants():
     return [f"<fold>/model/{kind}.onnx" for kind in settings.export.variants]
 
 
-def variant_gates():
-    """The gates of each variant, in the order of `variants`."""
+def variant_tolerances():
+    """What `verify` allows each variant, in the order of `variants`."""
     return {
-        kind: gates.model_dump() for kind, gates in settings.export.variants.items()
+        kind: variant.model_dump(exclude={"rejection_loss"})
+        for kind, variant in settings.export.variants.items()
     }
 
 
 def get_final_output():
     """Everything that a run makes."""
-    names = [
-        "model/model.onnx",
-        "gates.json",
-        "model_card.html",
-        "deploy",
-        "mlflow_run.json",
-        "summary.txt",
-    ]
-    of_folds = [path for name in names for path in of_all_folds(name)]
-    return [*of_folds, f"{RUN}/summary.txt"] if settings.folds else of_folds
+    names = ["model/model.onnx", "model_card.html", "deploy", "summary.txt"]
+    files = [path for name in names for path in all_folds(name)]
+    return [*dict.fromkeys([*files, f"{RUN}/summary.txt"]), f"{RUN}/report.html"]

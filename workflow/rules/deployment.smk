@@ -26,7 +26,7 @@ rule bundle:
         cards=rules.model_card.output,
         plots=PLOTS,
         # nothing is deployed that failed
-        gates=rules.gates.output[0],
+        gates=rules.require_gates.output[0],
     output:
         directory("<fold>/deploy"),
     log:
@@ -44,9 +44,9 @@ rule score_file:
         friends=lambda wildcards: local(
             friends_of(wildcards.name, *friend_ntuple(wildcards))
         ),
-        onnx=of_all_folds("model/model.onnx"),
-        verification=of_all_folds("verification.json"),
-        gates=of_all_folds("gates.json"),
+        onnx=all_folds("model/model.onnx"),
+        verification=all_folds("verification.json"),
+        gates=rules.require_gates.output[0],
     output:
         "<run>/friends/{name}/{file}",
     log:

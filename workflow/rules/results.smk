@@ -4,18 +4,10 @@ RESULTS = {
     "dataset": rules.assemble.output.dataset,
     "history": rules.train.output.history,
     "verification": rules.verify.output[0],
-    "evaluation": rules.evaluate.output.result,
-    "benchmark": rules.time_model.output.result,
+    "evaluation": rules.evaluate.output.evaluation,
+    "timing": rules.time_model.output[0],
+    "gates": rules.gates.output[0],
 }
-
-
-PLOTS = [
-    rules.evaluate.output.roc,
-    rules.evaluate.output.scores,
-    rules.evaluate.output.confusion,
-    rules.evaluate.output.training,
-    rules.time_model.output.plot,
-]
 
 
 rule model_card:
@@ -67,7 +59,7 @@ rule track:
 rule summarise:
     input:
         **RESULTS,
-        bundle="<fold>/deploy",
+        card=rules.model_card.output.html,
     output:
         report(
             "<fold>/summary.txt",
@@ -81,7 +73,8 @@ rule summarise:
     conda:
         "../../envs/cyclotrain.yaml"
     params:
-        run=settings.run,
+        bundle=fold_path("deploy"),
+        files=list(RESULTS),
     script:
         "../../scripts/summarise.py"
 
@@ -90,8 +83,7 @@ if settings.folds:
 
     rule summarise_folds:
         input:
-            evaluations=of_all_folds("evaluation.json"),
-            verifications=of_all_folds("verification.json"),
+            **{name: all_folds(path) for name, path in RESULTS.items()},
         output:
             report(
                 "<run>/summary.txt",
@@ -106,5 +98,42 @@ if settings.folds:
             "../../envs/cyclotrain.yaml"
         params:
             run=settings.run,
+            files=list(RESULTS),
         script:
             "../../scripts/summarise_folds.py"
+
+
+rule report_page:
+    input:
+        shown(),
+    output:
+        "<run>/report.html",
+    log:
+        "<run>/logs/report_page.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        snakefile=workflow.main_snakefile,
+    script:
+        "../../scripts/report_page.py"
+
+
+# The last rule fails a run whose gate failed: by now card, summary, report and MLflow tell of it. Bundles wait for this file.
+rule require_gates:
+    input:
+        gates=all_folds("gates.json"),
+        runs=all_folds("mlflow_run.json"),
+        report=rules.report_page.output,
+    output:
+        "<run>/gates_passed.txt",
+    log:
+        "<run>/logs/require_gates.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        folds=FOLDS,
+        bundles=all_folds("deploy"),
+    script:
+        "../../scripts/require_gates.py"

@@ -23,7 +23,7 @@ rule train:
         model=settings.model.model_dump(),
         training=settings.training.model_dump(),
         # not an output: Snakemake would delete it with a killed job, and it is what the next try goes on from
-        checkpoints=lambda wildcards: f"{FOLD}/train/checkpoints".format(**wildcards),
+        checkpoints=fold_path("train/checkpoints"),
     script:
         "../../scripts/train.py"
 

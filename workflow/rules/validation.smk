@@ -42,11 +42,9 @@ rule verify:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
         tf32_tolerance=settings.verification.tf32_tolerance,
-        variants=variant_gates(),
+        variants=variant_tolerances(),
         # written only if a case fails
-        evidence=lambda wildcards: f"{FOLD}/verification_evidence.npz".format(
-            **wildcards
-        ),
+        evidence=fold_path("verification_evidence.npz"),
     script:
         "../../scripts/verify.py"
 
@@ -76,39 +74,15 @@ rule evaluate:
         onnx=rules.export.output[0],
         variants=variants(),
         shards=skims("arrow"),
-        baseline=rules.baseline.output[0],
-        history=rules.train.output.history,
+        boosted_trees=rules.baseline.output[0],
     output:
-        result=report(
+        evaluation=report(
             "<fold>/evaluation.json",
             caption="../report/evaluation.rst",
             category="Physics",
             labels={"figure": "table (JSON)", **FOLD_LABEL},
         ),
-        roc=report(
-            "<fold>/plots/roc.png",
-            caption="../report/roc.rst",
-            category="Physics",
-            labels={"figure": "ROC", **FOLD_LABEL},
-        ),
-        scores=report(
-            "<fold>/plots/scores.png",
-            caption="../report/scores.rst",
-            category="Physics",
-            labels={"figure": "scores", **FOLD_LABEL},
-        ),
-        confusion=report(
-            "<fold>/plots/confusion.png",
-            caption="../report/confusion.rst",
-            category="Physics",
-            labels={"figure": "confusion matrix", **FOLD_LABEL},
-        ),
-        training=report(
-            "<fold>/plots/history.png",
-            caption="../report/history.rst",
-            category="Training",
-            labels={"figure": "loss by epoch", **FOLD_LABEL},
-        ),
+        curves="<fold>/curves.json",
     log:
         "<fold>/logs/evaluate.log",
     conda:
@@ -119,8 +93,8 @@ rule evaluate:
         disk_mb=500,
         runtime=60,
     params:
-        settings=settings.evaluation.model_dump(),
-        variants=variant_gates(),
+        signal_efficiencies=settings.evaluation.signal_efficiencies,
+        variants=list(settings.export.variants),
     script:
         "../../scripts/evaluate.py"
 
@@ -134,18 +108,12 @@ rule time_model:
         shards=skims("arrow"),
         environments=runtime_environments(),
     output:
-        result="<fold>/benchmark.json",
-        plot=report(
-            "<fold>/plots/latency.png",
-            caption="../report/latency.rst",
-            category="Speed",
-            labels={"figure": "latency and throughput", **FOLD_LABEL},
-        ),
+        "<fold>/timing.json",
     log:
         "<fold>/logs/time_model.log",
     conda:
         "../../envs/cyclotrain.yaml"
-    # It runs on one; it asks for many, as another job beside it would be in the figures.
+    # It runs on one thread. It asks for many, because another job beside it would change the figures.
     threads: 64
     resources:
         mem_mb=4000,
@@ -161,7 +129,7 @@ rule time_model:
 rule gates:
     input:
         verification=rules.verify.output[0],
-        evaluation=rules.evaluate.output.result,
+        evaluation=rules.evaluate.output.evaluation,
     output:
         "<fold>/gates.json",
     log:
@@ -169,5 +137,11 @@ rule gates:
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
+    params:
+        minimum_auc=settings.evaluation.minimum_auc,
+        rejection_losses={
+            kind: variant.rejection_loss
+            for kind, variant in settings.export.variants.items()
+        },
     script:
         "../../scripts/gates.py"

@@ -1,13 +1,23 @@
-"""The log of a rule: people's lines in the terminal and in the rule's log file, tracebacks in the file."""
+"""The log of a rule: everything in its file; warnings, and lines that are marked to be shown, in the terminal too."""
 
 import logging
+import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_CHATTY = (
+# `_log.info(..., extra=SHOW)`: a line for the terminal while the job runs, such as an epoch of the training
+SHOW = {"show": True}
+# set by a Snakemake that prints what failed jobs say itself
+WATCHED = "CYCLOTRAIN_WATCHED"
+FAILED = "ERROR cyclotrain: "  # in a log file, before the words of the error that ended the job
+FINISHED = "INFO cyclotrain: finished in "
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_CLEAR_LINE = "\r\033[2K"  # Snakemake's process draws its progress bar on the last line
+_NOISY = (
     "lightning.pytorch",  # both have a level and a handler of their own
     "lightning.fabric",
     "torch.onnx",
@@ -16,6 +26,7 @@ _CHATTY = (
     "mlflow",
     "alembic",
     "matplotlib",
+    "fontTools",
     "fsspec",
     "sqlalchemy",
 )
@@ -23,27 +34,33 @@ _CHATTY = (
 
 @contextmanager
 def rule(log: str | Path, rank: int = 0) -> Iterator[None]:
-    """Run a rule's work: log to `log` and to the terminal; end with the error's own words if it fails.
+    """Run a rule's work: log to `log`, and end with the words of the error if it fails.
 
-    Where several processes do it, those of a rank above 0 say errors alone.
+    The file ends with the seconds that the work took, or with the traceback and the error. Where several processes share a
+    job, those of a rank above 0 log errors only.
     """
+    start = time.perf_counter()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     file, terminal = logging.FileHandler(log, mode="a" if rank else "w"), logging.StreamHandler()
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    file.setFormatter(logging.Formatter(_FORMAT))
     name = str(Path(log).with_suffix("")).rpartition("logs/")[2]
-    terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    terminal.addFilter(lambda record: record.name.startswith("cyclotrain") or record.levelno >= logging.ERROR)
+    clear = _CLEAR_LINE if sys.stderr.isatty() else ""
+    terminal.setFormatter(logging.Formatter(f"{clear}[{name}] %(message)s"))
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "show"))
     logging.basicConfig(level=logging.ERROR if rank else logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     # torch and Lightning use each other's deprecated names; nothing that a user can act on
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
-    for chatty in _CHATTY:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         yield
     except Exception as error:
-        terminal.setLevel(logging.CRITICAL)
-        logging.getLogger("cyclotrain").exception("failed")
-        terminal.setLevel(logging.NOTSET)
-        print(f"\n{type(error).__name__}: {error}\n(traceback: {log})", file=sys.stderr)
+        logger = logging.getLogger("cyclotrain")
+        terminal.setLevel(logging.CRITICAL + 1)
+        logger.exception("failed after %.1f s", time.perf_counter() - start)
+        logger.error("%s: %s", type(error).__name__, error)
+        if WATCHED not in os.environ:
+            print(f"\n{type(error).__name__}: {error}\n(traceback: {log})", file=sys.stderr)
         sys.exit(1)
+    logging.getLogger("cyclotrain").info("finished in %.1f s", time.perf_counter() - start)

@@ -1,167 +1,185 @@
-"""The physics of the exported model on the test split: ROC, rejection, confusion, overtraining; and the boosted trees'."""
+"""The physics of the exported model on the test split, beside the boosted trees and the variants of the model."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import kolmogorov
 
-from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.files import file_sha256, read_json_lines, write_json
+from cyclotrain.contract.results import (
+    BOOSTED_TREES,
+    MODEL,
+    Confusion,
+    Curves,
+    Evaluation,
+    Figure,
+    Overtraining,
+    Performance,
+    RocCurve,
+    ScoreHistogram,
+    WorkingPoint,
+)
+from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
+from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
 from cyclotrain.metrics.roc import Roc, figures
-from cyclotrain.report import plots
 from cyclotrain.runtimes.sessions import predict, session
 
 _BATCH = 1024
+_BINS = 40  # of the score histograms
+_POINTS = 1000  # of a ROC curve that is drawn
+_log = logging.getLogger(__name__)
 Probabilities = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Models:
+    """What gives scores: the exported model, its variants by kind, and the boosted trees' probabilities (.npy)."""
+
+    exported: str | Path
+    variants: Mapping[str, str | Path]
+    boosted_trees: str | Path
+
+
 def evaluate(
-    contract: Contract,
-    settings: config.EvaluationConfig,
-    exported: str | Path,
-    variants: Mapping[str, str | Path],
-    rejection_losses: Mapping[str, float],
-    shards: Sequence[str],
-    baseline: str | Path,
-    history: str | Path,
-    threads: int,
-    result: str | Path,
-    folder: str | Path,
-) -> None:
-    """Write `result` (JSON), and the plots roc, scores, confusion and history as PNG into `folder`.
+    contract: Contract, models: Models, *, shards: Sequence[str], signal_efficiencies: Sequence[float], threads: int
+) -> tuple[Evaluation, Curves]:
+    """Measure the figures of `evaluation.json`, and the curves that plots are drawn from.
 
     Every score is the exported model's, through ONNX Runtime. Weights are the physics weights, each class normalised to
-    itself. With more than two classes, signal and one background at a time, by p_signal / (p_signal + p_background).
-    `rejection_losses`: of each of the `variants`, the largest fraction of the model's background rejection that it may lose.
+    itself. With more than two classes, the signal is compared with one background at a time, by p_signal / (p_signal +
+    p_background).
     """
-    made = session(exported, threads)
+    start = time.perf_counter()
     examples = {split: read_split(shards, contract, split) for split in ("train", "test")}
-    scores = {
-        split: predict(made, (batch.branches for batch in Batches(of, contract.layout, _BATCH))) for split, of in examples.items()
-    }
-    test, trees = examples["test"], np.load(baseline)
-    signal = contract.classes.index(contract.signal)
-    curves: dict[str, dict[str, Roc]] = {}
-    backgrounds = {}
-    for index, name in enumerate(contract.classes):
-        if index != signal:
-            of_model, roc = _against(test, scores["test"], signal, index, settings.signal_efficiencies, contract.seed)
-            backgrounds[name], curves[name] = {"model": of_model}, {"model": roc}
-            if trees.shape[1]:
-                of_trees, roc = _against(test, trees, signal, index, settings.signal_efficiencies, contract.seed)
-                backgrounds[name]["boosted_trees"], curves[name]["boosted trees"] = of_trees, roc
-    overtraining = {}
-    for index, name in enumerate(contract.classes):
-        rows = {split: of.label == index for split, of in examples.items()}
-        samples = [(scores[split][rows[split], signal], of.weight[rows[split]]) for split, of in examples.items()]
-        overtraining[name] = _kolmogorov(*samples)
-    confusion = _confusion(test, scores["test"])
-    failed = [
-        f"{name}: AUC {of['model']['auc']['value']:.4f} is below evaluation.minimum_auc = {settings.minimum_auc}"
-        for name, of in backgrounds.items()
-        if settings.minimum_auc is not None and of["model"]["auc"]["value"] < settings.minimum_auc
-    ]
-    compared = {}
-    for kind, path in variants.items():
-        of_variant = predict(session(path, threads), (batch.branches for batch in Batches(test, contract.layout, _BATCH)))
-        compared[kind] = {
-            **_compared(test, of_variant, contract, settings.signal_efficiencies, backgrounds),
-            "allowed_loss": rejection_losses[kind],
-        }
-        if compared[kind]["rejection_loss"] > rejection_losses[kind]:
-            failed.append(
-                f"{kind}: loses {compared[kind]['rejection_loss']:.1%} of the background rejection, and "
-                f"export.variants.{kind}.rejection_loss allows {rejection_losses[kind]:.1%}"
-            )
-    content = {
-        "passed": not failed,
-        "failed": failed,
-        "minimum_auc": settings.minimum_auc,
-        "model_sha256": file_sha256(exported),
-        "test_examples": len(test),
-        "signal": contract.signal,
-        "backgrounds": backgrounds,
-        "variants": compared,
-        "confusion": {
-            "rows": "true class",
-            "columns": "largest probability",
-            "classes": contract.classes,
-            "fraction": confusion,
-        },
-        "overtraining": overtraining,
-    }
-    write_json(result, content)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    plots.roc(curves, backgrounds, contract.signal, folder / "roc.png")
-    plots.scores(scores, examples, contract, overtraining, folder / "scores.png")
-    plots.confusion(np.array(confusion), contract.classes, folder / "confusion.png")
-    plots.history(read_json_lines(history), folder / "history.png")
+    scores = {split: _predict(models.exported, rows, contract, threads) for split, rows in examples.items()}
+    test = examples["test"]
+    probabilities = {MODEL: scores["test"]}
+    trees = np.load(models.boosted_trees)
+    if trees.shape[1]:
+        probabilities[BOOSTED_TREES] = trees
+    for kind, path in models.variants.items():
+        probabilities[kind] = _predict(path, test, contract, threads)
+    performance: dict[str, dict[str, Performance]] = {}
+    curves = []
+    for scorer, values in probabilities.items():
+        performance[scorer] = {}
+        for background in (name for name in contract.classes if name != contract.signal):
+            performance[scorer][background], roc = _performance(test, values, contract, background, signal_efficiencies)
+            curves.append(_thinned(roc, scorer, background))
+    evaluation = Evaluation(
+        model_sha256=file_sha256(models.exported),
+        test_examples=len(test),
+        signal=contract.signal,
+        performance=performance,
+        rejection_loss={kind: _rejection_loss(performance[MODEL], performance[kind]) for kind in models.variants},
+        confusion=Confusion(classes=contract.classes, fraction=_confusion(test, scores["test"])),
+        overtraining=_overtraining(contract, examples, scores),
+    )
+    seconds = time.perf_counter() - start
+    n = sum(map(len, examples.values()))
+    _log.info("%s; %d examples in %.1f s", _in_words(evaluation), n, seconds)
+    return evaluation, Curves(roc=tuple(curves), scores=tuple(_histograms(contract, examples, scores)))
 
 
-def _against(
-    test: Examples, probabilities: Probabilities, signal: int, background: int, efficiencies: Sequence[float], seed: int
-) -> tuple[dict[str, Any], Roc]:
-    rows = np.isin(test.label, (signal, background))
-    p_signal, p_background = (probabilities[rows, index].astype(np.float64) for index in (signal, background))
+def _predict(exported: str | Path, examples: Examples, contract: Contract, threads: int) -> Probabilities:
+    batches = Batches(examples, contract.layout, _BATCH)
+    return predict(session(exported, threads), (batch.branches for batch in batches))
+
+
+def _performance(
+    test: Examples, probabilities: Probabilities, contract: Contract, background: str, efficiencies: Sequence[float]
+) -> tuple[Performance, Roc]:
+    """Signal against one background."""
+    pair = [contract.classes.index(name) for name in (contract.signal, background)]
+    rows = np.isin(test.label, pair)
+    p_signal, p_background = (probabilities[rows, index].astype(np.float64) for index in pair)
     score = p_signal / np.maximum(p_signal + p_background, np.finfo(np.float32).tiny)
-    curve, area, rejections = figures(score, test.label[rows] == signal, test.weight[rows], efficiencies, seed)
-    content = {
-        "auc": asdict(area),
-        "rejection": [{"signal_efficiency": e, **asdict(r)} for e, r in zip(efficiencies, rejections, strict=True)],
-    }
-    return content, curve
+    curve, area, rejections = figures(score, test.label[rows] == pair[0], test.weight[rows], efficiencies, contract.seed)
+    points = [
+        WorkingPoint(signal_efficiency=efficiency, rejection=Figure(**asdict(rejection)))
+        for efficiency, rejection in zip(efficiencies, rejections, strict=True)
+    ]
+    return Performance(auc=Figure(**asdict(area)), rejection=tuple(points)), curve
 
 
-def _compared(
-    test: Examples,
-    probabilities: Probabilities,
-    contract: Contract,
-    efficiencies: Sequence[float],
-    of_model: Mapping[str, Any],
-) -> dict[str, Any]:
-    """A variant's rejection beside the model's on the same examples, and the largest loss; none where no background is left."""
-    signal = contract.classes.index(contract.signal)
-    losses, rejections = [0.0], {}
-    for name in of_model:
-        content, _ = _against(test, probabilities, signal, contract.classes.index(name), efficiencies, contract.seed)
-        rejections[name] = content["rejection"]
-        for ours, theirs in zip(content["rejection"], of_model[name]["model"]["rejection"], strict=True):
-            if ours["value"] is not None:
+def _rejection_loss(model: Mapping[str, Performance], variant: Mapping[str, Performance]) -> float:
+    """The largest fraction of the model's rejection that the variant loses, over backgrounds and working points."""
+    losses = [0.0]
+    for background, performance in variant.items():
+        for ours, theirs in zip(performance.rejection, model[background].rejection, strict=True):
+            if ours.rejection.value is not None:
                 # a model that lets nothing through is infinitely better than a variant that does
-                losses.append(1.0 if theirs["value"] is None else 1 - ours["value"] / theirs["value"])
-    return {"rejection_loss": max(losses), "rejection": rejections}
+                losses.append(1.0 if theirs.rejection.value is None else 1 - ours.rejection.value / theirs.rejection.value)
+    return max(losses)
 
 
-def _confusion(test: Examples, probabilities: Probabilities) -> list[list[float]]:
+def _confusion(test: Examples, probabilities: Probabilities) -> tuple[tuple[float, ...], ...]:
     n = probabilities.shape[1]
     cells = np.bincount(test.label * n + probabilities.argmax(1), weights=test.weight, minlength=n * n).reshape(n, n)
-    fractions: list[list[float]] = (cells / cells.sum(axis=1, keepdims=True)).tolist()
-    return fractions
+    return tuple(map(tuple, (cells / cells.sum(axis=1, keepdims=True)).tolist()))
 
 
-Weighted = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]
+def _overtraining(
+    contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Probabilities]
+) -> dict[str, Overtraining]:
+    """The signal probability of each class, training against test split."""
+    signal = contract.classes.index(contract.signal)
+    tests = {}
+    for index, name in enumerate(contract.classes):
+        train, test = (examples[split].label == index for split in ("train", "test"))
+        result = kolmogorov_smirnov(
+            scores["train"][train, signal],
+            scores["test"][test, signal],
+            first_weights=examples["train"].weight[train],
+            second_weights=examples["test"].weight[test],
+        )
+        tests[name] = Overtraining(ks_distance=result.distance, p_value=result.p_value)
+    return tests
 
 
-def _kolmogorov(train: Weighted, test: Weighted) -> dict[str, float]:
-    """Kolmogorov-Smirnov distance of two weighted samples (values, weights), and its asymptotic p-value.
+def _thinned(roc: Roc, scorer: str, background: str) -> RocCurve:
+    """At most some _POINTS cuts: evenly spread in signal efficiency, and in the logarithm of background efficiency."""
+    n = len(roc.signal)
+    rows = np.arange(n)
+    if n > _POINTS:
+        smallest = roc.background[roc.background > 0].min()
+        by_signal = np.searchsorted(roc.signal, np.linspace(0, 1, _POINTS // 2))
+        by_background = np.searchsorted(roc.background, np.geomspace(smallest, 1, _POINTS // 2))
+        rows = np.unique(np.minimum(np.concatenate([[0], by_signal, by_background, [n - 1]]), n - 1))
+    return RocCurve(
+        scorer=scorer,
+        background=background,
+        signal_efficiency=tuple(roc.signal[rows].tolist()),
+        background_efficiency=tuple(roc.background[rows].tolist()),
+    )
 
-    With effective numbers of events (sum w)^2 / sum w^2 in place of the numbers, as ROOT's TH1 does.
-    """
-    edges = np.sort(np.concatenate([train[0], test[0]]))
-    cumulative, effective = [], []
-    for values, weights in (train, test):
-        order = np.argsort(values)
-        total = np.append(0.0, np.cumsum(weights[order], dtype=np.float64))
-        cumulative.append(total[np.searchsorted(values[order], edges, side="right")] / total[-1])
-        effective.append(weights.sum(dtype=np.float64) ** 2 / np.sum(weights.astype(np.float64) ** 2))
-    distance = float(np.abs(cumulative[0] - cumulative[1]).max())
-    n = effective[0] * effective[1] / (effective[0] + effective[1])
-    return {"ks_distance": distance, "p_value": float(kolmogorov(distance * np.sqrt(n)))}
+
+def _histograms(
+    contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Probabilities]
+) -> Iterable[ScoreHistogram]:
+    signal = contract.classes.index(contract.signal)
+    edges = np.linspace(0, 1, _BINS + 1)
+    for index, name in enumerate(contract.classes):
+        for split, rows in examples.items():
+            of_class = rows.label == index
+            values, weights = scores[split][of_class, signal], rows.weight[of_class].astype(np.float64)
+            values = np.clip(values, 0, 1)  # a sum of exponentials may round above 1
+            counts, squares = (np.histogram(values, edges, weights=w)[0] for w in (weights, weights**2))
+            yield ScoreHistogram(
+                class_name=name,
+                split=split,
+                edges=tuple(edges.tolist()),
+                values=tuple((counts / counts.sum()).tolist()),
+                variances=tuple((squares / counts.sum() ** 2).tolist()),
+            )
+
+
+def _in_words(evaluation: Evaluation) -> str:
+    aucs = [f"{performance.auc.value:.4f} against {name}" for name, performance in evaluation.performance[MODEL].items()]
+    return f"AUC of {evaluation.signal} {', '.join(aucs)}"

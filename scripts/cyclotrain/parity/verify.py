@@ -1,8 +1,9 @@
-"""The parity gate: what is deployed, in ONNX Runtime releases, against PyTorch, on real test examples and on hostile ones."""
+"""Parity: the exported files in several ONNX Runtime releases against PyTorch, on real test examples and on hostile ones."""
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,17 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import MODEL
-from cyclotrain.core.files import atomic, file_sha256, read_json, write_json
+from cyclotrain.contract.results import (
+    MODEL,
+    CaseParity,
+    Float64Distance,
+    ParityFailure,
+    RuntimeNotRun,
+    SessionParity,
+    Verification,
+)
+from cyclotrain.core.files import atomic, file_sha256, read_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
@@ -61,91 +69,107 @@ class _Deployed:
     processes: list[RuntimeProcess]
 
 
+@dataclass(frozen=True)
+class Runtimes:
+    """Where the artefacts are tried: besides the ONNX Runtime of this environment, in those of other releases.
+
+    `environments`: what runtimes.environments.install wrote. `threads`: of the sessions with several.
+    """
+
+    environments: Sequence[str | Path]
+    threads: int
+
+
 def verify(
     contract: Contract,
-    model: config.ModelConfig,
-    weights: str | Path,
+    reference: References,
     artefacts: Sequence[Artefact],
+    *,
     shards: Sequence[str],
-    environments: Sequence[str | Path],
-    threads: int,
-    result: str | Path,
+    runtimes: Runtimes,
     evidence: str | Path,
-) -> bool:
-    """Compare on every case in every session and write `result`; the worst failure's inputs and answers go to `evidence`.
+) -> Verification:
+    """Compare on every case in every session; the worst failure's inputs and answers go to `evidence` (.npz).
 
-    The first artefact is the model. Its sessions: the ONNX Runtime of this environment and those of `environments` (of
-    runtime_environments.install), at every level of graph optimisation, on one and on `threads` threads; on a GPU, if there is
-    one, in float32 at every level, and once rounded to TF32, which is ONNX Runtime's default there and has a tolerance of its
-    own. The other artefacts are tried as deployed: one thread, all optimisations. Cases: every example of the
-    test split in batches of 1, 7 and 1024 (the small ones for the model as deployed; for the rest the first 1000
-    examples); every length of the sets from empty to beyond `max_length`; NaN, infinities, +-1e30 and denormals in every
-    input. The reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is
-    given beside it, to tell a difference from float32's own noise.
+    The first artefact is the model. Its sessions: the ONNX Runtime of this environment and the other releases, at every level
+    of graph optimisation, on one thread and on several; on a GPU, if there is one, in float32 at every level, and once rounded
+    to TF32, which is ONNX Runtime's default there and has a tolerance of its own. The other artefacts are tried as deployed:
+    one thread, all optimisations. Cases: every example of the test split in batches of 1, 7 and 1024 (the small ones for the
+    model as deployed; for the rest the first 1000 examples); every length of the sets from empty to beyond `max_length`; NaN,
+    infinities, +-1e30 and denormals in every input. The reference is PyTorch in float32, eager, on the CPU; on the test split
+    the distance to PyTorch in float64 is given beside it, to tell a difference from the noise of float32.
     """
-    torch.set_num_threads(threads)
-    found = installed(environments)
-    not_run = [{"runtime": f"onnxruntime {e['version']}", "reason": e["reason"]} for e in found if "reason" in e]
-    pythons = [sys.executable, *(e["python"] for e in found if "python" in e)]
-    references = References(contract, model, weights)
+    start = time.perf_counter()
+    torch.set_num_threads(runtimes.threads)
+    environments = installed(runtimes.environments)
+    not_run = [
+        RuntimeNotRun(runtime=f"onnxruntime {environment['version']}", reason=environment["reason"])
+        for environment in environments
+        if "reason" in environment
+    ]
+    pythons = [sys.executable, *(environment["python"] for environment in environments if "python" in environment)]
     test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     comparisons: list[Comparison] = []
     with ExitStack() as stack:
-        deployed, not_loaded = _deployed(artefacts, contract, references, pythons, threads, stack)
-        for case in cases(test, contract, references):
+        deployed, not_loaded = _deployed(artefacts, contract, reference, pythons, runtimes.threads, stack)
+        for case in cases(test, contract, reference):
             comparisons += _compare(case, deployed)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
         first, second = (_answers(whole, deployed, everywhere=True) for _ in range(2))
         repeats = {session: first[session].tobytes() == second[session].tobytes() for session in first}
-    failed = [c for c in comparisons if not c.passes]
+    failed = [comparison for comparison in comparisons if not comparison.passes]
     if failed:
-        worst = max(failed, key=lambda c: c.badness)
-        with atomic(evidence) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, case=np.array(str(worst)), **worst.evidence)
-    of_model = [c for c in comparisons if c.session.artefact == MODEL and not c.session.configuration.tf32]
-    by_case: dict[str, list[Comparison]] = {}
-    for c in of_model:
-        by_case.setdefault(c.case, []).append(c)
-    on_test = _on_test(of_model)
-    write_json(
-        result,
-        {
-            "passed": not (failed or not_loaded),
-            "tolerance": artefacts[0].tolerance,
-            "model_sha256": file_sha256(artefacts[0].path),
-            "reference": f"torch {torch.__version__}, eager, float32, CPU",
-            "runtimes": list(dict.fromkeys(session.runtime for session in repeats)),
-            "not_run": not_run,
-            "test_examples": on_test[0].examples,
-            "max_abs": max(c.max_abs for c in on_test),
-            "max_abs_all_cases": max(c.max_abs for c in of_model),
-            "max_abs_float64": {
-                "onnxruntime": max(c.max_abs_float64 or 0.0 for c in on_test),
-                "torch, float32": references.noise,
-            },
-            "failed": [*not_loaded, *map(str, failed)],
-            "evidence": str(evidence) if failed else None,
-            "matrix": [_row(session, comparisons, repeats[session]) for session in repeats],
-            "cases": [max(of, key=lambda c: c.badness).to_dict() for of in by_case.values()],
-        },
-    )
-    for said in [*not_loaded, *map(str, failed)][:20]:
-        _log.error(said)
-    passed, largest = len(comparisons) - len(failed), max(c.max_abs for c in of_model)
-    _log.info("%d of %d comparisons within tolerance; the model's largest difference %.2g", passed, len(comparisons), largest)
+        _write_evidence(max(failed, key=lambda comparison: comparison.badness), evidence)
+    failures = [*not_loaded, *(ParityFailure(artefact=c.session.artefact, message=str(c)) for c in failed)]
+    model = [c for c in comparisons if c.session.artefact == MODEL and not c.session.configuration.tf32]
+    model_on_test = _on_test(model)
+    largest = max(c.max_abs for c in model)
+    _log.info(
+        "%d of %d comparisons within tolerance, the model's largest difference is %.2g; %.1f s",
+        len(comparisons) - len(failed), len(comparisons), largest, time.perf_counter() - start,
+    )  # fmt: skip
     for line in not_run:
-        _log.warning("%s was not run: %s", line["runtime"], line["reason"])
-    return not (failed or not_loaded)
+        _log.warning("%s was not run: %s", line.runtime, line.reason)
+    return Verification(
+        tolerance=artefacts[0].tolerance,
+        model_sha256=file_sha256(artefacts[0].path),
+        reference=f"torch {torch.__version__}, eager, float32, CPU",
+        runtimes=tuple(dict.fromkeys(session.runtime for session in repeats)),
+        not_run=tuple(not_run),
+        test_examples=model_on_test[0].examples,
+        max_abs=max(c.max_abs for c in model_on_test),
+        max_abs_all_cases=largest,
+        max_abs_float64=Float64Distance(
+            onnxruntime=max(c.max_abs_float64 or 0.0 for c in model_on_test), torch_float32=reference.noise
+        ),
+        failures=tuple(failures),
+        evidence=str(evidence) if failed else None,
+        matrix=tuple(_row(session, comparisons, repeats[session]) for session in repeats),
+        cases=tuple(_worst_of_each_case(model)),
+    )
+
+
+def _write_evidence(worst: Comparison, path: str | Path) -> None:
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, case=np.array(str(worst)), **worst.evidence)
+
+
+def _worst_of_each_case(comparisons: Iterable[Comparison]) -> Iterator[CaseParity]:
+    by_case: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_case.setdefault(comparison.case, []).append(comparison)
+    for several in by_case.values():
+        yield CaseParity(**max(several, key=lambda comparison: comparison.badness).to_dict())
 
 
 def _deployed(
     artefacts: Sequence[Artefact],
     contract: Contract,
-    references: References,
+    reference: References,
     pythons: Sequence[str],
     threads: int,
     stack: ExitStack,
-) -> tuple[list[_Deployed], list[str]]:
+) -> tuple[list[_Deployed], list[ParityFailure]]:
     """The artefacts in their runtimes, and in words which ones a runtime does not load; the model itself must load."""
     deployed, not_loaded = [], []
     for artefact in artefacts:
@@ -154,77 +178,80 @@ def _deployed(
         def inputs(branches: Branches, content: Mapping[str, Any] | None = content) -> Branches:
             if content is None:
                 return branches
-            prepared = prepare(content, variables(references.features, contract.layout, branches))
+            prepared = prepare(content, variables(reference.features, contract.layout, branches))
             return {group: torch.from_numpy(values) for group, values in prepared.items()}
 
         expected = preprocess_inputs(content) if content else {b: ["batch", s or 1] for b, s in contract.layout.inputs.items()}
         processes = []
         for python in pythons:
-            on = _providers() if python == sys.executable else [CPU]
+            providers = _providers() if python == sys.executable else [CPU]
             try:
-                made = stack.enter_context(RuntimeProcess(python, artefact.path, _configurations(artefact, on, threads)))
+                process = stack.enter_context(
+                    RuntimeProcess(python, artefact.path, _configurations(artefact, providers, threads))
+                )
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise
-                not_loaded.append(f"{artefact.name}: {error}")
+                not_loaded.append(ParityFailure(artefact=artefact.name, message=f"{artefact.name}: {error}"))
                 continue
-            if made.inputs != expected:
-                raise ValueError(f"{artefact.path}: the exported model takes {made.inputs}, and the contract says {expected}")
-            processes.append(made)
+            if process.inputs != expected:
+                raise ValueError(f"{artefact.path}: the exported model takes {process.inputs}, but the contract says {expected}")
+            processes.append(process)
         deployed.append(_Deployed(artefact, inputs, processes))
     return deployed, not_loaded
 
 
-def _configurations(artefact: Artefact, on: Sequence[str], threads: int) -> list[Configuration]:
+def _configurations(artefact: Artefact, providers: Sequence[str], threads: int) -> list[Configuration]:
     if artefact.name != MODEL:
-        return [Configuration(provider, "enable_all", 1) for provider in on]
-    of_cpu = [Configuration(CPU, optimisation, n) for n in sorted({1, threads}) for optimisation in OPTIMISATIONS]
-    if CUDA not in on:
-        return of_cpu
-    of_gpu = [Configuration(CUDA, optimisation, 1) for optimisation in OPTIMISATIONS]
-    return [*of_cpu, *of_gpu, Configuration(CUDA, "enable_all", 1, tf32=True)]
+        return [Configuration(provider, "enable_all", 1) for provider in providers]
+    cpu = [Configuration(CPU, optimisation, n) for n in sorted({1, threads}) for optimisation in OPTIMISATIONS]
+    if CUDA not in providers:
+        return cpu
+    gpu = [Configuration(CUDA, optimisation, 1) for optimisation in OPTIMISATIONS]
+    return [*cpu, *gpu, Configuration(CUDA, "enable_all", 1, tf32=True)]
 
 
 def _on_test(comparisons: Iterable[Comparison]) -> list[Comparison]:
     return [c for c in comparisons if c.case.startswith("test split")]
 
 
-def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> dict[str, Any]:
+def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> SessionParity:
     """One session's line of the matrix."""
-    of = [c for c in comparisons if c.session == session]
-    on_test = _on_test(of)
-    return {
+    rows = [c for c in comparisons if c.session == session]
+    on_test = _on_test(rows)
+    return SessionParity(
         **session.to_dict(),
-        "tolerance": of[0].tolerance,
-        "max_abs": max(c.max_abs for c in on_test),
-        "max_rel": max(c.max_rel for c in on_test),
-        "max_ulps": max(c.max_ulps for c in on_test),
-        "max_abs_float64": max(c.max_abs_float64 or 0.0 for c in on_test),
-        "max_abs_all_cases": max(c.max_abs for c in of),
-        "worst_case": max(of, key=lambda c: c.badness).case,
-        "cases": len(of),
-        "cases_failed": sum(not c.passes for c in of),
-        "bitwise_repeatable": repeats,
-    }
+        tolerance=rows[0].tolerance,
+        max_abs=max(c.max_abs for c in on_test),
+        max_rel=max(c.max_rel for c in on_test),
+        max_ulps=max(c.max_ulps for c in on_test),
+        max_abs_float64=max(c.max_abs_float64 or 0.0 for c in on_test),
+        max_abs_all_cases=max(c.max_abs for c in rows),
+        worst_case=max(rows, key=lambda c: c.badness).case,
+        cases=len(rows),
+        cases_failed=sum(not c.passes for c in rows),
+        bitwise_repeatable=repeats,
+    )
 
 
 def _answers(branches: Branches, deployed: Sequence[_Deployed], everywhere: bool) -> dict[Session, Array]:
     """Each session's answers; the runtimes work side by side."""
-    asked = [of for of in deployed if everywhere or of.artefact.name == MODEL]
-    for of in asked:
-        inputs = of.inputs(branches)
-        for made in of.processes:
-            made.ask(inputs, [c for c in made.configurations if everywhere or (c.optimisation, c.threads) == ("enable_all", 1)])
+    taking_part = [one for one in deployed if everywhere or one.artefact.name == MODEL]
+    for one in taking_part:
+        inputs = one.inputs(branches)
+        for process in one.processes:
+            as_deployed = [c for c in process.configurations if (c.optimisation, c.threads) == ("enable_all", 1)]
+            process.ask(inputs, process.configurations if everywhere else as_deployed)
     return {
-        Session(of.artefact.name, f"onnxruntime {made.version}", configuration): answer
-        for of in asked
-        for made in of.processes
-        for configuration, answer in made.answers().items()
+        Session(one.artefact.name, f"onnxruntime {process.version}", configuration): answer
+        for one in taking_part
+        for process in one.processes
+        for configuration, answer in process.answers().items()
     }
 
 
 def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
-    artefacts = {of.artefact.name: of.artefact for of in deployed}
+    artefacts = {one.artefact.name: one.artefact for one in deployed}
     comparisons: dict[Session, Comparison] = {}
     waiting: list[Reference] = []
     answers: dict[Session, list[Array]] = {}
@@ -232,10 +259,10 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
     def compare() -> None:
         batches, expected, exact = zip(*waiting, strict=True)
         double = None if exact[0] is None else np.concatenate(exact)
-        for session, of_session in answers.items():
+        for session, parts in answers.items():
             tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
             comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance))
-            comparison.add(batches, np.concatenate(of_session), np.concatenate(expected), double)
+            comparison.add(batches, np.concatenate(parts), np.concatenate(expected), double)
         waiting.clear()
         answers.clear()
 
@@ -251,5 +278,5 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
 
 
 def _providers() -> list[str]:
-    """The execution providers of this process' ONNX Runtime: the CPU, and CUDA if there is a GPU for this process."""
+    """The execution providers that are tried in this process: the CPU, and CUDA if there is a GPU."""
     return [CPU, CUDA] if gpus() and CUDA in ort.get_available_providers() else [CPU]

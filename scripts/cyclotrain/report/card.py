@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,45 +13,54 @@ import jinja2
 import markdown
 import onnx
 
-from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import MODEL, model_metadata
+from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Figure
+from cyclotrain.contract.run import Run
 from cyclotrain.contract.splits import SPLITS
-from cyclotrain.core.files import atomic, file_sha256, read_json, read_json_lines
+from cyclotrain.core.files import atomic, file_sha256
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def card(
-    description: str | None,
-    licence: str | None,
-    training: Mapping[str, Any],
-    files: Mapping[str, str],
-    plots: Sequence[str | Path],
-    path_markdown: str | Path,
-    path_html: str | Path,
-) -> None:
-    """Write the model card as Markdown, its plots named as files in `plots/`, and as HTML, its plots in the file.
+@dataclass(frozen=True)
+class About:
+    """What only the configuration says: words on the model, and how it was trained."""
 
-    `files`: paths of model, contract, dataset, history, verification, evaluation and benchmark.
-    """
-    text = _template("model_card.md.jinja").render(_values(description, licence, training, files, plots))
+    description: str | None
+    licence: str | None
+    training: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The card as Markdown, with its plots named as files in `plots/`, and as HTML, with its plots in the page."""
+
+    markdown: str
+    html: str
+
+    def write(self, path_markdown: str | Path, path_html: str | Path) -> None:
+        """Write both, each whole or not at all."""
+        for path, text in ((path_markdown, self.markdown), (path_html, self.html)):
+            with atomic(path) as temporary:
+                temporary.write_text(text)
+
+
+def card(run: Run, about: About, plots: Sequence[str | Path]) -> Card:
+    """The card of a run; `plots`: PNG files."""
+    text = _template("model_card.md.jinja").render(_values(run, about, plots))
     text = re.sub(r"\n{3,}", "\n\n", text)
-    images = {f"plots/{Path(plot).name}": _data_uri(Path(plot)) for plot in plots}
     body = markdown.markdown(text, extensions=["tables", "sane_lists"])
-    for name, uri in images.items():
-        body = body.replace(f'src="{name}"', f'src="{uri}"')
+    for plot in map(Path, plots):
+        body = body.replace(f'src="plots/{plot.name}"', f'src="{_data_uri(plot)}"')
     title = text.partition("\n")[0].removeprefix("# ")
-    with atomic(path_markdown) as temporary:
-        temporary.write_text(text)
-    with atomic(path_html) as temporary:
-        temporary.write_text(_template("model_card.html.jinja").render(title=title, body=body))
+    return Card(text, _template("model_card.html.jinja").render(title=title, body=body))
 
 
 def _template(name: str) -> jinja2.Template:
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["code"] = _code
-    environment.filters["value"] = lambda of, form: "none left" if of["value"] is None else _with_uncertainty(of, form)
+    environment.filters["value"] = _with_uncertainty
     return environment.get_template(name)
 
 
@@ -61,46 +71,35 @@ def _code(text: str) -> str:
     return f"<code>{html.escape(text).replace('|', '&#124;').replace('`', '&#96;')}</code>"
 
 
-def _with_uncertainty(of: Mapping[str, float], form: str) -> str:
-    return f"{of['value']:{form}} ± {of['uncertainty']:{form}}"
+def _with_uncertainty(figure: Figure, form: str) -> str:
+    return "none left" if figure.value is None else f"{figure.value:{form}} ± {figure.uncertainty:{form}}"
 
 
-def _values(
-    description: str | None,
-    licence: str | None,
-    training: Mapping[str, Any],
-    files: Mapping[str, str],
-    plots: Sequence[str | Path],
-) -> dict[str, Any]:
-    model = onnx.load(files["model"])
-    contract = Contract.read(files["contract"])
-    verification = read_json(files["verification"])
-    of_model = [line for line in verification["matrix"] if line["artefact"] == MODEL and not line["tf32"]]
-    history = read_json_lines(files["history"])
-    kept = min(history, key=lambda line: line["validation_loss"])
+def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, Any]:
+    model = onnx.load(run.files["model"])
+    sessions = run.verification.sessions(MODEL)
     return {
-        "description": description,
-        "licence": licence,
-        "contract": contract,
+        "run": run,
+        "about": about,
+        "contract": run.contract,
+        "dataset": run.dataset,
+        "verification": run.verification,
+        "evaluation": run.evaluation,
+        "timing": run.timing,
+        "gates": run.gates,
         "metadata": model_metadata(model),
         "opset": model.opset_import[0].version,
         "ir_version": model.ir_version,
-        "model_sha256": file_sha256(files["model"]),
+        "model_sha256": file_sha256(run.files["model"]),
         "parameters": sum(_size(tensor) for tensor in model.graph.initializer),
-        "dataset": read_json(files["dataset"]),
         "splits": SPLITS,
-        "training": training,
-        "epochs": len(history),
-        "kept": kept,
-        "seconds": sum(line["seconds"] for line in history),
-        "trained": datetime.fromtimestamp(history[-1]["time"], UTC).strftime("%Y-%m-%d"),
-        "verification": verification,
-        "comparisons": sum(line["cases"] for line in of_model),
-        "comparisons_failed": sum(line["cases_failed"] for line in of_model),
-        # of a variant's sessions, the one that is farthest off
-        "variants": {line["artefact"]: line for line in sorted(verification["matrix"], key=lambda line: line["max_abs"])},
-        "evaluation": read_json(files["evaluation"]),
-        "benchmark": read_json(files["benchmark"]),
+        "trained": datetime.fromtimestamp(run.history.epochs[-1].time, UTC).strftime("%Y-%m-%d"),
+        "comparisons": sum(session.cases for session in sessions),
+        "comparisons_failed": sum(session.cases_failed for session in sessions),
+        # the session of each file that is farthest off
+        "farthest": {row.artefact: row for row in sorted(run.verification.matrix, key=lambda row: row.max_abs)},
+        "model": run.evaluation.performance[MODEL],
+        "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
         "plots": {Path(plot).stem for plot in plots},
     }
 

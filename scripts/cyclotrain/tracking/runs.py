@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,112 +12,117 @@ import numpy as np
 import onnx
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param, Run
+from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param
+from mlflow.entities import Run as MlflowRun
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import OUTPUT, model_metadata
-from cyclotrain.core.files import file_sha256, read_json, read_json_lines
+from cyclotrain.contract.results import History, all_figures
+from cyclotrain.contract.run import Run
+from cyclotrain.core.files import file_sha256
 
 _MODEL_TAG = "cyclotrain.model_sha256"
+_TAG_LENGTH = 5000  # MLflow's limit is 8000
 _log = logging.getLogger(__name__)
 
 
 def track(
-    uri: str,
-    experiment: str,
-    config: Mapping[str, Any],
-    contract: Contract,
-    files: Mapping[str, str],
-    plots: Path,
-    cards: Sequence[str | Path],
+    run: Run, *, uri: str, experiment: str, config: Mapping[str, Any], plots: Sequence[str | Path], cards: Sequence[str | Path]
 ) -> dict[str, str]:
     """Write the run to the MLflow store at `uri` and return its ids and address.
 
-    A run is known by the SHA-256 of its model.onnx: the same model updates its run, another one makes a new run.
-    `files`: paths of model, history, verification, evaluation, benchmark, contract and dataset.
+    A run is known by the SHA-256 of its model.onnx: the same model updates its run, another one makes a new run. Its status
+    is FAILED if a gate failed; the tag `cyclotrain.gates` tells which.
     """
+    start = time.perf_counter()
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    of = _experiment(client, experiment, uri)
-    sha256 = file_sha256(files["model"])
-    history = read_json_lines(files["history"])
-    results = {name: read_json(files[name]) for name in ("verification", "evaluation", "benchmark", "dataset")}
-    verification, evaluation, benchmark = (results[name] for name in ("verification", "evaluation", "benchmark"))
-    run, is_new = _run(client, of, contract.run, sha256, history)
+    store = _experiment(client, experiment, uri)
+    sha256 = file_sha256(run.files["model"])
+    entry, is_new = _entry(client, store, run, sha256)
+    run_id = entry.info.run_id
     if is_new:
-        client.log_batch(
-            run.info.run_id,
-            metrics=[
-                Metric(name, line[name], int(line["time"] * 1000), int(line["epoch"]))
-                for line in history
-                for name in ("train_loss", "validation_loss", "validation_auc", "learning_rate")
-            ],
-            params=[Param(key, str(value)[:6000]) for key, value in _flat(config).items()],
-        )
-        client.log_inputs(
-            run.info.run_id,
-            [DatasetInput(_dataset(contract)._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])],
-        )
-    ended = int(history[-1]["time"] * 1000)
-    client.log_batch(
-        run.info.run_id,
-        metrics=[
-            *(Metric(k, v, ended, 0) for k, v in _results(verification, evaluation, benchmark).items()),
-            Metric("files_skipped", len(results["dataset"]["skipped"]), ended, 0),
-        ],
-    )
-    _tag_provenance(client, run.info.run_id, files["model"])
-    passed = verification["passed"] and evaluation["passed"]
-    client.set_tag(run.info.run_id, "cyclotrain.gates", "passed" if passed else "failed")
-    client.log_artifacts(run.info.run_id, str(plots), "plots")
-    for path in cards:
-        client.log_artifact(run.info.run_id, str(path))
-    matrix = verification["matrix"]
-    client.log_table(run.info.run_id, {key: [line[key] for line in matrix] for key in matrix[0]}, "verification_matrix.json")
-    for name in ("contract", "dataset", "verification", "evaluation", "benchmark", "history"):
-        client.log_artifact(run.info.run_id, files[name])
+        _log_training(client, run_id, run, config)
+    _log_results(client, run_id, run, [*plots, *cards])
     if is_new:
-        with mlflow.start_run(run_id=run.info.run_id, log_system_metrics=False):
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             # as it is, with no environment guessed: the file needs ONNX Runtime alone
             mlflow.onnx.log_model(
-                onnx.load(files["model"]),
+                onnx.load(run.files["model"]),
                 name="model",
-                signature=_signature(contract),
+                signature=_signature(run.contract),
                 pip_requirements=["onnxruntime"],
             )
-    client.set_terminated(run.info.run_id, "FINISHED" if passed else "FAILED")
-    _log.info("%s run '%s' in experiment '%s'", "made" if is_new else "updated", contract.run, experiment)
-    return {"tracking_uri": uri, "experiment_id": of.experiment_id, "run_id": run.info.run_id, "model_sha256": sha256}
+    client.set_terminated(run_id, "FINISHED" if run.gates.passed else "FAILED")
+    action = "made" if is_new else "updated"
+    _log.info("%s run '%s' in experiment '%s'; %.1f s", action, run.contract.run, experiment, time.perf_counter() - start)
+    return {"tracking_uri": uri, "experiment_id": store.experiment_id, "run_id": run_id, "model_sha256": sha256}
 
 
 def _experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experiment:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         # a local store keeps its artifacts beside it; a server has its own place for them
         local = Path(uri.removeprefix("sqlite:///")).resolve().with_name("mlartifacts") if uri.startswith("sqlite:///") else None
         # else the UI opens on the pages for language models
         tags = {"mlflow.experimentKind": "custom_model_development"}
-        found = client.get_experiment(client.create_experiment(name, local.as_uri() if local else None, tags))
-    return found
+        experiment = client.get_experiment(client.create_experiment(name, local.as_uri() if local else None, tags))
+    return experiment
 
 
-def _run(client: mlflow.MlflowClient, of: Experiment, name: str, sha256: str, history: list[dict[str, Any]]) -> tuple[Run, bool]:
-    found = client.search_runs([of.experiment_id], f"tags.`{_MODEL_TAG}` = '{sha256}' AND attributes.run_name = '{name}'")
-    if found:
-        return found[0], False
-    started = int((history[0]["time"] - history[0]["seconds"]) * 1000)
+def _entry(client: mlflow.MlflowClient, experiment: Experiment, run: Run, sha256: str) -> tuple[MlflowRun, bool]:
+    """MLflow's run of this model and this name, and whether it is new."""
+    query = f"tags.`{_MODEL_TAG}` = '{sha256}' AND attributes.run_name = '{run.contract.run}'"
+    if known := client.search_runs([experiment.experiment_id], query):
+        return known[0], False
+    first = run.history.epochs[0]
+    started = int((first.time - first.seconds) * 1000)
     tags = {_MODEL_TAG: sha256, "mlflow.source.name": "cyclotrain", "mlflow.source.type": "PROJECT"}
-    return client.create_run(of.experiment_id, start_time=started, tags=tags, run_name=name), True
+    return client.create_run(experiment.experiment_id, start_time=started, tags=tags, run_name=run.contract.run), True
 
 
-def _tag_provenance(client: mlflow.MlflowClient, run_id: str, model: str | Path) -> None:
-    """Tag a run with the commit and the software that stand in the ONNX file."""
-    props = model_metadata(onnx.load(model))
-    client.set_tag(run_id, "mlflow.source.git.commit", props["commit"].removesuffix("-dirty"))
-    client.set_tag(run_id, "cyclotrain.commit", props["commit"])
-    client.set_tag(run_id, "cyclotrain.software", json.dumps(props["software"]))
+def _log_training(client: mlflow.MlflowClient, run_id: str, run: Run, config: Mapping[str, Any]) -> None:
+    """What does not change with the model: its parameters, its data, its epochs."""
+    client.log_batch(
+        run_id,
+        metrics=_epoch_metrics(run.history),
+        params=[Param(key, str(value)[:6000]) for key, value in _flat(config).items()],
+    )
+    dataset = _dataset(run.contract)._to_mlflow_entity()
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _epoch_metrics(history: History) -> list[Metric]:
+    return [
+        Metric(name, getattr(epoch, name), int(epoch.time * 1000), epoch.epoch)
+        for epoch in history.epochs
+        for name in ("train_loss", "validation_loss", "validation_auc", "learning_rate")
+    ]
+
+
+def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequence[str | Path]) -> None:
+    """Figures, verdicts, provenance and files; `files`: plots and cards."""
+    ended = int(run.history.epochs[-1].time * 1000)
+    figures = {**all_figures([run.verification, run.evaluation, run.timing]), "files_skipped": len(run.dataset.skipped)}
+    client.log_batch(run_id, metrics=[Metric(name, value, ended, 0) for name, value in figures.items()])
+    metadata = model_metadata(onnx.load(run.files["model"]))
+    failed = "; ".join(str(gate) for gate in run.gates.failed)
+    tags = {
+        "mlflow.source.git.commit": metadata["commit"].removesuffix("-dirty"),
+        "cyclotrain.commit": metadata["commit"],
+        "cyclotrain.software": json.dumps(metadata["software"]),
+        "cyclotrain.gates": f"failed: {failed}"[:_TAG_LENGTH] if failed else "passed",
+    }
+    for name, value in tags.items():
+        client.set_tag(run_id, name, value)
+    for path in map(Path, files):
+        client.log_artifact(run_id, str(path), "plots" if path.parent.name == "plots" else None)
+    matrix = [row.model_dump() for row in run.verification.matrix]
+    client.log_table(run_id, {key: [row[key] for row in matrix] for key in matrix[0]}, "verification_matrix.json")
+    for name in ("contract", "dataset", "verification", "evaluation", "timing", "history", "gates"):
+        client.log_artifact(run_id, str(run.files[name]))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -131,33 +137,8 @@ def _dataset(contract: Contract) -> MetaDataset:
     return MetaDataset(source, name=contract.run, digest=contract.dataset_sha256[:36])  # 36 is MLflow's limit
 
 
-def _results(verification: Mapping[str, Any], evaluation: Mapping[str, Any], benchmark: Mapping[str, Any]) -> dict[str, float]:
-    here = benchmark["runtimes"][0]
-    results = {
-        "parity_max_abs": verification["max_abs"],
-        **{f"latency_ms_{q}": value for q, value in here["batch_1_latency_ms"].items()},
-        "throughput_per_second": here["examples_per_second"]["1024"],
-        "cold_start_ms": here["cold_start_ms"],
-    }
-    for line in verification["matrix"]:
-        if line["optimisation"] == "enable_all" and line["threads"] == 1:
-            gpu = "_CUDA" * ("CUDA" in line["provider"]) + "_TF32" * line["tf32"]
-            results[f"parity_max_abs/{line['artefact']}/{line['runtime'].replace(' ', '_')}{gpu}"] = line["max_abs"]
-    for kind, line in benchmark["variants"].items():
-        results |= {f"variant/{kind}/{name}_gain": value for name, value in line["gain"].items()}
-        results[f"variant/{kind}/rejection_loss"] = evaluation["variants"][kind]["rejection_loss"]
-    for background, of in evaluation["backgrounds"].items():
-        for model, figures in of.items():
-            suffix = f"{background}" if model == "model" else f"{background}_{model}"
-            results[f"auc_{suffix}"] = figures["auc"]["value"]
-            for point in figures["rejection"]:
-                if point["value"] is not None:
-                    results[f"rejection_at_{point['signal_efficiency']:g}_{suffix}"] = point["value"]
-    return results
-
-
 def _signature(contract: Contract) -> ModelSignature:
-    """By hand, as an inferred one would freeze the jagged axes."""
+    """By hand, because an inferred one would freeze the jagged axes."""
     inputs = [TensorSpec(np.dtype(np.float32), (-1, 1 if name is None else -1), b) for b, name in contract.layout.inputs.items()]
     output = TensorSpec(np.dtype(np.float32), (-1, len(contract.classes)), OUTPUT)
     return ModelSignature(Schema(inputs), Schema([output]))

@@ -1,0 +1,486 @@
+"""The results of a run as typed, frozen classes: the one place that knows the keys of their JSON files.
+
+A step measures and writes one of them; gates, card, summary, plots and tracking read attributes. A number that people or
+gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0.5`, `parity.model`, `latency_ms.p99`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from cyclotrain.core.files import atomic, read_json_lines, write_json
+
+MODEL, BOOSTED_TREES = "model", "boosted_trees"  # what gives scores; a variant goes by its kind
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Result(_Frozen):
+    """A result that is a JSON file."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read the file; raises pydantic's ValidationError for another content."""
+        return cls.model_validate_json(Path(path).read_bytes())
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all; raises ValueError for NaN and infinity, which JSON does not have."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+class Figure(_Frozen):
+    """A number with its statistical uncertainty (one standard deviation); None where nothing is left to measure it."""
+
+    value: float | None
+    uncertainty: float | None = None
+
+
+# --- the dataset: rule assemble ---
+
+
+class Totals(_Frozen):
+    """Examples and sums of weights of one class in one split."""
+
+    events: int
+    sum_of_weights: float
+    negative_events: int
+    sum_of_negative_weights: float
+
+
+class SampleRecipe(_Frozen):
+    """How the examples of a sample were chosen, labelled and weighted: expressions, as in the config."""
+
+    label: str
+    selection: tuple[str, ...]
+    define: dict[str, str]
+    weight: str | None
+    split: dict[str, float] | str
+
+
+class Sample(_Frozen):
+    """What was read and kept of a sample, and what its weights are multiplied by."""
+
+    events_read: int
+    events_kept: int
+    by_class: dict[str, dict[str, Totals]]
+    recipe: SampleRecipe
+    normalisation: float
+    cross_section_pb: float | None = None
+    luminosity_fb: float | None = None
+    sum_of_generator_weights: float | None = None
+
+
+class Constituents(_Frozen):
+    """Constituents of a set that were read, and those beyond `max_length`, which the model does not see."""
+
+    read: int
+    cut_off: int
+    examples_cut: int
+
+
+class FlattenedClass(_Frozen):
+    """What flattening does to a class in the training split."""
+
+    events_outside: int
+    sum_of_weights_outside: float
+    empty_bins: int
+    largest_factor: float
+
+
+class Flattened(_Frozen):
+    """The distribution that all classes have in training: bin edges by variable, and what that costs each class."""
+
+    variables: dict[str, tuple[float, ...]]
+    to: str
+    classes: dict[str, FlattenedClass]
+
+
+class FriendFile(_Frozen):
+    """A friend tree's file."""
+
+    path: str
+    bytes: int
+    uuid: str
+
+
+class InputFile(_Frozen):
+    """A ROOT file that was read; `xxh3` is None for a remote one."""
+
+    path: str
+    bytes: int
+    uuid: str
+    xxh3: str | None
+    events: int
+    kept: int
+    friends: tuple[FriendFile, ...]
+    sample: str
+    sum_of_generator_weights: float | None = None
+
+
+class SkippedFile(_Frozen):
+    """A ROOT file that could not be read, and why."""
+
+    path: str
+    reason: str
+    sample: str
+
+
+class Dataset(_Result):
+    """dataset.json: what the model was made from."""
+
+    samples: dict[str, Sample]
+    by_class: dict[str, dict[str, Totals]]
+    constituents: dict[str, Constituents]
+    flattening: Flattened | None
+    files: tuple[InputFile, ...]
+    skipped: tuple[SkippedFile, ...]
+    shards: dict[str, str]  # XXH3 by path
+
+
+# --- the training: rule train ---
+
+
+class Epoch(_Frozen):
+    """One pass over the training split; losses are weighted, `time` is its end in seconds since 1970."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_auc: float
+    learning_rate: float
+    seconds: float
+    device: str
+    time: float
+
+
+class History(_Frozen):
+    """history.jsonl: a line an epoch."""
+
+    epochs: tuple[Epoch, ...]
+
+    @property
+    def kept(self) -> Epoch:
+        """The epoch whose weights are exported."""
+        return min(self.epochs, key=lambda epoch: epoch.validation_loss)
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs together."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read the file."""
+        return cls(epochs=tuple(Epoch.model_validate(line) for line in read_json_lines(path)))
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+        with atomic(path) as temporary:
+            temporary.write_text("".join(json.dumps(epoch.model_dump()) + "\n" for epoch in self.epochs))
+
+
+# --- parity: rule verify ---
+
+
+class SessionParity(_Frozen):
+    """How far one artefact in one ONNX Runtime session is from PyTorch.
+
+    `max_abs`, `max_rel`, `max_ulps` and `max_abs_float64` (from PyTorch in float64) are of the test split, `max_abs_all_cases`
+    of all cases. `tolerance`: of probabilities, on the test split.
+    """
+
+    artefact: str
+    runtime: str
+    provider: str
+    optimisation: str
+    threads: int
+    tf32: bool
+    tolerance: float
+    max_abs: float
+    max_rel: float
+    max_ulps: int
+    max_abs_float64: float
+    max_abs_all_cases: float
+    worst_case: str
+    cases: int
+    cases_failed: int
+    bitwise_repeatable: bool
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the session ran on an NVIDIA GPU."""
+        return "CUDA" in self.provider
+
+
+class CaseParity(_Frozen):
+    """The session of the model that is farthest from PyTorch in one case."""
+
+    case: str
+    tolerance: float
+    examples: int
+    max_abs: float
+    max_rel: float
+    max_ulps: int
+    worst_example: int
+    finite: bool
+    max_abs_float64: float | None
+    artefact: str
+    runtime: str
+    provider: str
+    optimisation: str
+    threads: int
+    tf32: bool
+
+
+class ParityFailure(_Frozen):
+    """An artefact that does not load in a runtime, or a case in which its answers differ by more than the tolerance."""
+
+    artefact: str
+    message: str
+
+
+class RuntimeNotRun(_Frozen):
+    """An ONNX Runtime release that could not be tried here."""
+
+    runtime: str
+    reason: str
+
+
+class Float64Distance(_Frozen):
+    """Largest distance from PyTorch in float64 on the test split."""
+
+    onnxruntime: float
+    torch_float32: float
+
+
+class Verification(_Result):
+    """verification.json: the exported files in every runtime against PyTorch."""
+
+    tolerance: float
+    model_sha256: str
+    reference: str
+    runtimes: tuple[str, ...]
+    not_run: tuple[RuntimeNotRun, ...]
+    test_examples: int
+    max_abs: float  # the model on the test split
+    max_abs_all_cases: float
+    max_abs_float64: Float64Distance
+    failures: tuple[ParityFailure, ...]
+    evidence: str | None  # inputs and answers of the worst failure (.npz)
+    matrix: tuple[SessionParity, ...]
+    cases: tuple[CaseParity, ...]
+
+    @property
+    def artefacts(self) -> tuple[str, ...]:
+        """The files that were compared; the model is the first."""
+        return tuple(dict.fromkeys(row.artefact for row in self.matrix))
+
+    def sessions(self, artefact: str, *, tf32: bool = False) -> tuple[SessionParity, ...]:
+        """The sessions of one artefact, in float32 or rounded to TF32."""
+        return tuple(row for row in self.matrix if row.artefact == artefact and row.tf32 == tf32)
+
+    def figures(self) -> dict[str, Figure]:
+        """Largest difference on the test split: of each artefact, and of each as deployed, by runtime."""
+        figures = {f"parity.{name}": Figure(value=max(s.max_abs for s in self.sessions(name))) for name in self.artefacts}
+        for row in self.matrix:
+            if row.optimisation == "enable_all" and row.threads == 1:
+                device = ".CUDA" * row.is_on_gpu + ".TF32" * row.tf32
+                figures[f"parity.{row.artefact}.{row.runtime.replace(' ', '_')}{device}"] = Figure(value=row.max_abs)
+        return figures
+
+
+# --- physics: rule evaluate ---
+
+
+class WorkingPoint(_Frozen):
+    """Background rejection, 1 / background efficiency, at a signal efficiency."""
+
+    signal_efficiency: float
+    rejection: Figure
+
+
+class Performance(_Frozen):
+    """How well scores tell the signal from one background."""
+
+    auc: Figure
+    rejection: tuple[WorkingPoint, ...]
+
+
+class Overtraining(_Frozen):
+    """Kolmogorov-Smirnov test of the signal probability, training against test split."""
+
+    ks_distance: float
+    p_value: float
+
+
+class Confusion(_Frozen):
+    """fraction[true class][class of largest probability], weighted; each row sums to 1."""
+
+    classes: tuple[str, ...]
+    fraction: tuple[tuple[float, ...], ...]
+
+
+class Evaluation(_Result):
+    """evaluation.json: the physics of the exported model on the test split, and of what it is compared with."""
+
+    model_sha256: str
+    test_examples: int
+    signal: str
+    performance: dict[str, dict[str, Performance]]  # by what gives the scores (MODEL, BOOSTED_TREES, a variant), by background
+    rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
+    confusion: Confusion
+    overtraining: dict[str, Overtraining]  # by class
+
+    @property
+    def backgrounds(self) -> tuple[str, ...]:
+        """The classes that are not the signal."""
+        return tuple(self.performance[MODEL])
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name."""
+        figures: dict[str, Figure] = {}
+        for scorer, by_background in self.performance.items():
+            suffix = "" if scorer == MODEL else f".{scorer}"
+            for background, performance in by_background.items():
+                figures[f"auc.{background}{suffix}"] = performance.auc
+                for point in performance.rejection:
+                    figures[f"rejection.{background}.at_{point.signal_efficiency:g}{suffix}"] = point.rejection
+        figures |= {f"rejection_loss.{kind}": Figure(value=loss) for kind, loss in self.rejection_loss.items()}
+        figures |= {f"ks_p_value.{name}": Figure(value=test.p_value) for name, test in self.overtraining.items()}
+        return figures
+
+
+class RocCurve(_Frozen):
+    """Efficiencies of falling cuts on the scores, thinned for plots."""
+
+    scorer: str
+    background: str
+    signal_efficiency: tuple[float, ...]
+    background_efficiency: tuple[float, ...]
+
+
+class ScoreHistogram(_Frozen):
+    """Weighted distribution of the signal probability of one class in one split; the values sum to 1."""
+
+    class_name: str
+    split: str
+    edges: tuple[float, ...]
+    values: tuple[float, ...]
+    variances: tuple[float, ...]
+
+
+class Curves(_Result):
+    """curves.json: what the physics plots are drawn from, besides the figures of evaluation.json."""
+
+    roc: tuple[RocCurve, ...]
+    scores: tuple[ScoreHistogram, ...]
+
+
+# --- speed: rule time_model ---
+
+
+class Percentiles(_Frozen):
+    """Of a latency, in ms."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class RuntimeTiming(_Frozen):
+    """What the model costs in one runtime, on one thread of the CPU."""
+
+    runtime: str
+    batch_1_latency_ms: Percentiles
+    batch_1_quantiles_ms: tuple[float, ...]  # at 0, 1, ... 100 %
+    examples_per_second: dict[int, float]  # by batch size
+    cold_start_ms: float
+    memory_mb: dict[int, float | None]  # by batch size; None where there is no /proc
+
+
+class Gain(_Frozen):
+    """What the model takes over what a variant takes; above 1 the variant is better."""
+
+    batch_1_latency: float
+    batch_1024_rate: float
+    cold_start: float
+    size: float
+
+
+class VariantTiming(RuntimeTiming):
+    """A variant in the runtime of this environment."""
+
+    gain: Gain
+
+
+class PytorchTiming(_Frozen):
+    """PyTorch, eager, for one example."""
+
+    batch_1_latency_ms: Percentiles
+    batch_1_quantiles_ms: tuple[float, ...]
+
+
+class Timing(_Result):
+    """timing.json: latency and throughput of the exported model; the first runtime is that of this environment."""
+
+    model_sha256: str
+    machine: str
+    conditions: str
+    runtimes: tuple[RuntimeTiming, ...]
+    variants: dict[str, VariantTiming]
+    pytorch: PytorchTiming
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name, of the runtime of this environment."""
+        here = self.runtimes[0]
+        figures = {f"latency_ms.{q}": value for q, value in here.batch_1_latency_ms.model_dump().items()}
+        figures |= {f"throughput.batch_{n}": rate for n, rate in here.examples_per_second.items()}
+        figures["cold_start_ms"] = here.cold_start_ms
+        for kind, variant in self.variants.items():
+            figures |= {f"gain.{kind}.{name}": value for name, value in variant.gain.model_dump().items()}
+        return {name: Figure(value=value) for name, value in figures.items()}
+
+
+# --- verdicts: rule gates ---
+
+
+class Gate(_Frozen):
+    """A verdict: `value` is to be on the right side of `limit`, such as `>= 0.97`; `message` says what failed, and where."""
+
+    name: str
+    value: float
+    limit: str
+    passed: bool
+    message: str = ""
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        detail = f"\n    {self.message}".replace("\n", "\n    ").rstrip() if self.message else ""
+        return f"{self.name} = {self.value:.4g}, required {self.limit}: {verdict}{detail}"
+
+
+class Gates(_Result):
+    """gates.json: every verdict of a run."""
+
+    gates: tuple[Gate, ...]
+
+    @property
+    def failed(self) -> tuple[Gate, ...]:
+        """Those that failed."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all passed."""
+        return not self.failed
+
+
+def all_figures(results: Sequence[Verification | Evaluation | Timing]) -> dict[str, float]:
+    """The figures of several results by name, without those that nothing was left to measure."""
+    figures = {name: figure.value for result in results for name, figure in result.figures().items()}
+    return {name: value for name, value in figures.items() if value is not None}

@@ -1,0 +1,37 @@
+"""A finished run, or a fold of a cross-training, as its files tell it: what card, summary and tracking speak of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cyclotrain.contract.contract import Contract
+from cyclotrain.contract.results import Dataset, Evaluation, Gates, History, Timing, Verification
+
+
+@dataclass(frozen=True)
+class Run:
+    """The contract and the results; `files` are their paths by the name of the attribute, and that of the `model`."""
+
+    files: Mapping[str, Path]
+    contract: Contract
+    dataset: Dataset
+    history: History
+    verification: Verification
+    evaluation: Evaluation
+    timing: Timing
+    gates: Gates
+
+    @classmethod
+    def read(cls, files: Mapping[str, str | Path]) -> Self:
+        """Read the files of a run: model, contract, dataset, history, verification, evaluation, timing, gates."""
+        return cls(
+            files={name: Path(path) for name, path in files.items()},
+            contract=Contract.read(files["contract"]),
+            dataset=Dataset.read(files["dataset"]),
+            history=History.read(files["history"]),
+            verification=Verification.read(files["verification"]),
+            evaluation=Evaluation.read(files["evaluation"]),
+            timing=Timing.read(files["timing"]),
+            gates=Gates.read(files["gates"]),
+        )

@@ -1,0 +1,82 @@
+"""Every verdict of a run, from what other rules measured. `judge` never fails; `require` fails the run, at its end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cyclotrain.contract.results import MODEL, Evaluation, Gate, Gates, SessionParity, Verification
+
+_SHOWN = 5  # failed cases
+
+
+def judge(
+    verification: Verification, evaluation: Evaluation, *, minimum_auc: float | None, rejection_losses: Mapping[str, float]
+) -> Gates:
+    """All gates: parity of each exported file, the area under the ROC curve, and what each variant loses.
+
+    `minimum_auc`: for each background; None for no such gate. `rejection_losses`: the largest allowed, by variant.
+    """
+    gates = [*_parity(verification)]
+    if minimum_auc is not None:
+        for background, performance in evaluation.performance[MODEL].items():
+            area = performance.auc.value or 0.0
+            gates.append(_at_least(f"auc.{background}", area, minimum_auc, "evaluation.minimum_auc"))
+    for kind, limit in rejection_losses.items():
+        loss = evaluation.rejection_loss[kind]
+        gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
+    return Gates(gates=tuple(gates))
+
+
+def require(gates: Mapping[str, Gates], *, bundles: Sequence[str | Path]) -> str:
+    """The verdicts in words, if all gates passed; `gates`: by the folder of the run or fold, `bundles`: their folders.
+
+    Raises RuntimeError that names each failed gate with its value and its limit.
+    """
+    failed = [(folder, gate) for folder, verdicts in gates.items() for gate in verdicts.failed]
+    if not failed:
+        return "".join(f"{folder}: {gate}\n" for folder, verdicts in gates.items() for gate in verdicts.gates)
+    total = sum(len(verdicts.gates) for verdicts in gates.values())
+    lines = [f"{len(failed)} of {total} gates failed, so no bundle is made:"]
+    lines += [f"  {folder}: {gate}".replace("\n", "\n  ") for folder, gate in failed]
+    if old := [str(path) for path in bundles if Path(path).exists()]:
+        lines.append(f"  The bundle of an earlier run that passed is still in {', '.join(old)}.")
+    raise RuntimeError("\n".join(lines))
+
+
+def _parity(verification: Verification) -> Iterator[Gate]:
+    """A gate for each exported file, and one for sessions on a GPU that rounds to TF32."""
+    for artefact in dict.fromkeys([*verification.artefacts, *(failure.artefact for failure in verification.failures)]):
+        for tf32 in (False, True):
+            sessions = verification.sessions(artefact, tf32=tf32)
+            if sessions or not tf32:
+                yield _parity_gate(verification, artefact, sessions, tf32)
+
+
+def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[SessionParity], tf32: bool) -> Gate:
+    # a file that no runtime loads has no session: it failed
+    failed = sum(session.cases_failed for session in sessions)
+    not_loaded = [failure for failure in verification.failures if failure.artefact == artefact] if not tf32 else []
+    passed = not failed and not not_loaded
+    limit = sessions[0].tolerance if sessions else verification.tolerance
+    lines = []
+    if not passed:
+        messages = [failure.message for failure in verification.failures if failure.artefact == artefact]
+        lines = ["It does not agree with PyTorch:", *messages[:_SHOWN]]
+        lines += [f"and {len(messages) - _SHOWN} more in verification.json"] * (len(messages) > _SHOWN)
+        lines += [f"Evidence: {verification.evidence}"] * (verification.evidence is not None)
+    return Gate(
+        name=f"parity.{artefact}{'.TF32' * tf32}",
+        value=max((session.max_abs_all_cases for session in sessions), default=1.0),
+        limit=f"<= {limit:g} in every case",
+        passed=passed,
+        message="\n".join(lines),
+    )
+
+
+def _at_least(name: str, value: float, limit: float, key: str) -> Gate:
+    passed = value >= limit
+    return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"The limit is {key}.")
+
+
+def _at_most(name: str, value: float, limit: float, key: str) -> Gate:
+    passed = value <= limit
+    return Gate(name=name, value=value, limit=f"<= {limit:g}", passed=passed, message="" if passed else f"The limit is {key}.")

@@ -1,0 +1,24 @@
+"""What a run says when it ends: its summary, and what to type next."""
+
+from pathlib import Path
+
+
+def success(folder: str | Path, uri: str) -> str:
+    """After a run that made everything; `folder`: of its results, `uri`: MLflow's."""
+    lines = ["", (Path(folder) / "summary.txt").read_text()] if (Path(folder) / "summary.txt").exists() else []
+    commands = {
+        f"xdg-open {folder}/report.html": "the report of this run",
+        f"mlflow ui --backend-store-uri {uri}": "compare runs" if "://" in uri else "",
+        "snakemake --cores all score": "friend trees for the ntuples of the config",
+    }
+    width = max(map(len, commands))
+    lines += ["Next"] + [f"  {command:{width}}   {purpose}" for command, purpose in commands.items()]
+    return "\n".join(lines)
+
+
+def failure(folder: str | Path) -> str:
+    """After a run in which a job failed."""
+    lines = ["", "The run failed. What was finished stays, and the same command goes on from there."]
+    if (Path(folder) / "summary.txt").exists():
+        lines.append(f"What was measured: {folder}/summary.txt and {folder}/report.html")
+    return "\n".join(lines)

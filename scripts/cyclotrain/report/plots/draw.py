@@ -1,0 +1,17 @@
+"""A figure by its name, `module.function`, from the files of the results that it shows."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclotrain.contract.results import Curves, Evaluation, History, Timing
+
+_RESULTS: Mapping[str, Any] = {"evaluation": Evaluation, "curves": Curves, "history": History, "timing": Timing}
+
+
+def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path]) -> None:
+    """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, and the paths to write."""
+    module, _, function = figure.partition(".")
+    read = {name: _RESULTS[name].read(path) for name, path in results.items()}
+    getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=paths)

@@ -1,0 +1,38 @@
+"""What the model costs."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from cyclotrain.contract.results import Timing
+from cyclotrain.report.plots.style import COLOURS, figure
+
+
+def latency(timing: Timing, paths: Sequence[str | Path]) -> None:
+    """The latency of single examples as a distribution by runtime, and the rate by the size of the batch."""
+    lines = [(runtime.runtime, runtime) for runtime in timing.runtimes] + [("PyTorch, eager", timing.pytorch)]
+    with figure(paths, width=13.0, height=5.5, columns=2) as (single, rate):
+        share = np.linspace(0, 1, len(timing.pytorch.batch_1_quantiles_ms))
+        for (name, line), colour in zip(lines, itertools.cycle(COLOURS), strict=False):
+            percentiles = line.batch_1_latency_ms
+            label = f"{name}: {percentiles.p50:.2g} ms, 99 %: {percentiles.p99:.2g} ms"
+            single.step(line.batch_1_quantiles_ms, share, where="post", color=colour, label=label)
+        single.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.6))
+        single.set_yticks(np.linspace(0, 1, 6))
+        single.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        single.xaxis.set_major_formatter("{x:g}")
+        single.xaxis.set_minor_formatter(NullFormatter())
+        single.legend(loc="upper left", fontsize=11)
+        for runtime, colour in zip(timing.runtimes, itertools.cycle(COLOURS), strict=False):
+            sizes, rates = zip(*runtime.examples_per_second.items(), strict=True)
+            rate.plot(sizes, rates, "o-", color=colour, label=runtime.runtime)
+        rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.1 * rate.get_ylim()[1]))
+        sizes = tuple(timing.runtimes[0].examples_per_second)
+        rate.set_xticks(sizes, [str(n) for n in sizes])
+        rate.minorticks_off()
+        rate.legend(loc="lower right", fontsize=11)
+        for axes in (single, rate):
+            axes.grid(alpha=0.3)
