@@ -3,4 +3,4 @@ class InputError(ValueError):
 
 
 class FileError(InputError):
-    """A file cannot be read, or has another content than the sample needs: what a run may be allowed to skip."""
+    """A file cannot be read or does not fit its sample; `skip_broken` lets a run skip such files."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, as JSON or anything else, and their checksums."""
+"""Atomic writes of files and folders, JSON, and checksums."""
 
 import hashlib
 import io
@@ -16,11 +16,11 @@ import xxhash
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path, for a file or a folder, moved to `path` when the block ends without error and removed when it fails.
+    """A temporary path for a file or a folder: moved to `path` if the block ends without error, removed if it fails.
 
-    It is on the disk that a batch system gave to the job, if it did, and then copied beside `path` and renamed, as a file system
-    that many machines share is slow for many small writes; else it is beside `path`. Raises OSError naming `path` when a disk is
-    full or not writable.
+    If the batch system gave the job a disk of its own, the temporary path is there, and is then copied beside `path` and renamed:
+    a shared file system is slow for many small writes. Otherwise it is beside `path`. Raises OSError, which names `path`, when
+    a disk is full or not writable.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         part.replace(path)
     except OSError as error:
-        way = f", by way of '{scratch}'" if scratch else ""
-        raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written{way}") from error
+        via_scratch = f" (through the job's own disk '{scratch}')" if scratch else ""
+        raise OSError(error.errno, f"{error.strerror or error}; '{path}' was not written{via_scratch}") from error
     finally:
         if part.is_dir():
             shutil.rmtree(part)
@@ -48,36 +48,36 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A new empty folder that takes the place of `path`, as `atomic` does it."""
+    """A new empty folder that replaces `path` in the way of `atomic`."""
     with atomic(path) as temporary:
         temporary.mkdir()
         yield temporary
 
 
 def _scratch() -> str | None:
-    """The disk of this job: HTCondor always names one; Slurm's sites may, by TMPDIR, which Snakemake sets to /tmp otherwise.
+    """The job's own disk, if any: HTCondor always names one; a Slurm site may set TMPDIR, which Snakemake otherwise sets to /tmp.
 
-    In an image, the disk of the machine may not be there.
+    In a container, the machine's disk may be missing.
     """
     condor, slurm, temporary = (os.environ.get(name) for name in ("_CONDOR_SCRATCH_DIR", "SLURM_JOB_ID", "TMPDIR"))
     named = condor or (temporary if slurm and temporary != "/tmp" else None)
     return named if named and os.access(named, os.W_OK) else None
 
 
-def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, whole or not at all; NaN and infinity are refused, JSON has neither."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; raises ValueError for NaN and infinity, which JSON does not have."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     with atomic(path) as temporary:
         temporary.write_text(text)
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file."""
+    """The value in a JSON file."""
     return json.loads(Path(path).read_text())
 
 
 def read_json_lines(path: str | Path) -> list[Any]:
-    """The content of a file with a JSON value in each line."""
+    """The values of a file with one JSON value per line."""
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
@@ -88,13 +88,13 @@ def file_sha256(path: str | Path) -> str:
 
 
 def file_xxh3(path: str | Path) -> str:
-    """XXH3 (128 bits) of a file's bytes, as `xxhsum -H2` prints it; for ntuples, of which SHA-256 reads a GB a second."""
+    """XXH3 (128 bits) of a file's bytes, as `xxhsum -H2` prints it; for ntuples, since SHA-256 only reads 1 GB/s."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 class HashedFile(io.BufferedWriter):
-    """A new file of ours, with the XXH3 (128 bits) of what was written to it, as to read it again would take longer."""
+    """A new file that computes the XXH3 (128 bits) of its bytes while they are written, which saves reading it again."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(io.FileIO(path, "wb"))
@@ -106,10 +106,10 @@ class HashedFile(io.BufferedWriter):
         return super().write(data)
 
     def xxh3(self) -> str:
-        """Of all that was written; that of the file, as nothing is written twice."""
+        """XXH3 of all bytes written; it is the file's, since nothing is overwritten."""
         return self._xxh3.hexdigest()
 
 
-def content_sha256(content: Any) -> str:
-    """SHA-256 of the JSON form of `content`, the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def json_sha256(value: Any) -> str:
+    """SHA-256 of `value` as JSON; it does not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -8,13 +8,13 @@ _SOFTWARE = ("torch", "lightning", "uproot", "awkward", "numpy", "pyarrow", "onn
 
 
 def commit() -> str:
-    """The commit of the working directory's repository, `-dirty` behind it when files differ; `unknown` outside one."""
-    git = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """The commit of the working directory's repository, plus `-dirty` if files differ; `unknown` outside a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        found = subprocess.run(git, capture_output=True, text=True, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no git on this machine
         return "unknown"
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+    return completed.stdout.strip() if completed.returncode == 0 else "unknown"
 
 
 def software() -> dict[str, str]:

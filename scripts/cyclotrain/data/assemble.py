@@ -13,7 +13,7 @@ from torch import Tensor
 from cyclotrain.contract import Contract, Layout
 from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.files import content_sha256, read_json, write_json
+from cyclotrain.core.files import json_sha256, read_json, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import by_class as by_class_of
@@ -78,7 +78,7 @@ def assemble(
         fold=fold,
         event_id=tuple(recipe.event_id),
         samples={name: {key: sample[key] for key in ("recipe", "normalisation", "by_class")} for name, sample in samples.items()},
-        dataset_sha256=content_sha256([part["shard_xxh3"] for part in parts]),
+        dataset_sha256=json_sha256([part["shard_xxh3"] for part in parts]),
     ).write(contract)
 
 

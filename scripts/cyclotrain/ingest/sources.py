@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cyclotrain.config import Config, ConfigError
-from cyclotrain.core.files import content_sha256, read_json, write_json
+from cyclotrain.core.files import json_sha256, read_json, write_json
 
 _LIST = ".txt"
 _HTTP, _XROOTD = ("http://", "https://"), "root://"
@@ -58,7 +58,7 @@ class Sources:
 
 
 def _handed_over(config: Config, folder: Path) -> Path:
-    return folder / f"{content_sha256(config.model_dump(mode='json'))[:16]}.json"
+    return folder / f"{json_sha256(config.model_dump(mode='json'))[:16]}.json"
 
 
 def resolve_files(config: Config) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.core.files import atomic, content_sha256
+from cyclotrain.core.files import atomic, json_sha256
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
@@ -66,7 +66,7 @@ def train(
         model.name, sum(p.numel() for p in network.parameters()), _name(device, training.devices), len(examples["train"]),
         len(examples["validation"]),
     )  # fmt: skip
-    fingerprint = content_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
+    fingerprint = json_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
     folder = Path(checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     if last.exists():

@@ -1,4 +1,4 @@
-"""Results are whole or not there, by way of a job's own disk where it has one."""
+"""Results are written atomically, through the job's own disk if it has one."""
 
 import tempfile
 from pathlib import Path
@@ -18,11 +18,11 @@ def no_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=SCRATCH)
 def scratch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A job's own disk, another than that of the results."""
+    """A job's own disk, different from the disk of the results."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     for name, value in SCRATCH[request.param].items():
         monkeypatch.setenv(name, value.format(scratch=folder))
-    request.addfinalizer(folder.rmdir)  # fails where something was left behind
+    request.addfinalizer(folder.rmdir)  # fails if a file was left behind
     return folder
 
 
@@ -40,29 +40,29 @@ def test_a_job_writes_to_its_own_disk_and_the_shared_one_gets_whole_files(scratc
 
 def test_a_result_is_never_half_the_old_and_half_the_new(scratch: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    (tmp_path / "opened").hardlink_to(tmp_path / "file")  # as a reader has it who opened it before
+    (tmp_path / "opened").hardlink_to(tmp_path / "file")  # like a reader that opened it before
     with atomic(tmp_path / "file") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "file").read_text() == "new" and (tmp_path / "opened").read_text() == "old"
 
 
-def test_what_fails_on_the_jobs_own_disk_leaves_nothing_on_either(scratch: Path, tmp_path: Path) -> None:
+def test_a_failure_on_the_jobs_own_disk_leaves_nothing_on_either_disk(scratch: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    for way in (atomic, atomic_folder):
-        with pytest.raises(RuntimeError), way(results / "name") as temporary:
-            (temporary if way is atomic else temporary / "file").write_text("half")
+    for function in (atomic, atomic_folder):
+        with pytest.raises(RuntimeError), function(results / "name") as temporary:
+            (temporary if function is atomic else temporary / "file").write_text("half")
             raise RuntimeError
     assert not list(results.iterdir())
 
 
-def test_a_folder_takes_the_place_of_another_as_a_whole(scratch: Path, tmp_path: Path) -> None:
+def test_a_folder_replaces_another_as_a_whole(scratch: Path, tmp_path: Path) -> None:
     for name in ("old", "new"):
         with atomic_folder(tmp_path / "folder") as temporary:
             (temporary / name).touch()
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["folder", "folder/new"]
 
 
-# the last two: a job that runs in an image, where the machine's disk is not
+# the last two: a job in a container, where the machine's disk is missing
 @pytest.mark.parametrize(
     "environment",
     [
@@ -86,8 +86,8 @@ def test_without_a_disk_of_the_job_files_are_written_beside_their_place(
     assert [path.name for path in results.iterdir()] == ["file"]
 
 
-def test_an_error_of_a_disk_names_the_result_and_the_jobs_own_disk(scratch: Path, tmp_path: Path) -> None:
-    said = f"No space left.*; '.*/file' was not written, by way of '{scratch}'"
-    with pytest.raises(OSError, match=said), atomic(tmp_path / "file") as temporary:
+def test_a_disk_error_names_the_result_and_the_jobs_own_disk(scratch: Path, tmp_path: Path) -> None:
+    message = rf"No space left.*; '.*/file' was not written \(through the job's own disk '{scratch}'\)"
+    with pytest.raises(OSError, match=message), atomic(tmp_path / "file") as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
