@@ -27,7 +27,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
 from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
-from cyclotrain.metrics.roc import Roc, figures
+from cyclotrain.metrics.roc import Roc, roc_auc_and_rejections
 from cyclotrain.runtimes.sessions import predict, session
 
 _BATCH = 1024
@@ -100,7 +100,9 @@ def _performance(
     rows = np.isin(test.label, pair)
     p_signal, p_background = (probabilities[rows, index].astype(np.float64) for index in pair)
     score = p_signal / np.maximum(p_signal + p_background, np.finfo(np.float32).tiny)
-    curve, area, rejections = figures(score, test.label[rows] == pair[0], test.weight[rows], efficiencies, contract.seed)
+    curve, area, rejections = roc_auc_and_rejections(
+        score, test.label[rows] == pair[0], weight=test.weight[rows], signal_efficiencies=efficiencies, seed=contract.seed
+    )
     points = [
         WorkingPoint(signal_efficiency=efficiency, rejection=Figure(**asdict(rejection)))
         for efficiency, rejection in zip(efficiencies, rejections, strict=True)

@@ -1,1 +1,1 @@
-"""Numbers from arrays: ROC curves, rejection, distances of distributions. No files and no plots."""
+"""Numbers computed from arrays: ROC curves, background rejection. No files, no plots."""

@@ -1,4 +1,4 @@
-"""Weighted ROC curves, background rejection at fixed signal efficiency, and their statistical uncertainties."""
+"""Weighted ROC curves and the background rejection at fixed signal efficiencies, with statistical uncertainties."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 _REPLICAS = 200
 
 
 @dataclass(frozen=True)
 class Roc:
-    """Efficiencies [n + 1] of the cuts score >= threshold, from the hardest cut (0, 0) to none (1, 1)."""
+    """Signal and background efficiencies [n + 1] of the cuts score >= threshold, from the hardest (0, 0) to no cut (1, 1)."""
 
     signal: npt.NDArray[np.float64]
     background: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, score: Floats, is_signal: npt.NDArray[np.bool_], weight: Floats) -> "Roc":
-        """The curve of `score` [n]; equal scores are one cut."""
-        order = np.argsort(-score, kind="stable")
-        last_of_equals = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-        return cls._of_sorted(is_signal[order], weight[order].astype(np.float64), last_of_equals)
+    def from_scores(cls, score: Floats, is_signal: Bools, *, weight: Floats) -> "Roc":
+        """The curve of `score` [n]; equal scores form one cut."""
+        order, cuts = _order_and_cuts(score)
+        return cls._from_sorted(is_signal[order], weight[order].astype(np.float64), cuts=cuts)
 
     @classmethod
-    def _of_sorted(cls, is_signal: npt.NDArray[np.bool_], weight: Floats, cuts: npt.NDArray[np.integer]) -> "Roc":
-        signal, background = (np.cumsum(np.where(of, weight, 0.0))[cuts] for of in (is_signal, ~is_signal))
+    def _from_sorted(cls, is_signal: Bools, weight: Floats, *, cuts: npt.NDArray[np.integer]) -> "Roc":
+        signal, background = (np.cumsum(np.where(chosen, weight, 0.0))[cuts] for chosen in (is_signal, ~is_signal))
         return cls(np.append(0.0, signal / signal[-1]), np.append(0.0, background / background[-1]))
 
     @property
@@ -35,45 +35,50 @@ class Roc:
         return float(np.trapezoid(self.signal, self.background))
 
     def background_at(self, signal_efficiency: float) -> float:
-        """Background efficiency of the first cut with at least this signal efficiency (not interpolated)."""
+        """Background efficiency of the hardest cut with at least this signal efficiency (not interpolated)."""
         return float(self.background[int(np.argmax(self.signal >= signal_efficiency))])
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its statistical uncertainty (one standard deviation); None where nothing is left to measure it."""
+    """A number with its statistical uncertainty (one standard deviation); None if it cannot be measured."""
 
     value: float | None
     uncertainty: float | None
 
 
-def figures(
-    score: Floats, is_signal: npt.NDArray[np.bool_], weight: Floats, signal_efficiencies: Sequence[float], seed: int
+def roc_auc_and_rejections(
+    score: Floats, is_signal: Bools, *, weight: Floats, signal_efficiencies: Sequence[float], seed: int
 ) -> tuple[Roc, Figure, list[Figure]]:
-    """The ROC curve, its area, and the rejection 1/background efficiency at each signal efficiency.
+    """The ROC curve, the area under it, and the rejection 1/(background efficiency) at each signal efficiency.
 
-    Uncertainties: the standard deviation over 200 Poisson bootstrap replicas, so of background and signal both; of a
-    rejection, that of the background efficiency e propagated, sigma(e)/e^2, as few events make 1/e itself heavy-tailed.
-    A rejection is None where no background is left.
+    Uncertainties are the standard deviation over 200 Poisson bootstrap replicas of signal and background. The uncertainty of a
+    rejection is propagated from that of the background efficiency e, sigma(e)/e^2: with few events, 1/e itself has heavy tails.
+    A rejection is None if no background passes the cut.
     """
-    order = np.argsort(-score, kind="stable")
-    cuts = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    order, cuts = _order_and_cuts(score)
     is_signal, weight = is_signal[order], weight[order].astype(np.float64)
-    nominal = Roc._of_sorted(is_signal, weight, cuts)
+    nominal = Roc._from_sorted(is_signal, weight, cuts=cuts)
     random = np.random.default_rng(seed)
     areas, backgrounds = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
     for replica in range(_REPLICAS):
-        drawn = weight * random.poisson(1.0, len(weight))
-        while not (drawn[is_signal].any() and drawn[~is_signal].any()):  # in a handful of examples, a class can be missed
-            drawn = weight * random.poisson(1.0, len(weight))
-        roc = Roc._of_sorted(is_signal, drawn, cuts)
+        resampled = weight * random.poisson(1.0, len(weight))
+        while not (resampled[is_signal].any() and resampled[~is_signal].any()):  # with few examples, a class can be empty
+            resampled = weight * random.poisson(1.0, len(weight))
+        roc = Roc._from_sorted(is_signal, resampled, cuts=cuts)
         areas[replica] = roc.auc
         backgrounds[replica] = [roc.background_at(e) for e in signal_efficiencies]
     return (
         nominal,
         Figure(nominal.auc, float(areas.std(ddof=1))),
-        [_rejection(nominal.background_at(e), of) for e, of in zip(signal_efficiencies, backgrounds.T, strict=True)],
+        [_rejection(nominal.background_at(e), replicas) for e, replicas in zip(signal_efficiencies, backgrounds.T, strict=True)],
     )
+
+
+def _order_and_cuts(score: Floats) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """The order of falling scores, and in it the index of the last of each group of equal scores."""
+    order = np.argsort(-score, kind="stable")
+    return order, np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
 
 def _rejection(background: float, replicas: npt.NDArray[np.float64]) -> Figure:

@@ -201,7 +201,7 @@ class WeightedTraining(L.LightningModule):
         """Log the weighted validation loss, and the area under the ROC curve of signal against the rest."""
         loss, weight, score, label = (_of_all(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
         self._validation.clear()
-        roc = Roc.of(score.numpy(), (label == self._signal).numpy(), weight.numpy())
+        roc = Roc.from_scores(score.numpy(), (label == self._signal).numpy(), weight=weight.numpy())
         values = {
             "train_loss": _of_all(torch.stack(self._losses)).mean(),
             "validation_loss": (loss * weight).sum() / weight.sum(),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from cyclotrain.metrics.roc import Roc, figures
+from cyclotrain.metrics.roc import Roc, roc_auc_and_rejections
 
 
 @settings(max_examples=50)
@@ -15,20 +15,20 @@ def test_the_area_is_that_of_scikit_learn_with_weights_and_ties(seed: int, n: in
     is_signal = np.arange(n) % 2 == 0
     weight = random.uniform(0.1, 3, n)
     expected = roc_auc_score(is_signal, score, sample_weight=weight)
-    assert Roc.of(score, is_signal, weight).auc == pytest.approx(expected, abs=1e-12)
+    assert Roc.from_scores(score, is_signal, weight=weight).auc == pytest.approx(expected, abs=1e-12)
 
 
-def test_rejection_is_that_of_the_cut_that_keeps_the_signal() -> None:
+def test_the_rejection_is_taken_at_the_cut_with_this_signal_efficiency() -> None:
     score = np.arange(100) / 100
     is_signal = np.tile([True, False], 50)
-    _, _, (half,) = figures(score, is_signal, np.ones(100), [0.5], seed=1)
+    _, _, (half,) = roc_auc_and_rejections(score, is_signal, weight=np.ones(100), signal_efficiencies=[0.5], seed=1)
     kept = score >= np.sort(score[is_signal])[25]
     assert half.value == pytest.approx(1 / (kept & ~is_signal).sum() * 50)
 
 
-def test_rejection_without_background_left_is_not_a_number_made_up() -> None:
+def test_a_rejection_is_none_if_no_background_passes_the_cut() -> None:
     score = np.concatenate([np.linspace(0.5, 1, 50), np.linspace(0, 0.4, 50)])
-    _, area, (point,) = figures(score, score >= 0.5, np.ones(100), [0.3], seed=1)
+    _, area, (point,) = roc_auc_and_rejections(score, score >= 0.5, weight=np.ones(100), signal_efficiencies=[0.3], seed=1)
     assert area.value == 1
     assert point.value is None and point.uncertainty is None
 
@@ -39,15 +39,15 @@ def test_uncertainty_of_the_rejection_covers_its_spread_over_independent_samples
         random = np.random.default_rng(seed)
         is_signal = np.arange(4000) % 2 == 0
         score = random.normal(np.where(is_signal, 1.0, 0.0))
-        _, _, (point,) = figures(score, is_signal, np.ones(4000), [0.5], seed)
+        _, _, (point,) = roc_auc_and_rejections(score, is_signal, weight=np.ones(4000), signal_efficiencies=[0.5], seed=seed)
         assert point.value is not None and point.uncertainty is not None
         spread.append(point.value)
         uncertainties.append(point.uncertainty)
     assert np.mean(uncertainties) == pytest.approx(np.std(spread), rel=0.35)
 
 
-def test_a_handful_of_examples_has_uncertainties_too() -> None:
+def test_a_few_examples_have_uncertainties_too() -> None:
     score, is_signal = np.array([0.9, 0.4, 0.3]), np.array([True, False, True])
-    _, area, rejections = figures(score, is_signal, np.ones(3), [0.5], seed=1)
+    _, area, rejections = roc_auc_and_rejections(score, is_signal, weight=np.ones(3), signal_efficiencies=[0.5], seed=1)
     assert area.value == 0.5 and area.uncertainty is not None and np.isfinite(area.uncertainty)
     assert rejections[0].value is None
