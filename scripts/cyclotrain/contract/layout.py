@@ -1,4 +1,4 @@
-"""What an example holds: which branches are scalars, which belong to a set of constituents, and their features."""
+"""The layout of an example: which branches are scalars, which belong to a set of constituents, and the features."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,22 +8,24 @@ from cyclotrain.expressions import Expression
 
 
 def mask_group(name: str) -> str:
-    """In a preprocess.json, the group that tells the real constituents of a set."""
+    """Name of the group that holds the mask of a set (1 for a real constituent) in a preprocess.json."""
     return f"{name}_mask"
 
 
-def is_of(branch: str, collection: str) -> bool:
-    """Whether a branch is of a collection by its name: `Jet_pt` of `Jet` in NanoAOD, `AnalysisJetsAuxDyn.pt` of
-    `AnalysisJetsAuxDyn` in ATLAS's PHYSLITE, `Jet/Jet.PT` of `Jet` in Delphes.
+def belongs_to(branch: str, collection: str) -> bool:
+    """Whether a branch belongs to a collection, judged by its name.
+
+    NanoAOD: `Jet_pt` to `Jet`; ATLAS's PHYSLITE: `AnalysisJetsAuxDyn.pt` to `AnalysisJetsAuxDyn`; Delphes: `Jet/Jet.PT` to `Jet`.
     """
     return branch.rpartition("/")[2].startswith((f"{collection}_", f"{collection}."))
 
 
 @dataclass(frozen=True)
 class Link:
-    """How constituents belong to an object: by `count` of each object's, which follow one another, or by index.
+    """How constituents are assigned to objects: by `count`, or by index.
 
-    `object_index` is held by each constituent, or by each entry of a table whose `constituent_index` points at them.
+    `count`: the number of constituents of each object; those of one object follow those of the object before. `object_index`:
+    the object of each constituent, or of each entry of a table whose `constituent_index` points to the constituent.
     """
 
     count: str | None = None
@@ -32,7 +34,7 @@ class Link:
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """The branches that hold it."""
+        """The branches that the link reads."""
         return tuple(b for b in (self.count, self.object_index, self.constituent_index) if b)
 
 
@@ -40,9 +42,10 @@ class Link:
 class Set:
     """A set of features of the model, with the numbers that standardise them.
 
-    A flat set has no `max_length` and no `valid`; a set of constituents has both and owns its jagged `branches`. `sort_by`: the
-    largest first; None for the order of the file. `link`: where an example is an object, how the constituents belong to it; None
-    if the file has a list an object. `mean` and `std` [n_features] are of the finite values of the training split, or 0 and 1.
+    A flat set has no `max_length` and no `valid`; a set of constituents has both, and its own jagged `branches`. `sort_by`: the
+    largest first; None keeps the order of the file. `link`: how constituents are assigned to objects, if an example is an
+    object; None if the file has a list per object. `mean` and `std` [n_features]: of the finite values in the training split, or
+    0 and 1 without standardisation.
     """
 
     features: tuple[str, ...]
@@ -58,53 +61,53 @@ class Set:
 
     @property
     def is_jagged(self) -> bool:
-        """True for constituents."""
+        """True for a set of constituents."""
         return self.max_length is not None
 
     def expressions(self) -> list[Expression]:
-        """The features, and `valid` and `sort_by` where there are such."""
+        """The features, then `valid` and `sort_by` if they are given."""
         return [Expression(text) for text in (*self.features, self.valid, self.sort_by) if text]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which branches a shard holds: `scalars` one value an example, the jagged ones by set.
+    """The branches of a shard: `scalars` have one value per example, jagged branches belong to a set.
 
-    `object`: the collection of which each object is an example; None where each entry of the tree is one.
+    `object`: the collection whose objects are the examples; None if each entry of the tree is an example.
     """
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
-    observers: tuple[str, ...]  # expressions: of the baseline and of `flatten`
+    observers: tuple[str, ...]  # expressions that the boosted trees and `flatten` use
     object: str | None = None
 
     @property
     def inputs(self) -> dict[str, str | None]:
-        """The inputs of the graph in order: branch to the name of its set, None for a scalar."""
+        """The inputs of the graph in order: each branch with the name of its set, None for a scalar."""
         jagged = {branch: name for name, features in self.sets.items() for branch in features.branches}
         return {**dict.fromkeys(self.scalars), **jagged}
 
     @property
-    def read(self) -> list[str]:
-        """The branches that an example is made from: the inputs, and those of the links."""
+    def branches(self) -> list[str]:
+        """The branches that an example is built from: the inputs, and those of the links."""
         links = [branch for features in self.sets.values() if features.link for branch in features.link.branches]
         return list(dict.fromkeys([*self.inputs, *links]))
 
     @cached_property
-    def own_observers(self) -> tuple[str, ...]:
-        """Those that are evaluated at ingest, and a shard holds; what is of scalars alone is evaluated when it is read."""
+    def stored_observers(self) -> tuple[str, ...]:
+        """The observers that ingest computes and a shard stores; those that use scalars only are computed on reading."""
         return tuple(text for text in self.observers if not set(Expression(text).branches) <= set(self.scalars))
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "Layout":
-        """The layout of `dataclasses.asdict`, after JSON."""
+    def from_dict(cls, fields: dict[str, Any]) -> "Layout":
+        """From the result of `dataclasses.asdict`, read back from JSON."""
         sets = {}
-        for name, features in content["sets"].items():
-            link = Link(**features["link"]) if features["link"] else None
-            sets[name] = Set(**as_tuples({**features, "link": link}))
-        return cls(tuple(content["scalars"]), sets, tuple(content["observers"]), content["object"])
+        for name, set_fields in fields["sets"].items():
+            link = Link(**set_fields["link"]) if set_fields["link"] else None
+            sets[name] = Set(**lists_to_tuples({**set_fields, "link": link}))
+        return cls(tuple(fields["scalars"]), sets, tuple(fields["observers"]), fields["object"])
 
 
-def as_tuples(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists as tuples again."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+def lists_to_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same fields with JSON's lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -1,4 +1,4 @@
-"""Which events train, validate and test: a hash of the event's identity decides, not its place in a file."""
+"""The split of each event: a hash of its identity decides, not its place in a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
-_BLOCK = 16384  # events that are hashed at a time, so that they stay in the processor's cache
+_BLOCK = 16384  # events hashed at a time; they fit into the processor's cache
 
 
 def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each event's identity, uniform over 64 bits.
 
-    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event. Whole numbers count by their
-    value, whatever the branch's type, others by their bits as double. The mixing function is splitmix64 (Steele, Lea, Flood,
-    OOPSLA 2014).
+    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event. A whole number is hashed by its
+    value, whatever the branch's type, any other number by its bits as double. The mixing function is splitmix64 (Steele, Lea,
+    Flood, OOPSLA 2014).
     """
     hashes = np.empty(len(columns[0]), np.uint64)
     for start in range(0, len(hashes), _BLOCK):
         state = np.array([seed], np.uint64)
         for column in columns:
             part = column[start : start + _BLOCK]
-            if part[0] == part[-1] and (part == part[0]).all():  # as run and luminosity block: one is mixed for all
+            if part[0] == part[-1] and (part == part[0]).all():  # such as run and luminosity block: mix one value for all
                 part = part[:1]
             state = state ^ _bits(part)
             _splitmix64(state)
@@ -31,7 +31,7 @@ def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDA
 
 
 def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) -> npt.NDArray[np.uint8]:
-    """The split of each event as an index into SPLITS; `fractions` gives the share of each and sums to 1."""
+    """The split of each event as an index into SPLITS; `fractions` are the shares of the splits, with the sum 1."""
     index = np.zeros(len(hashes), np.uint8)
     for edge in np.cumsum([fractions[name] for name in SPLITS])[:-1]:
         index += (hashes >= int(edge * 2.0**64)).view(np.uint8)
@@ -40,7 +40,7 @@ def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) 
 
 @dataclass(frozen=True)
 class Fold:
-    """One of `of` trainings, each tested on another part of the events; `validation`: the share of the rest that validates."""
+    """Training `index` of `of`: each is tested on another part of the events. `validation`: its share of the other events."""
 
     index: int
     of: int
@@ -53,9 +53,9 @@ class Fold:
         return np.where(fold_index(hashes, self.of) == self.index, SPLITS.index("test"), rest).astype(np.uint8)
 
 
-def fold_index(hashes: npt.NDArray[np.uint64], of: int) -> npt.NDArray[np.int64]:
-    """The fold whose model has each event in its test split, so has not seen it."""
-    return np.minimum(np.floor(_uniform(hashes) * of), of - 1).astype(np.int64)
+def fold_index(hashes: npt.NDArray[np.uint64], n_folds: int) -> npt.NDArray[np.int64]:
+    """The fold that tests each event, so its model has not seen the event in training."""
+    return np.minimum(np.floor(_uniform(hashes) * n_folds), n_folds - 1).astype(np.int64)
 
 
 def _uniform(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
@@ -64,7 +64,7 @@ def _uniform(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
 
 def _bits(column: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
     if column.dtype.kind == "f":
-        values = column.astype(np.float64) + 0.0  # turns -0.0, equal to 0.0, into 0.0
+        values = column.astype(np.float64) + 0.0  # turns -0.0 into 0.0
         is_whole = (values == np.trunc(values)) & (np.abs(values) < 2.0**53)
         return np.where(is_whole, np.where(is_whole, values, 0).astype(np.int64), values.view(np.int64)).view(np.uint64)
     return column.astype(np.int64).view(np.uint64) if column.dtype.kind == "i" else column.astype(np.uint64)

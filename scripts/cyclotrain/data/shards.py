@@ -89,7 +89,7 @@ def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], 
 def _observers(
     batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], scalars: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    own = layout.own_observers
+    own = layout.stored_observers
     values = dict(zip(layout.scalars, scalars.T, strict=True))
     observers = np.empty((len(scalars), len(layout.observers)), np.float32)
     with np.errstate(over="ignore"):  # beyond float32 is infinite

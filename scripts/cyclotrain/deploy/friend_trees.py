@@ -15,7 +15,7 @@ import onnx
 import onnxruntime as ort
 import uproot
 
-from cyclotrain.contract import Contract, Layout, Set, is_of
+from cyclotrain.contract import Contract, Layout, Set, belongs_to
 from cyclotrain.contract.metadata import OUTPUT, model_metadata
 from cyclotrain.contract.splits import event_hash, fold_index
 from cyclotrain.core.errors import InputError
@@ -139,7 +139,7 @@ def branch_names(contract: Contract) -> list[str]:
 def needed(contract: Contract, ntuple: Ntuple) -> list[str]:
     """All branches that are read; those of the event's identity where it decides on the model."""
     identity = contract.event_id if contract.fold else ()
-    return list(dict.fromkeys([*contract.layout.read, *identity, *ntuple.cut_branches()]))
+    return list(dict.fromkeys([*contract.layout.branches, *identity, *ntuple.cut_branches()]))
 
 
 def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> None:
@@ -147,7 +147,7 @@ def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> No
     kinds = ("one number", "a list of numbers", "a list of lists")
     for branch, name in layout.inputs.items():
         link = name is not None and layout.sets[name].link is not None
-        in_object = layout.object is not None and (name is not None or is_of(branch, layout.object)) and not link
+        in_object = layout.object is not None and (name is not None or belongs_to(branch, layout.object)) and not link
         expected = (name is not None) + in_object
         if found[branch] != expected:
             raise InputError(

@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.contract import Layout, Link, is_of
+from cyclotrain.contract import Layout, Link, belongs_to
 from cyclotrain.core.errors import InputError
 
 Ints = npt.NDArray[np.int64]
@@ -31,7 +31,7 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     linked = {branch for of_set in layout.sets.values() if of_set.link for branch in of_set.branches}
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
-        if array.ndim > 1 and (is_of(branch, collection) or array.ndim == 3):
+        if array.ndim > 1 and (belongs_to(branch, collection) or array.ndim == 3):
             _same(_num(array), counts, f"'{branch}' has", f"branches of {collection} have", where)
             found[branch] = _flat(array)
         elif branch not in linked:  # of the event, and of other collections for expressions of ingest
@@ -50,7 +50,7 @@ def _flat(array: ak.Array) -> Any:
 
 def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
     for branch, array in values.items():
-        if is_of(branch, collection) and array.ndim > 1:
+        if belongs_to(branch, collection) and array.ndim > 1:
             return _num(array)
     raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
 
@@ -96,7 +96,7 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
     starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
     table = link.object_index.rpartition("_")[0]
     found = {}
-    through_table = [branch for branch in branches if link.constituent_index and not is_of(branch, table)]
+    through_table = [branch for branch in branches if link.constituent_index and not belongs_to(branch, table)]
     for branch in branches:
         if branch in through_table:
             _same(_num(values[branch]), _num(values[through_table[0]]), f"'{branch}' has", f"'{through_table[0]}' has", where)

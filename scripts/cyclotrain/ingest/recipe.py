@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cyclotrain.config import Config
-from cyclotrain.contract import Layout, Link, Set, is_of
+from cyclotrain.contract import Layout, Link, Set, belongs_to
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
@@ -133,12 +133,12 @@ def example_depths(collection: str | None, depths: Mapping[str, int], path: str)
         if nested := [branch for branch, depth in depths.items() if depth > 1]:
             raise FileError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
         return dict(depths)
-    if not any(is_of(branch, collection) and depth > 0 for branch, depth in depths.items()):
+    if not any(belongs_to(branch, collection) and depth > 0 for branch, depth in depths.items()):
         raise FileError(
             f"{path}: object is '{collection}', and no branch with a list an event is used that begins with '{collection}_' "
             f"or '{collection}.'; use one"
         )
-    return {branch: depth - 1 if depth > 1 or is_of(branch, collection) else depth for branch, depth in depths.items()}
+    return {branch: depth - 1 if depth > 1 or belongs_to(branch, collection) else depth for branch, depth in depths.items()}
 
 
 def check_numbers(
@@ -188,7 +188,7 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
     where = f"{path}: sample '{recipe.sample}'"
     check_numbers(recipe.ingest(), recipe.define, of_example, where, recipe.object or "event")
     for branch in recipe.event_id:
-        if depths[branch] > 1 or (depths[branch] and recipe.object and is_of(branch, recipe.object)):
+        if depths[branch] > 1 or (depths[branch] and recipe.object and belongs_to(branch, recipe.object)):
             raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
     return found
 

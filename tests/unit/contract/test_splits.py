@@ -22,11 +22,11 @@ def test_the_split_of_an_event_does_not_depend_on_its_neighbours_or_the_type_of_
     assert together[-1] == event_hash([unsigned[-1:]], seed)[0]
     assert (event_hash([unsigned[::-1]], seed)[::-1] == together).all()
     columns = [np.ones(len(unsigned)), unsigned % 2, unsigned]
-    alone = [event_hash([column[i : i + 1] for column in columns], seed)[0] for i in range(len(unsigned))]
-    assert event_hash(columns, seed).tolist() == alone
+    one_by_one = [event_hash([column[i : i + 1] for column in columns], seed)[0] for i in range(len(unsigned))]
+    assert event_hash(columns, seed).tolist() == one_by_one
 
 
-def test_numbers_between_whole_ones_are_told_apart() -> None:
+def test_fractional_numbers_have_different_hashes() -> None:
     assert len(set(event_hash([np.linspace(0, 1, 1000)], 1).tolist())) == 1000
 
 
@@ -40,13 +40,13 @@ def test_zero_and_minus_zero_are_one_event() -> None:
     assert hashes[0] == hashes[1]
 
 
-def test_the_hash_is_splitmix64_wherever_an_event_stands_so_that_splits_stay_as_they_are() -> None:
+def test_the_hash_is_splitmix64_at_any_position_so_splits_never_change() -> None:
     # the first output with seed 1234567: rosettacode.org/wiki/Pseudo-random_numbers/Splitmix64
     assert event_hash([np.zeros(1, np.uint64)], 1234567)[0] == 6457827717110365317
     n = 40_000
     columns = [np.ones(n, np.uint32), np.arange(n)]
-    here = [0, 16383, 16384, n - 1]
-    assert event_hash([column[here] for column in columns], 7).tolist() == event_hash(columns, 7)[here].tolist()
+    rows = [0, 16383, 16384, n - 1]
+    assert event_hash([column[rows] for column in columns], 7).tolist() == event_hash(columns, 7)[rows].tolist()
 
 
 def test_an_event_on_an_edge_is_in_the_later_split() -> None:

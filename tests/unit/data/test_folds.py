@@ -26,11 +26,11 @@ FOLDS = 3
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1), st.integers(2, 20))
-def test_an_event_is_tested_in_one_fold_and_trains_or_validates_in_the_others(hashes: list[int], of: int) -> None:
+def test_an_event_is_tested_in_one_fold_and_trains_or_validates_in_the_others(hashes: list[int], n_folds: int) -> None:
     array = np.array(hashes, np.uint64)
-    splits = np.stack([Fold(index, of, 0.2).split_index(array) for index in range(of)])
+    splits = np.stack([Fold(index, n_folds, 0.2).split_index(array) for index in range(n_folds)])
     assert ((splits == SPLITS.index("test")).sum(0) == 1).all()
-    np.testing.assert_array_equal((splits == SPLITS.index("test")).argmax(0), fold_index(array, of))
+    np.testing.assert_array_equal((splits == SPLITS.index("test")).argmax(0), fold_index(array, n_folds))
 
 
 def test_shares_are_those_of_the_config() -> None:
