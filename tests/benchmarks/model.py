@@ -29,7 +29,7 @@ from cyclotrain.export.to_onnx import export, network_to_onnx
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import STEP, skim
 from cyclotrain.networks.registry import Classifier, Probabilities
-from cyclotrain.runtimes.sessions import session
+from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
 from cyclotrain.training.train import WeightedTraining
 
@@ -134,7 +134,7 @@ class _Exported:
 def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:
     path = next(iter(sample.files.values()))
     layout = exported.contract.layout
-    made = session(exported.path, threads=1)
+    made = open_session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
     for split in SPLITS:
         of_split = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
@@ -177,9 +177,9 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
     network, inputs_alone = _network_alone(exported, singles)
-    made, bare = session(exported.path, threads=1), session(network, threads=1)
+    made, bare = open_session(exported.path, threads=1), open_session(network, threads=1)
     paths = [_nothing(of[0], network.with_name(f"{i}.onnx")) for i, of in enumerate((arrays, inputs_alone))]
-    handed = [session(path, threads=1) for path in paths]
+    handed = [open_session(path, threads=1) for path in paths]
     eager, whole, alone, branches, groups = [], [], [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):

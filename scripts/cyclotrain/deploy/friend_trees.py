@@ -27,7 +27,7 @@ from cyclotrain.ingest.ntuples import identity, is_rntuple
 from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import check_numbers, example_depths
 from cyclotrain.ingest.sources import is_remote
-from cyclotrain.runtimes.sessions import session
+from cyclotrain.runtimes.sessions import open_session
 
 NOT_SELECTED = -1.0  # in place of each probability, for entries that fail the selection
 DESCRIPTION = "cyclotrain"  # the key in the file under which the JSON stands that tells what made it
@@ -87,7 +87,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
     by its path; several are those of a cross-training, of which each event gets the one that has not seen it.
     Raises InputError for an ntuple that does not fit the model, for another model file, and for a friend that exists.
     """
-    loaded = [_Model(read_model(path, sha256), session(path, threads)) for path, sha256 in models.items()]
+    loaded = [_Model(read_model(path, sha256), open_session(path, threads)) for path, sha256 in models.items()]
     loaded.sort(key=lambda of: of.contract.fold.index if of.contract.fold else 0)
     contract = loaded[0].contract
     if len(loaded) != (contract.fold.of if contract.fold else 1):

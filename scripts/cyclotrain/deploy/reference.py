@@ -16,7 +16,7 @@ from cyclotrain.contract.metadata import OUTPUT
 from cyclotrain.core.files import atomic_folder, file_sha256, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
-from cyclotrain.runtimes.sessions import run, session
+from cyclotrain.runtimes.sessions import open_session, run
 
 TOLERANCE = 1e-6
 TREE = "reference"
@@ -32,11 +32,11 @@ def write_reference(contract: Contract, exported: str | Path, shards: Sequence[s
     """
     test = read_split(shards, contract, "test")
     batches = Batches(test, contract.layout, 1)
-    made = session(exported, threads=1)
+    session = open_session(exported, threads=1)
     examples = []
     for row in _rows(test):
         branches = batches.gather(torch.tensor([row])).branches
-        probabilities = run(made, branches)[0]
+        probabilities = run(session, branches)[0]
         counts = {name: int(offsets[row + 1] - offsets[row]) for name, (_, offsets) in test.sets.items()}
         inputs = {
             branch: branches[branch][0, : 1 if name is None else counts[name]].numpy()

@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, releases in processes of their own, and what each target loads. Rule `runtime_environment`."""
+"""ONNX Runtime: sessions, other releases in separate processes, and what each target loads. Rule `runtime_environment`."""

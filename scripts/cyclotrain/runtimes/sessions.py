@@ -1,9 +1,9 @@
-"""ONNX Runtime sessions: in this process, or of any release in a process of its own; and the model's answers through them."""
+"""Run a model in ONNX Runtime: in this process, or with any release in a process of its own."""
 
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -15,37 +15,37 @@ import onnxruntime as ort
 from cyclotrain.runtimes import worker as runtime_worker
 from cyclotrain.runtimes.worker import make_session, read_message, write_message
 
-if TYPE_CHECKING:  # scoring runs without PyTorch
+if TYPE_CHECKING:  # scoring does not import PyTorch
     from torch import Tensor
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
-def session(model: str | Path, threads: int, provider: str = CPU) -> ort.InferenceSession:
-    """A session with the given number of threads and one provider.
+def open_session(model: str | Path, threads: int, provider: str = CPU) -> ort.InferenceSession:
+    """A session with the given number of threads and one execution provider.
 
-    Raises RuntimeError if ONNX Runtime fell back to another provider, which it does in silence.
+    Raises RuntimeError if ONNX Runtime uses another provider, which it does without a message.
     """
-    return make_session(str(model), provider, "enable_all", threads)
+    return make_session(str(model), provider=provider, optimisation="enable_all", threads=threads)
 
 
-def run(made: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDArray[np.float32]:
+def run(session: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDArray[np.float32]:
     """Probabilities [B, n_classes] of one batch of branches."""
-    (output,) = made.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
+    (output,) = session.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
     probabilities: npt.NDArray[np.float32] = output
     return probabilities
 
 
-def predict(made: ort.InferenceSession, batches: "Iterable[Mapping[str, Tensor]]") -> npt.NDArray[np.float32]:
+def predict(session: ort.InferenceSession, batches: "Iterable[Mapping[str, Tensor]]") -> npt.NDArray[np.float32]:
     """Probabilities [n, n_classes] of all examples, in order, from the branches of each batch."""
-    return np.concatenate([run(made, branches) for branches in batches])
+    return np.concatenate([run(session, branches) for branches in batches])
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """How a session is made; `optimisation` is a GraphOptimizationLevel of ONNX Runtime without its ORT_, in small letters.
+    """How a session is made; `optimisation` is a GraphOptimizationLevel of ONNX Runtime in lower case, without `ORT_`.
 
-    With `tf32` a GPU rounds what matrix products take to 10 bits, as ONNX Runtime does by default on Ampere and later.
+    With `tf32`, a GPU rounds the inputs of matrix products to 10 bits: ONNX Runtime's default on Ampere and later.
     """
 
     provider: str
@@ -59,16 +59,16 @@ class Configuration:
         return f"{provider}, optimisations: {level}, {self.threads} thread{'s'[: self.threads - 1]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types."""
+        """Plain JSON types."""
         return asdict(self)
 
 
 class RuntimeProcess:
-    """The model in an ONNX Runtime release in a process of its own, in one session a configuration.
+    """The model in an ONNX Runtime release, in a process of its own, with one session per configuration.
 
-    Raises RuntimeError, with what ONNX Runtime said, when the model cannot be loaded or run.
-    `load_seconds` is for all sessions; `memory`, the most that the process has held so far, is in MB, or None on macOS;
-    `seconds` are of the sessions that answered last.
+    Raises RuntimeError, with ONNX Runtime's message, if the model cannot be loaded or run.
+    `load_seconds`: for all sessions together. `memory`: peak memory of the process in MB, first before loading, then after each
+    batch; None on macOS. `seconds`: of each session that ran the last batch.
     """
 
     def __init__(self, python: str | Path, model: str | Path, configurations: Sequence[Configuration]) -> None:
@@ -81,16 +81,16 @@ class RuntimeProcess:
         self._python, self._model = str(python), str(Path(model).resolve())
 
     def __enter__(self) -> "RuntimeProcess":
-        # the environment's own packages, not those that this process was started with
+        # without PYTHONPATH, the process imports the packages of its own environment
         clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self._process = subprocess.Popen(
             [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean
         )
-        request = {"model": self._model, "configurations": [astuple(c) for c in self.configurations]}
+        request = {"model": self._model, "configurations": [c.to_dict() for c in self.configurations]}
         self._send(request, {})
-        content, _ = self._receive()
-        self.version, self.inputs = content["version"], content["inputs"]
-        self.load_seconds, self.memory = content["load_seconds"], content["memory"]
+        loaded, _ = self._receive()
+        self.version, self.inputs = loaded["version"], loaded["inputs"]
+        self.load_seconds, self.memory = loaded["load_seconds"], loaded["memory"]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
@@ -99,27 +99,28 @@ class RuntimeProcess:
         self._process.wait()
 
     def ask(self, branches: "Mapping[str, Tensor]", configurations: Sequence[Configuration]) -> None:
-        """Hand over a batch of branches; it is worked on while the caller does something else."""
+        """Send a batch of branches to the sessions of these configurations, without waiting for the answers."""
         sessions = [self.configurations.index(c) for c in configurations]
         self._send({"sessions": sessions}, {name: value.numpy() for name, value in branches.items()})
 
     def answers(self) -> dict[Configuration, npt.NDArray[np.float32]]:
-        """Probabilities [B, n_classes] of the batch handed over last, by configuration."""
-        content, answers = self._receive()
-        self.seconds, self.memory = content["seconds"], content["memory"]
+        """Wait for the probabilities [B, n_classes] of the batch sent last, by configuration."""
+        measured, answers = self._receive()
+        self.seconds, self.memory = measured["seconds"], measured["memory"]
         return {self.configurations[int(session)]: answer for session, answer in answers.items()}
 
-    def _send(self, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+    def _send(self, header: dict[str, Any], arrays: dict[str, Any]) -> None:
         try:
-            write_message(cast(Any, self._process.stdin), content, arrays)
+            write_message(cast(Any, self._process.stdin), header, arrays)
         except BrokenPipeError:
-            self._receive()  # it says why it ended
+            self._receive()  # raises an error that says why the process ended
             raise
 
     def _receive(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
         message = read_message(cast(Any, self._process.stdout))
         if message is None:
-            raise RuntimeError(f"{self._python}: ONNX Runtime's process ended with {self._process.wait()}")
-        if "error" in message[0]:
-            raise RuntimeError(f"ONNX Runtime in {self._python}: {message[0]['error']}")
-        return message
+            raise RuntimeError(f"{self._python}: the ONNX Runtime process ended with exit code {self._process.wait()}")
+        header, arrays = message
+        if "error" in header:
+            raise RuntimeError(f"ONNX Runtime in {self._python}: {header['error']}")
+        return header, arrays

@@ -27,7 +27,7 @@ from cyclotrain.data.shards import read_split
 from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.networks.registry import load_model
-from cyclotrain.runtimes.sessions import session
+from cyclotrain.runtimes.sessions import open_session
 
 
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
@@ -276,14 +276,14 @@ def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[s
     starts = np.zeros(len(eta), np.bool_)
     starts[offsets[:-1][np.diff(offsets) > 0]] = True
     assert (np.diff(eta)[~starts[1:]] <= 0).all()
-    made = session(trained.onnx, threads=1)
-    inputs = {i.name: np.full((1, 6 if i.name.startswith("pf") else 1), 1.0, np.float32) for i in made.get_inputs()}
+    session = open_session(trained.onnx, threads=1)
+    inputs = {i.name: np.full((1, 6 if i.name.startswith("pf") else 1), 1.0, np.float32) for i in session.get_inputs()}
     inputs["pf_eta"] = np.array([[0.3, -0.5, 0.1, 0.0, 0.9, -0.2]], np.float32)
     inputs["pf_pt"] = np.array([[4, 9, 3, 0, 7, 2]], np.float32)  # the fourth is padding
     order = [4, 1, 0, 5, 2, 3]
     of_sorted = {b: v[:, order] if v.shape[1] > 1 else v for b, v in inputs.items()}
     cut = {b: v[:, :4] if v.shape[1] > 1 else v for b, v in of_sorted.items()}
-    answers = [made.run(None, of)[0] for of in (inputs, of_sorted, cut)]
+    answers = [session.run(None, of)[0] for of in (inputs, of_sorted, cut)]
     np.testing.assert_allclose(answers[1:], [answers[0]] * 2, atol=1e-6)
 
 
