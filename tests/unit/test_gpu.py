@@ -1,4 +1,4 @@
-"""What is done on a GPU, against the same on the CPU. The other unit tests train on it too, where there is one."""
+"""Results on a GPU compared with those on the CPU. If there is a GPU, the other unit tests also train on it."""
 
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from cyclotrain.runtimes.sessions import CPU, CUDA
 a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
-def test_a_job_of_slurms_has_the_gpus_that_it_was_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As seen in a real job on a node with a GPU: without `ConstrainDevices` PyTorch finds it."""
+def test_a_slurm_job_uses_only_the_gpus_allocated_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a real job on a node with a GPU: without `ConstrainDevices`, PyTorch finds it."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     for name in ("SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
@@ -32,25 +32,25 @@ def test_a_job_of_slurms_has_the_gpus_that_it_was_given_and_no_other(monkeypatch
     assert gpus() == 1 and _providers()[1:] == [name for name in ort.get_available_providers() if name == CUDA]
 
 
-def test_constituents_are_sorted_by_finite_numbers_as_gpus_sort_no_infinity() -> None:
+def test_constituents_are_sorted_by_finite_keys_since_gpus_cannot_sort_infinity() -> None:
     pt = torch.tensor([[3.0, torch.nan, 1e31, 0.0, torch.inf, -1e31]])
     pf = Set(("pf_pt",), ("pf_pt",), 6, "pf_pt != 0", 10.0, sort_by="pf_pt")
     key = sort_key(pf, {"pf_pt": pt})
     assert torch.isfinite(key).all()
-    assert key.argsort(descending=True)[0, :3].tolist() == [2, 0, 5]  # padding and what is no number come last
+    assert key.argsort(descending=True)[0, :3].tolist() == [2, 0, 5]  # padding and non-finite values come last
 
 
-def test_the_gate_rounds_to_tf32_in_one_session_which_alone_has_the_tolerance_for_it() -> None:
+def test_the_gate_has_one_session_with_tf32_and_only_it_has_the_tf32_tolerance() -> None:
     model = Artefact(MODEL, "model.onnx", 1e-5, tf32_tolerance=0.05)
-    found = _configurations(model, [CPU, CUDA], 2)
-    rounded = [configuration for configuration in found if configuration.tf32]
-    assert [str(of) for of in rounded] == ["CUDA with TF32, optimisations: all, 1 thread"]
-    assert {of.optimisation for of in found if of.provider == CUDA and not of.tf32} == set(OPTIMISATIONS)
-    assert {of.provider for of in _configurations(model, [CPU], 2)} == {CPU}
+    configurations = _configurations(model, [CPU, CUDA], 2)
+    with_tf32 = [c for c in configurations if c.tf32]
+    assert [str(c) for c in with_tf32] == ["CUDA with TF32, optimisations: all, 1 thread"]
+    assert {c.optimisation for c in configurations if c.provider == CUDA and not c.tf32} == set(OPTIMISATIONS)
+    assert {c.provider for c in _configurations(model, [CPU], 2)} == {CPU}
     for hostile in (False, True):
         case = Case("one", iter(()), hostile)
-        assert {model.tolerance_of(case, of) for of in rounded} == {0.05}
-        assert {model.tolerance_of(case, of) for of in found if not of.tf32} == {1e-5}
+        assert {model.tolerance_of(case, c) for c in with_tf32} == {0.05}
+        assert {model.tolerance_of(case, c) for c in configurations if not c.tf32} == {1e-5}
 
 
 @a_gpu
@@ -58,8 +58,8 @@ def test_a_training_on_a_gpu_has_the_losses_of_one_on_the_cpu(ingest: Any, toy_f
     histories = []
     config, contract, shards = ingest(raw_config(toy_files))
     for accelerator in ("gpu", "cpu"):
-        there = config.model_copy(update={"training": config.training.model_copy(update={"accelerator": accelerator})})
-        run_training(contract, there, shards, tmp_path / accelerator)
+        moved = config.model_copy(update={"training": config.training.model_copy(update={"accelerator": accelerator})})
+        run_training(contract, moved, shards, tmp_path / accelerator)
         histories.append(read_json_lines(tmp_path / accelerator / "history.jsonl"))
     for on_gpu, on_cpu in zip(*histories, strict=True):
         for figure in ("train_loss", "validation_loss", "validation_auc"):
@@ -68,14 +68,14 @@ def test_a_training_on_a_gpu_has_the_losses_of_one_on_the_cpu(ingest: Any, toy_f
 
 @a_gpu
 def test_more_gpus_than_there_are_is_an_error(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
-    found = torch.cuda.device_count()
-    config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu", "devices": found + 1}))
-    with pytest.raises(RuntimeError, match=rf"training.devices is {found + 1}, and PyTorch finds {found}"):
+    n_gpus = torch.cuda.device_count()
+    config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu", "devices": n_gpus + 1}))
+    with pytest.raises(RuntimeError, match=rf"training.devices is {n_gpus + 1}, and PyTorch finds {n_gpus}"):
         run_training(contract, config, shards, tmp_path / "run")
 
 
 @a_gpu
-def test_the_parity_gate_tries_the_gpu_too(trained: Trained) -> None:
+def test_the_parity_gate_also_runs_on_the_gpu(trained: Trained) -> None:
     result = trained.verify()
     assert result["passed"], result["failed"]
     assert {line["provider"] for line in result["matrix"]} == {CPU, CUDA}

@@ -1,1 +1,1 @@
-"""The model: features in the graph, and the networks behind them."""
+"""The model: features computed in the graph, then a network."""

@@ -10,14 +10,15 @@ from cyclotrain.networks.shapes import SetShape
 class DeepSets(nn.Module):
     """Deep Sets (Zaheer et al. 2017; in jet physics: particle flow networks, Komiske, Metodiev, Thaler 2019).
 
-    Each constituent goes through `phi`, the sum over the set, with the flat features, through `rho`.
-    Options: the widths `phi` and `rho`, and `dropout` in `rho`.
+    `phi` acts on each constituent; `rho` acts on the sum over the set, together with the flat features.
+    Options: the layer widths of `phi` and `rho`, and `dropout` in `rho`.
     """
 
     def __init__(
         self,
         sets: Mapping[str, SetShape],
         n_classes: int,
+        *,
         phi: Sequence[int] = (100, 100, 128),
         rho: Sequence[int] = (100, 100),
         dropout: float = 0.0,
@@ -39,7 +40,7 @@ class DeepSets(nn.Module):
         for name, x in features.items():
             if name in masks:
                 latent_BLC = self.phi[name](x)
-                # a tenth: the sum over tens of constituents starts at the scale of a standardised feature
+                # with 0.1, the sum over tens of constituents starts at the scale of a standardised feature
                 parts.append(0.1 * torch.where(masks[name].unsqueeze(-1), latent_BLC, 0.0).sum(dim=1))
             else:
                 parts.append(x)

@@ -6,10 +6,10 @@ import torch
 
 
 def gpus() -> int:
-    """How many GPUs there are for this process, which PyTorch numbers from 0.
+    """The number of GPUs that this process may use; PyTorch numbers them from 0.
 
-    In a job of Slurm's these are the ones that it was given: without `ConstrainDevices` Slurm shows a job those of others too,
-    and says which are its own by CUDA_VISIBLE_DEVICES. HTCondor hides what a job was not given.
+    In a Slurm job, only the GPUs allocated to it: without `ConstrainDevices`, a job also sees the GPUs of other jobs, and only
+    CUDA_VISIBLE_DEVICES names its own. HTCondor hides GPUs that are not allocated to the job.
     """
     if "SLURM_JOB_ID" in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
         return 0

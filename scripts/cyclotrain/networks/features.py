@@ -1,4 +1,4 @@
-"""The model's first layer: from raw branches to standardised features, the same module in training and in the ONNX graph."""
+"""The first layer of the model: raw branches to standardised features, by one module for training and for the ONNX graph."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from cyclotrain.expressions import Expression
 from cyclotrain.expressions.functions import LARGEST, Backend
 
 
-def _number(x: float | Tensor) -> float | Tensor:
+def _to_number(x: float | Tensor) -> float | Tensor:
     is_boolean = isinstance(x, Tensor) and x.dtype == torch.bool
     return x.to(torch.get_default_dtype()) if is_boolean else x  # type: ignore[union-attr]
 
@@ -21,28 +21,28 @@ def _is_condition(x: bool | float | Tensor) -> bool:
     return x.dtype == torch.bool if isinstance(x, Tensor) else isinstance(x, bool)
 
 
-TORCH = Backend(where=torch.where, number=_number, real=_number, is_condition=_is_condition, elementary=torch)
+TORCH = Backend(where=torch.where, number=_to_number, real=_to_number, is_condition=_is_condition, elementary=torch)
 
 
-def is_number(x: Tensor) -> Tensor:
-    """False for NaN and beyond LARGEST; in ONNX two operations, and isfinite is five."""
+def is_finite(x: Tensor) -> Tensor:
+    """False for NaN and beyond ±LARGEST; two operations in ONNX, while torch.isfinite takes five."""
     return x.abs() <= LARGEST
 
 
 def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
-    """What constituents are sorted by, the largest first: `sort_by`; padding and what is no number come last."""
+    """The key by which constituents are sorted, largest first: `sort_by`; padding and non-finite values come last."""
     assert features.sort_by and features.valid
     key = TORCH.number(Expression(features.sort_by)(branches, TORCH))
     is_real = Expression(features.valid)(branches, TORCH)
-    # not -inf, for which ONNX Runtime's TopK on a GPU may give any index (its issue 9843)
-    return torch.where(is_real & is_number(key), key, -2 * LARGEST)
+    # not -inf: ONNX Runtime's TopK on a GPU may then return any index (its issue 9843)
+    return torch.where(is_real & is_finite(key), key, -2 * LARGEST)
 
 
 class FeatureLayer(nn.Module):
-    """Branches to features: expressions, what is no number to the mean, standardisation, clipping, zeros where masked.
+    """Branches to features: expressions, the training mean for non-finite values, standardisation, clipping, zeros where masked.
 
-    forward: branches, scalars [B, 1] and jagged ones [B, L], float32 and zero-padded, to
-    features by set, [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
+    forward: from branches (scalars [B, 1], jagged branches [B, L]; float32, zero-padded) to the features of each set,
+    [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -59,7 +59,7 @@ class FeatureLayer(nn.Module):
         return features, masks
 
     def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
-        """The features of one set before standardisation, and its mask; what `assemble` fits on."""
+        """The features of one set before standardisation, and its mask; `assemble` computes mean and std from them."""
         return cast(_SetLayer, self.sets[name]).raw(branches)
 
 
@@ -71,7 +71,7 @@ class _SetLayer(nn.Module):
         super().__init__()
         self._features = list(map(Expression, features.features))
         self._valid = Expression(features.valid) if features.valid else None
-        self._of = features
+        self._set = features
         self._jagged = frozenset(features.branches)
         self._max_length = features.max_length
         self._clip = features.clip
@@ -92,26 +92,26 @@ class _SetLayer(nn.Module):
         for expression in self._features:
             value = expression(branches, TORCH)
             value = (value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)).to(self.mean.dtype)
-            # only where it is needed, as each operation of the graph costs time
+            # expand only if needed: each operation in the graph costs time
             columns.append(value if self._has_full_shape(expression) else value.expand(n, length))
         x = torch.cat(columns, dim=1)
         if mask is None:
             return x, None
-        # the same as torch.stack and a cut of each branch, in two operations in place of one for each column and branch
+        # like torch.stack and a cut of each branch, but with two operations instead of one per column and branch
         x = x.view(n, len(columns), length)
-        if self._of.sort_by:
-            # not `stable`, for which there is no ONNX function; on the CPU it is
-            order = torch.sort(sort_key(self._of, branches).expand(n, length), dim=1, descending=True).indices
+        if self._set.sort_by:
+            # not `stable=True`, which ONNX cannot express; on the CPU it is stable anyway
+            order = torch.sort(sort_key(self._set, branches).expand(n, length), dim=1, descending=True).indices
             x, mask = x.gather(2, order.unsqueeze(1).expand_as(x)), mask.gather(1, order)
         return x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
 
     def _has_full_shape(self, expression: Expression) -> bool:
-        """Whether an expression has a branch with a value for each constituent, or for each example of a flat set."""
+        """Whether an expression uses a branch with a value per constituent, or per example for a flat set."""
         return not self._jagged.isdisjoint(expression.branches) if self._valid else bool(expression.branches)
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         x, mask = self.raw(branches)
-        x = torch.where(is_number(x), x, self.mean)
+        x = torch.where(is_finite(x), x, self.mean)
         x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
         return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
 
@@ -127,10 +127,10 @@ class Moments:
     def add(self, x: Tensor) -> None:
         """Add values [n, n_features]."""
         x = x.double()
-        number = is_number(x)
-        count = number.sum(0)
-        mean = torch.where(number, x, 0.0).sum(0) / count.clamp(min=1)
-        squares = torch.where(number, (x - mean) ** 2, 0.0).sum(0)
+        finite = is_finite(x)
+        count = finite.sum(0)
+        mean = torch.where(finite, x, 0.0).sum(0) / count.clamp(min=1)
+        squares = torch.where(finite, (x - mean) ** 2, 0.0).sum(0)
         total = (self.count + count).clamp(min=1)
         delta = mean - self.mean
         self.squares += squares + delta**2 * self.count * count / total
@@ -138,7 +138,7 @@ class Moments:
         self.count += count
 
     def fitted(self, features: Set) -> Set:
-        """The set with its mean and std; a feature without spread gets std 1.
+        """The set with mean and std filled in; a constant feature gets std 1.
 
         Raises ValueError for a feature that is never finite.
         """

@@ -16,12 +16,13 @@ def dense(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron on the flat sets, joined; options: `hidden` widths and `dropout`."""
+    """A multilayer perceptron on the features of all flat sets; options: the `hidden` layer widths and `dropout`."""
 
     def __init__(
         self,
         sets: Mapping[str, SetShape],
         n_classes: int,
+        *,
         hidden: Sequence[int] = (128, 128, 128),
         dropout: float = 0.0,
     ) -> None:

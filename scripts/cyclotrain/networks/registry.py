@@ -1,8 +1,8 @@
-"""The networks behind the features, and the model that joins the two.
+"""The built-in networks, and the model: the feature layer followed by a network.
 
 A network is a torch.nn.Module `Network(sets, n_classes, **options)` with
-`forward(features, masks) -> logits [B, n_classes]`: `features` by set, [B, F] or [B, L, F] with zeros where masked,
-`masks` [B, L] of the jagged sets.
+`forward(features, masks) -> logits [B, n_classes]`. `features`: by set, [B, F] or [B, L, F] with zeros where masked;
+`masks`: [B, L] of each jagged set, true for a real constituent.
 """
 
 import importlib
@@ -36,7 +36,7 @@ class Classifier(nn.Module):
             raise ValueError(f"model: '{name}' does not take these options: {error}") from error
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
-        """Logits for branches, scalars [B, 1] and jagged ones [B, L]."""
+        """Logits [B, n_classes] from branches: scalars [B, 1], jagged branches [B, L]."""
         features, masks = self.features(branches)
         logits: Tensor = self.network(features, masks)
         return logits
@@ -44,13 +44,13 @@ class Classifier(nn.Module):
 
 def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
     """The trained model, in evaluation mode on the CPU."""
-    network = Classifier(contract, model.name, model.options)
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return network.eval()
+    classifier = Classifier(contract, model.name, model.options)
+    classifier.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return classifier.eval()
 
 
 class Probabilities(nn.Module):
-    """A model with softmax: what is exported, and what its answers are compared with."""
+    """The model with softmax: it is exported, and it is the reference for the exported file."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -62,16 +62,16 @@ class Probabilities(nn.Module):
 
 
 def network_class(name: str) -> type[nn.Module]:
-    """A built-in network by its name, or any by its import path `package.module:Class`; raises ValueError."""
+    """A built-in network by its name, or any network by its import path `package.module:Class`; else raises ValueError."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     module, separator, attribute = name.partition(":")
     if not separator:
         raise ValueError(f"model.name: '{name}' is neither one of {', '.join(BUILT_IN)} nor 'package.module:Class'")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        network = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"model.name: '{name}' cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(network, type) and issubclass(network, nn.Module)):
         raise ValueError(f"model.name: '{name}' is not a torch.nn.Module")
-    return found
+    return network

@@ -11,7 +11,7 @@ from cyclotrain.data.shards import read_split
 def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
     examples = read_split(shards, contract, "test")
-    content, offsets = examples.sets["pf"]
+    constituents, offsets = examples.sets["pf"]
     rows = torch.tensor([5, 3, 8, 3, 40])
     batch = Batches(examples, contract.layout, 5).gather(rows)
     counts = np.diff(offsets)[rows]
@@ -19,7 +19,7 @@ def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_
         padded = batch.branches[branch].numpy()
         assert padded.shape == (5, max(counts.max(), 1))
         for i, row in enumerate(rows.tolist()):
-            np.testing.assert_array_equal(padded[i, : counts[i]], content[offsets[row] : offsets[row + 1], column])
+            np.testing.assert_array_equal(padded[i, : counts[i]], constituents[offsets[row] : offsets[row + 1], column])
             assert (padded[i, counts[i] :] == 0).all()
     np.testing.assert_array_equal(batch.label, examples.label[rows])
 
@@ -33,7 +33,7 @@ def test_empty_sets_are_padded_to_one(ingest: Any, toy_files: dict[str, str]) ->
     assert (batch.branches["pf_pt"] == 0).all()
 
 
-def test_an_epoch_has_every_example_once_in_an_order_of_its_own(ingest: Any, toy_files: dict[str, str]) -> None:
+def test_an_epoch_has_every_example_once_in_its_own_order(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
     examples = read_split(shards, contract, "train")
     batches = Batches(examples, contract.layout, 100, shuffle_seed=1)
