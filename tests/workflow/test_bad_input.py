@@ -41,7 +41,11 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("inputs.pf.valid", "pf_pt", "inputs.pf: valid: 'pf_pt' is a number, not a condition such as `pf_pt > 0`"),
         ("inputs.pf.valid", "jet_pt > 0", "inputs.pf.valid: 'jet_pt > 0' has no value for each constituent"),
         ("define", {"jet_pt2": "jet_pt2 * 2"}, "define.jet_pt2: 'jet_pt2' is defined here or later"),
-        ("flatten", {"variables": {"jet_pt": [5, 5]}}, "flatten: the edges of 'jet_pt' must be two numbers or more, and rise"),
+        (
+            "flatten",
+            {"variables": {"jet_pt": [5, 5]}},
+            "flatten: the edges of 'jet_pt' must be at least two numbers in rising order",
+        ),
         ("flatten", {"variables": {"jet_pT": [0, 5]}}, "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("samples.signal.cross_section", 3.0, "samples.signal: 'cross_section' and 'sum_of_weights' go together"),
         (

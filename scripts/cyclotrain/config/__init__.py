@@ -1,6 +1,6 @@
-"""The configuration: one typed model, from which the schema, `config/README.md` and the comments of the YAML are made.
+"""The configuration: one typed model.
 
-They are written by `config_docs` (`make docs`).
+`cyclotrain.config.docs` (`make docs`) generates the schema, `config/README.md` and the comments of `config/config.yaml` from it.
 """
 
 import difflib
@@ -33,9 +33,9 @@ __all__ = [
 
 
 class Config(Section):
-    """A whole run. Paths are relative to the working directory."""
+    """The configuration of a run. Paths are relative to the working directory."""
 
-    run: Name = Field(description="Name of the run: everything lands in `results/<run>/`.")
+    run: Name = Field(description="Name of the run: all results go to `results/<run>/`.")
     description: str | None = Field(None, description="What the model is and what it is for, for its model card.")
     licence: str | None = Field(None, description="Licence of the model, for its model card.")
     seed: int = Field(1, ge=0, lt=2**31, description="Seed of the split, the training and the demo sample.")
@@ -43,28 +43,28 @@ class Config(Section):
     job_size: float = Field(
         2.0,
         gt=0,
-        description="Input of a `skim` job in GB: smaller local files share one, larger and remote ones have one each.",
+        description="Input of a `skim` job in GB: smaller local files share a job, larger and remote files have one each.",
     )
     skip_broken: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Largest fraction of a sample's files that may be skipped as they cannot be read or lack a tree or branch. "
-        "What was skipped is told in the summary, the model card and MLflow. With 0, the run fails and names the file.",
+        description="Largest fraction of a sample's files that may be skipped because they cannot be read or lack a tree or "
+        "branch. Skipped files are listed in the summary, the model card and MLflow. With 0, the run fails and names the file.",
     )
     object: Name | None = Field(
         None,
-        description="Make each object of this collection an example, such as `Jet`: its branches, `Jet_pt` or `Jet.PT`, are then "
-        "one number an example, as are those with one number an event. Without it, each entry of the tree is an example.",
+        description="Each object of this collection, such as `Jet`, is an example. Its branches, `Jet_pt` or `Jet.PT`, then have "
+        "one value per example, like branches with one value per event. Without it, each entry of the tree is an example.",
     )
     event_id: list[str] = Field(
         ["run", "luminosityBlock", "event"],
         min_length=1,
-        description="Branches that identify an event. Their hash decides its split, whatever the file or the order.",
+        description="Branches that identify an event. Their hash decides its split, independent of files and order.",
     )
-    selection: ExpressionText | None = Field(None, description="Cut on all samples: events where it holds are kept.")
+    selection: ExpressionText | None = Field(None, description="Cut on all samples: events that pass are kept.")
     define: dict[str, ExpressionText] = Field(
-        {}, description="Names for expressions, to use in `selection`, `weight` and `label`."
+        {}, description="Names for expressions, for use in `selection`, `weight` and `label`."
     )
     weight: ExpressionText | None = Field(None, description="Physics weight of an event. Default: 1.")
     luminosity: float = Field(
@@ -72,41 +72,43 @@ class Config(Section):
     )
     classes: list[Name] = Field(min_length=2, description="The classes, in the order of the model's outputs.")
     label: str | None = Field(
-        None, description="For all samples: a name from `classes`, or an expression that gives its index there."
+        None, description="For all samples: a name from `classes`, or an expression that gives an index into `classes`."
     )
     negative_weights: Literal["keep", "absolute", "drop"] = Field(
         "keep",
-        description="What negative weights are in training: themselves, their absolute value, or 0. Figures of the test split "
-        "count them as they are.",
+        description="Negative weights in training: unchanged, their absolute value, or 0. On the test split, they are used "
+        "unchanged.",
     )
     balance: Literal["classes", "none"] = Field(
         "classes",
-        description="`classes`: training weights are scaled so that each class has the same sum. "
-        "`none`: the physics weights as they are.",
+        description="`classes`: scale the training weights so that each class has the same sum. "
+        "`none`: use the physics weights unchanged.",
     )
     flatten: FlattenConfig | None = Field(
         None,
-        description="Training weights that give all classes the same distribution of one or two variables, and the same sum.",
+        description="Training weights that give all classes the same distribution in one or two variables, and the same sum.",
     )
     split: SplitConfig = Field(SplitConfig(), description="Shares of the three splits.")
     folds: int | None = Field(
         None,
         ge=2,
         le=20,
-        description="Cross-training: this number of models, each tested on another part of the events and trained on the rest, "
-        "of which `split` gives the shares of train and validation. Friend trees have, for each event, the answer of the model "
-        "that has not seen it.",
+        description="Cross-training with this number of models: each is tested on another part of the events and trained on the "
+        "rest, which is divided in the ratio of `train` to `validation` of `split`. Friend trees hold, for each event, the "
+        "output of the model that has not seen it.",
     )
-    inputs: dict[Name, InputSetConfig] = Field(min_length=1, description="What the model sees: sets of features, by name.")
+    inputs: dict[Name, InputSetConfig] = Field(min_length=1, description="Inputs of the model: sets of features, by name.")
     model: ModelConfig = Field(description="The network.")
     training: TrainingConfig = Field(TrainingConfig(), description="How it is trained.")
     export: ExportConfig = Field(ExportConfig(), description="Where it will run.")
     verification: VerificationConfig = Field(VerificationConfig(), description="The parity gate.")
-    baseline: BaselineConfig = Field(BaselineConfig(), description="The boosted trees to compare with.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="The physics figures and their gate.")
+    baseline: BaselineConfig = Field(BaselineConfig(), description="Boosted trees to compare the model with.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Physics performance, and its gate.")
     tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
     score: dict[Name, ScoreConfig] = Field(
-        {}, description="More ntuples for `make score`, which writes friend trees for each file of these and of the samples."
+        {},
+        description="More ntuples for `make score`, which writes a friend tree for each file listed here and for each file of "
+        "the samples.",
     )
 
     @model_validator(mode="after")
@@ -117,71 +119,61 @@ class Config(Section):
             raise ValueError(f"flatten.to: '{self.flatten.to}' is neither `flat` nor one of {', '.join(self.classes)}")
         for name, sample in self.samples.items():
             if sample.split and self.folds:
-                raise ValueError(f"samples.{name}.split: with 'folds', each event is tested once; take one of the two out")
+                raise ValueError(f"samples.{name}.split: 'folds' splits the events itself; remove one of the two")
             if sample.split and sample.split not in SPLITS:
-                self._check_expression(f"samples.{name}.split", sample.split, SPLITS, "a split", 0.75)
+                _check_expression(f"samples.{name}.split", sample.split, names=SPLITS, kind="a split", similarity=0.75)
             label = sample.label or self.label
             if label is None:
                 raise ValueError(f"samples.{name}.label: no class is given; add it, or a common 'label'")
             if label not in self.classes:
-                self._check_expression(f"samples.{name}.label", label, self.classes, "a class", 0.9)
+                _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
         if self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
         jagged = [key for key, features in self.inputs.items() if features.max_length]
         if self.model.name == "mlp" and jagged:
             raise ValueError(f"model.name: 'mlp' takes flat features, and inputs.{jagged[0]} has constituents; use 'deep_sets'")
         if self.model.name == "deep_sets" and not jagged:
-            raise ValueError("model.name: 'deep_sets' needs constituents, inputs with 'max_length' and 'valid'; use 'mlp'")
-        seen: dict[str, str] = {}
+            raise ValueError("model.name: 'deep_sets' needs constituents (inputs with 'max_length' and 'valid'); use 'mlp'")
+        owner: dict[str, str] = {}
         for key, features in self.inputs.items():
             for text in features.features:
-                if features.max_length is None and text in seen:
-                    raise ValueError(f"inputs.{key}.features: '{text}' is in inputs.{seen[text]} too")
-                seen[text] = key
+                if features.max_length is None and text in owner:
+                    raise ValueError(f"inputs.{key}.features: '{text}' is also in inputs.{owner[text]}; remove one of the two")
+                owner[text] = key
         if linked := [key for key, features in self.inputs.items() if features.link and not self.object]:
-            raise ValueError(f"inputs.{linked[0]}.link: only where an example is an object; give 'object', or leave it out")
+            raise ValueError(f"inputs.{linked[0]}.link: only if each example is an object; give 'object', or remove 'link'")
         if self.export.preprocess_json:
             self._check_preprocess_json()
         for key in self.inputs:
             if not key.isidentifier() or key == "batch" or hasattr(dict, key):
-                raise ValueError(f"inputs.{key}: this name is not free; take another, with letters, digits and '_'")
+                raise ValueError(f"inputs.{key}: this name cannot be used; choose another one, with letters, digits and '_'")
         if defined := [name for name in self.event_id if name in self.define]:
-            raise ValueError(f"event_id: '{defined[0]}' is from `define`, and a branch of the files is needed")
+            raise ValueError(f"event_id: '{defined[0]}' is from `define`; use branches of the files")
         if both := [name for name in self.score if name in self.samples]:
-            raise ValueError(f"score.{both[0]}: there is a sample of this name, and samples are scored anyway")
+            raise ValueError(f"score.{both[0]}: a sample has this name, and samples are scored anyway; remove this entry")
         for name in self.define:
             if not name.isidentifier():
-                raise ValueError(f"define.{name}: not a name that an expression can use")
+                raise ValueError(f"define.{name}: expressions cannot use this name; choose one with letters, digits and '_'")
         return self
 
     def _check_preprocess_json(self) -> None:
-        """ParticleNetConstructor knows a variable, and a group, by its name alone."""
+        """ParticleNetConstructor identifies variables and groups by name, so names must be unique."""
         owner: dict[str, str] = {}
         for name, inputs in self.inputs.items():
             if inputs.sort_by:
                 raise ValueError(
-                    f"export.preprocess_json: inputs.{name} has 'sort_by', and a preprocess.json takes constituents as the tag "
-                    "info has them; take one of the two out"
+                    f"export.preprocess_json: inputs.{name} has 'sort_by', but a preprocess.json keeps the tag info's order; "
+                    "remove one of the two"
                 )
             if mask_group(name) in self.inputs:
-                raise ValueError(f"inputs.{mask_group(name)}: export.preprocess_json takes this name for the mask of '{name}'")
+                raise ValueError(f"inputs.{mask_group(name)}: export.preprocess_json needs this name for the mask of '{name}'")
             for text in inputs.features:
                 if text in owner:
                     raise ValueError(
-                        f"export.preprocess_json: the feature '{text}' is in inputs.{owner[text]} and in inputs.{name}, and a "
-                        "preprocess.json has one variable of a name; take it out of one, or go without preprocess_json"
+                        f"export.preprocess_json: the feature '{text}' is in inputs.{owner[text]} and in inputs.{name}, but a "
+                        "preprocess.json has only one variable per name; remove it from one of the two, or remove preprocess_json"
                     )
                 owner[text] = name
-
-    def _check_expression(self, key: str, text: str, names: Sequence[str], one: str, alike: float) -> None:
-        """Check what is none of the `names`, so an expression that gives the index of one; `alike`: what a slip is, up to 1."""
-        try:
-            expression = Expression(text)
-        except ExpressionError as error:
-            raise ValueError(f"{key}: neither {one} ({', '.join(names)}) nor an expression: {error}") from None
-        near = difflib.get_close_matches(text, names, n=1, cutoff=alike)
-        if near and expression.branches == (text,):
-            raise ValueError(f"{key}: '{text}' is not {one}; did you mean '{near[0]}'?")
 
     @property
     def signal(self) -> str:
@@ -196,12 +188,23 @@ class Config(Section):
 
     @property
     def observers(self) -> tuple[str, ...]:
-        """What is kept of each example besides the model's inputs: features of the boosted trees, and what is flattened."""
+        """Expressions stored for each example besides the model's inputs: for the boosted trees and for `flatten`."""
         return tuple(dict.fromkeys([*self.baseline_features, *(self.flatten.variables if self.flatten else ())]))
 
 
+def _check_expression(key: str, text: str, *, names: Sequence[str], kind: str, similarity: float) -> None:
+    """Check an expression for an index into `names`; refuse one that looks like a misspelt name (`similarity`, from 0 to 1)."""
+    try:
+        expression = Expression(text)
+    except ExpressionError as error:
+        raise ValueError(f"{key}: neither {kind} ({', '.join(names)}) nor an expression: {error}") from None
+    near = difflib.get_close_matches(text, names, n=1, cutoff=similarity)
+    if near and expression.branches == (text,):
+        raise ValueError(f"{key}: '{text}' is not {kind}; did you mean '{near[0]}'?")
+
+
 def load(raw: Mapping[str, Any]) -> Config:
-    """The checked configuration; raises ConfigError that names every wrong key, its place and the fix."""
+    """The checked configuration; raises ConfigError, which names every wrong key and how to correct it."""
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
@@ -221,7 +224,7 @@ def _describe(problem: Any) -> str:
         return f"{key}: this key is required; see config/README.md"
     message = problem["msg"].removeprefix("Value error, ")
     if location == () and re.match(r"[a-z_]+(\.\S+)?: ", message):
-        return message  # a check over several keys names its own
+        return message  # a check across keys names the key itself
     given = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
     return f"{key}: {message[0].lower()}{message[1:]}{given}"
 
@@ -229,23 +232,23 @@ def _describe(problem: Any) -> str:
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: Any = Config
     for part in location:
-        if part in model.model_fields:  # not so for a name of the user's
+        if part in model.model_fields:  # names that the user chooses are not fields
             model = inner_model(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 
 def inner_model(annotation: Any) -> Any:
-    """The configuration class inside an annotation such as `dict[Name, Sample]` or `Simulate | None`, or None."""
+    """The section class in an annotation such as `dict[Name, SampleConfig]` or `SimulateConfig | None`, else None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := inner_model(part))), None)
+    return next((inner for part in getattr(annotation, "__args__", ()) if (inner := inner_model(part))), None)
 
 
 def keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key with its pydantic field, depth first, `<name>` standing for names that the user chooses."""
+    """Every key with its pydantic field, depth first; `<name>` stands for a name that the user chooses."""
     for name, info in model.model_fields.items():
         key = f"{prefix}{name}"
         yield key, info
         if inner := inner_model(info.annotation):
-            chosen = ".<name>." if str(info.annotation).startswith("dict") else "."
-            yield from keys(inner, f"{key}{chosen}")
+            separator = ".<name>." if str(info.annotation).startswith("dict") else "."
+            yield from keys(inner, f"{key}{separator}")

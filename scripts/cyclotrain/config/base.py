@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made from."""
+"""The types and the base class that all sections of the configuration use."""
 
 import re
 from typing import Annotated
@@ -9,7 +9,7 @@ from cyclotrain.expressions import Expression
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; the message names each key and the fix."""
+    """The configuration cannot be used; the message names each wrong key and how to correct it."""
 
 
 def _expression(text: str) -> str:
@@ -24,14 +24,14 @@ def _feature(text: str) -> str:
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text):
-        raise ValueError("a name starts with a letter and holds letters, digits, '_' and '-' only: it becomes a file name")
+        raise ValueError("a name starts with a letter and has only letters, digits, '_' and '-', because it becomes a file name")
     return text
 
 
 def _without_secret(text: str) -> str:
     if re.search(r"://[^/@]*:[^/@]*@|[?&](authz|access_token)=", text):
         raise ValueError(
-            "a password or token stands in it, and the configuration is written into logs, reports and MLflow; take it out, and "
+            "contains a password or token, but the configuration is copied to logs, reports and MLflow; remove it, and instead "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, X509_USER_PROXY or BEARER_TOKEN_FILE in the environment"
         )
     return text
@@ -44,6 +44,6 @@ Name = Annotated[str, AfterValidator(_name)]
 
 
 class Section(BaseModel):
-    """A section of the configuration: unknown keys are refused, and nothing changes it."""
+    """A section of the configuration: it refuses unknown keys and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,6 +1,6 @@
-"""What is made from the config model: the comments of `config/config.yaml`, the JSON schema, `config/README.md`.
+"""Generate the comments of `config/config.yaml`, the JSON schema and `config/README.md` from the config model.
 
-Run: python -m cyclotrain.config.docs (`make docs`). A test fails when a file differs from what this would write.
+Run: python -m cyclotrain.config.docs (`make docs`). A test fails if a file differs from the generated one.
 """
 
 import json
@@ -21,46 +21,48 @@ _WIDTH = 110
 
 
 def files() -> dict[Path, str]:
-    """Each generated file with its text; the values of the YAML are those that it has."""
+    """The text of each generated file; the YAML keeps its values."""
     return {SCHEMA: schema(), README: readme(), YAML: commented(yaml.safe_load(YAML.read_text()))}
 
 
 def schema() -> str:
-    """The JSON schema, by which an editor completes and checks a config."""
+    """The JSON schema, with which an editor completes and checks a config."""
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}, indent=2) + "\n"
 
 
 def commented(values: Mapping[str, Any]) -> str:
-    """A config as YAML, each key under its description."""
+    """A config as YAML, with the description of each key above it."""
     lines = [
         "# yaml-language-server: $schema=../workflow/schemas/config.schema.json",
-        "# Every key there is: config/README.md",
+        "# All keys: config/README.md",
     ]
     lines += _lines(values, Config, "")
     return "\n".join(lines) + "\n"
 
 
-def _lines(values: Mapping[str, Any], model: type[BaseModel], indent: str, said: set[str] | None = None) -> Iterator[str]:
-    said = set() if said is None else said
+def _lines(values: Mapping[str, Any], model: type[BaseModel], indent: str, described: set[str] | None = None) -> Iterator[str]:
+    described = set() if described is None else described
     for key, value in values.items():
         field = model.model_fields[key]
         if not indent:
             yield ""
-        if field.description and field.description not in said:  # once for all samples
-            said.add(field.description)
-            yield from (f"{indent}# {line}" for line in textwrap.wrap(field.description, _WIDTH - len(indent)))
+        if field.description and field.description not in described:  # once for all samples
+            described.add(field.description)
+            yield from (
+                f"{indent}# {line}" for line in textwrap.wrap(field.description, _WIDTH - len(indent), break_on_hyphens=False)
+            )
         inner = inner_model(field.annotation)
         if isinstance(value, Mapping) and inner:
             yield f"{indent}{key}:"
             if str(field.annotation).startswith("dict"):
-                for name, of_name in value.items():
+                for name, section in value.items():
                     yield f"{indent}  {name}:"
-                    yield from _lines(of_name, inner, indent + "    ", said)
+                    yield from _lines(section, inner, indent + "    ", described)
             else:
-                yield from _lines(value, inner, indent + "  ", said)
+                yield from _lines(value, inner, indent + "  ", described)
         elif isinstance(value, Mapping) and len(_scalar(value)) > _WIDTH:
             yield f"{indent}{key}:"
-            yield from (f"{indent}  {_scalar({name: of_name})[1:-1]}" for name, of_name in value.items())
+            yield from (f"{indent}  {_scalar({name: entry})[1:-1]}" for name, entry in value.items())
         elif isinstance(value, list) and any(len(str(element)) > 8 for element in value):
             yield f"{indent}{key}:"
             yield from (f"{indent}  - {_scalar(element)}" for element in value)
@@ -84,9 +86,9 @@ def readme() -> str:
         [
             "# Configuration",
             "",
-            "Made from `scripts/cyclotrain/config/` by `make docs`; do not edit. `config.yaml` is the demo, `examples/` holds",
-            "others to copy. Run yours with `make run CONFIG=my.yaml` or `snakemake --cores 8 --configfile my.yaml`; single keys",
-            "change with `--config seed=2`. A config of yours replaces the demo's as a whole.",
+            "Generated from `scripts/cyclotrain/config/` by `make docs`; do not edit. `config.yaml` is the demo; `examples/` has",
+            "other configs to copy. Run your own with `make run CONFIG=my.yaml` or `snakemake --cores 8 --configfile my.yaml`;",
+            "change single keys with `--config seed=2`. Your config replaces the whole config of the demo.",
             "",
             "`<name>` stands for a name that you choose.",
             "",
@@ -97,15 +99,15 @@ def readme() -> str:
             "## Expressions",
             "",
             "Branch names (in backticks where they are not Python names: `` `b-tag` > 0 ``), numbers, `+ - * / **`,",
-            "comparisons (also `0 < x < 5`), and on conditions `&`, `|`, `~`, each in brackets. A condition counts as 0 or 1 in",
-            "arithmetic. The features are computed inside the exported graph, in float32; the expressions of `selection`,",
-            "`define`, `weight`, `label` and `baseline` when the files are read, in the branch's own precision.",
+            "comparisons (also `0 < x < 5`), and `&`, `|`, `~` on conditions, each in brackets. In arithmetic, a condition is",
+            "0 or 1. Features are computed inside the exported graph, in float32. The expressions of `selection`, `define`,",
+            "`weight`, `label` and `baseline` are computed when files are read, in the precision of the branch.",
             f"Constants: {', '.join(f'`{name}`' for name in CONSTANTS)}.",
             "",
-            "When files are read, lists can be cut, counted and indexed too: `num(Jet_pt[Jet_pt > 30]) >= 4`,",
-            "`Jet_pt[argmax(Jet_btag)]`, `Jet_pt[0]` for the first, and one collection by another's index,",
-            "`Jet_pt[Muon_jetIdx]`. An index that points nowhere, as a negative one always does, gives NaN; a comparison with",
-            "NaN does not hold.",
+            "When files are read, expressions can also cut, count and index lists: `num(Jet_pt[Jet_pt > 30]) >= 4`,",
+            "`Jet_pt[argmax(Jet_btag)]`, `Jet_pt[0]` for the first, and `Jet_pt[Muon_jetIdx]` for one collection by the index",
+            "of another. An index out of range gives NaN; a negative index is always out of range. A comparison with NaN is",
+            "false.",
             "",
             "| function | arguments | where | meaning |",
             "|---|---|---|---|",

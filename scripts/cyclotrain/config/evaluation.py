@@ -1,4 +1,4 @@
-"""`baseline:` and `evaluation:`: the physics figures."""
+"""`baseline:` and `evaluation:`: the physics performance."""
 
 from typing import Annotated
 
@@ -8,23 +8,23 @@ from cyclotrain.config.base import ExpressionText, Section
 
 
 class BaselineConfig(Section):
-    """Gradient-boosted trees on example-level features, reported beside every model."""
+    """Gradient-boosted trees on features of the whole example, reported beside every model."""
 
     features: list[ExpressionText] = Field(
-        [], description="Expressions over flat branches. Without any, the features of the flat input sets are used."
+        [], description="Expressions over flat branches. Default: the features of the flat input sets."
     )
 
 
 class EvaluationConfig(Section):
-    """The physics figures, on the test split."""
+    """The physics performance on the test split."""
 
     signal: str | None = Field(None, description="The signal class; the others are backgrounds. Default: the last class.")
     signal_efficiencies: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        [0.3, 0.5], min_length=1, description="Signal efficiencies at which the background rejection is given."
+        [0.3, 0.5], min_length=1, description="Signal efficiencies at which the background rejection is measured."
     )
     minimum_auc: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Gate: the run fails if the area under the ROC curve is below, for any background.",
+        description="Gate: the run fails if the area under the ROC curve is smaller than this for any background.",
     )

@@ -12,20 +12,20 @@ VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 
 class VariantConfig(Section):
-    """The gates of a variant of the model, which gives other numbers than the model."""
+    """The gates of a variant, whose probabilities differ from the model's."""
 
-    tolerance: float = Field(0.05, gt=0, description="Largest absolute difference of a probability from PyTorch's that passes.")
+    tolerance: float = Field(0.05, gt=0, description="Largest allowed absolute difference between a probability and PyTorch's.")
     hostile_tolerance: float = Field(
         1.0,
         gt=0,
-        description="The same where inputs are NaN, infinite, ±1e30 or denormal, for which integers were not scaled. The answer "
-        "must be a probability in any case.",
+        description="The same for inputs that are NaN, infinite, ±1e30 or denormal, which the scales of the integers do not "
+        "cover. The output must be a probability in any case.",
     )
     rejection_loss: float = Field(
         0.05,
         ge=0,
         lt=1,
-        description="Largest fraction of the background rejection that may be lost, at each of evaluation.signal_efficiencies.",
+        description="Largest allowed loss of background rejection, as a fraction, at each of evaluation.signal_efficiencies.",
     )
 
 
@@ -35,25 +35,27 @@ class ExportConfig(Section):
     targets: list[str] = Field(
         ["CMSSW_13_3_X", "CMSSW_14_1_X", "CMSSW_15_0_X"],
         min_length=1,
-        description="Where the model will run: CMSSW releases (CMSSW_15_0_X) and Triton containers (triton_25.03). The newest "
-        "ONNX opset and IR version that all of them load are used, and the model is verified in each one's ONNX Runtime.",
+        description="Where the model will run: CMSSW releases (CMSSW_15_0_X) and Triton containers (triton_25.03). The model "
+        "has the newest ONNX opset and IR version that all of them load, and is verified in the ONNX Runtime of each.",
     )
 
     preprocess_json: bool = Field(
         False,
-        description="Also write the network alone, with a preprocess.json for CMSSW's ParticleNetConstructor: for producers "
-        "whose tag infos hold the features ready-made.",
+        description="Also write the network without the features, with a preprocess.json for CMSSW's ParticleNetConstructor: "
+        "for producers whose tag infos already contain the features.",
     )
     variants: dict[VariantKind, VariantConfig] = Field(
         {},
-        description="Faster or smaller forms of the model, and their gates. `fp16`: half precision, for GPUs; `int8_dynamic` and "
-        "`int8_static`: 8-bit integers, with scales from each batch or from the training split; `optimised`: ONNX Runtime's "
-        "optimisations, made once and not at every start.",
+        description="Faster or smaller variants of the model, and their gates. `fp16`: half precision, for GPUs; `int8_dynamic` "
+        "and `int8_static`: 8-bit integers, with scales from each batch or from the training split; `optimised`: ONNX Runtime's "
+        "optimisations, applied once instead of at every start.",
     )
 
     @model_validator(mode="after")
     def _targets_exist(self) -> "ExportConfig":
         settings_for(self.targets)
         if self.preprocess_json and not any(target.startswith("CMSSW") for target in self.targets):
-            raise ValueError("'preprocess_json' is for CMSSW, and none of the targets is a CMSSW release")
+            raise ValueError(
+                "'preprocess_json' is for CMSSW, but none of the targets is a CMSSW release; add one, or remove 'preprocess_json'"
+            )
         return self

@@ -8,19 +8,22 @@ from cyclotrain.config.base import ExpressionText, Section
 
 
 class FlattenConfig(Section):
-    """Training weights by histograms of the training split."""
+    """Training weights from histograms of the training split."""
 
     variables: dict[ExpressionText, list[float]] = Field(
         min_length=1,
         max_length=2,
-        description="One or two expressions that give one number an example, each with the edges of its bins. Examples outside "
-        "get the training weight 0.",
+        description="One or two expressions with one value per example, each with its bin edges. Examples outside the edges have "
+        "the training weight 0.",
     )
-    to: str = Field("flat", description="The distribution that all classes get: `flat`, or the name of a class, for its own.")
+    to: str = Field(
+        "flat",
+        description="The distribution that all classes get: `flat`, or the name of a class for the distribution of that class.",
+    )
 
     @model_validator(mode="after")
     def _edges(self) -> "FlattenConfig":
         for name, edges in self.variables.items():
             if len(edges) < 2 or any(low >= high for low, high in pairwise(edges)):
-                raise ValueError(f"the edges of '{name}' must be two numbers or more, and rise")
+                raise ValueError(f"the edges of '{name}' must be at least two numbers in rising order")
         return self

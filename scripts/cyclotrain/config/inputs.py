@@ -1,4 +1,4 @@
-"""`inputs:`: what the model sees of an example."""
+"""`inputs:`: the inputs of the model."""
 
 from pydantic import Field, model_validator
 
@@ -7,20 +7,21 @@ from cyclotrain.expressions import Expression
 
 
 class LinkConfig(Section):
-    """Where an example is an object: how constituents, which stand in a list an event, belong to it."""
+    """How constituents, stored in a list per event, are assigned to objects, if each example is an object."""
 
     count: str | None = Field(
-        None, description="Branch with the number of each object's constituents, which follow one another in the event's list."
+        None,
+        description="Branch with the number of constituents of each object; the list of the event has them object after object.",
     )
     object_index: str | None = Field(
         None,
-        description="Branch with the index of the object, one for each constituent, or for each entry of an index table such as "
-        "`JetPFCands_jetIdx`. A negative index belongs to no object.",
+        description="Branch with the index of the object, for each constituent or for each entry of an index table, such as "
+        "`JetPFCands_jetIdx`. A negative index means no object.",
     )
     constituent_index: str | None = Field(
         None,
         description="Branch of the index table with the index of the constituent, such as `JetPFCands_pFCandsIdx`. Branches with "
-        "the table's prefix are taken from the table itself.",
+        "the prefix of the table are read from the table itself.",
     )
 
     @model_validator(mode="after")
@@ -31,7 +32,7 @@ class LinkConfig(Section):
 
 
 class InputSetConfig(Section):
-    """Features of the model: of the example itself, or (with `max_length`) of each of its constituents."""
+    """A set of features of the model: of the example itself, or (with `max_length`) of each of its constituents."""
 
     features: list[FeatureText] = Field(
         min_length=1, description="Expressions over branches, computed inside the exported graph."
@@ -39,25 +40,26 @@ class InputSetConfig(Section):
     max_length: int | None = Field(
         None,
         ge=1,
-        description="For constituents (jagged branches): the leading ones up to this number are used. "
+        description="For constituents (jagged branches): use at most this number of constituents, from the first on. "
         "Leave it out for flat branches.",
     )
     valid: FeatureText | None = Field(
         None,
-        description="For constituents: the condition that tells a real one from zero padding, such as `pf_pt > 0`.",
+        description="For constituents: a condition that is true for real constituents and false for zero padding, such as "
+        "`pf_pt > 0`.",
     )
     sort_by: FeatureText | None = Field(
         None,
-        description="For constituents: the largest first, such as `pf_pt`, before they are cut to `max_length`. It is done in "
-        "the exported graph too. Without it, they are taken in the order of the file.",
+        description="For constituents: sort by this expression, such as `pf_pt`, largest first, before the cut to `max_length`. "
+        "The exported graph sorts too. Without it, constituents keep the order of the file.",
     )
     link: LinkConfig | None = Field(
         None,
-        description="With `object`, for constituents that stand in a list an event: how they belong to an object. Leave it out "
-        "for branches with a list an object.",
+        description="With `object`, for constituents in a list per event: how they are assigned to objects. Leave it out for "
+        "branches with a list per object.",
     )
     standardise: bool = Field(
-        True, description="Shift and scale each feature to mean 0 and standard deviation 1, of the training split."
+        True, description="Shift and scale each feature to mean 0 and standard deviation 1 on the training split."
     )
     clip: float = Field(10.0, gt=0, description="Standardised features are limited to ± this number of standard deviations.")
 
@@ -68,9 +70,9 @@ class InputSetConfig(Section):
         if self.valid and not Expression(self.valid).is_condition:
             raise ValueError(f"valid: '{self.valid}' is a number, not a condition such as `pf_pt > 0`")
         if self.link and self.max_length is None:
-            raise ValueError("'link' is for constituents; give 'max_length' and 'valid', or leave it out")
+            raise ValueError("'link' is for constituents; give 'max_length' and 'valid', or remove 'link'")
         if self.sort_by and self.max_length is None:
-            raise ValueError("'sort_by' is for constituents; give 'max_length' and 'valid', or leave it out")
+            raise ValueError("'sort_by' is for constituents; give 'max_length' and 'valid', or remove 'sort_by'")
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature is listed twice")
         return self

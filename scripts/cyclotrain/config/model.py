@@ -8,7 +8,7 @@ from cyclotrain.config.base import Section
 
 
 class ModelConfig(Section):
-    """The network behind the features."""
+    """The network that follows the features."""
 
     name: str = Field(
         description="`mlp`, `deep_sets`, or the import path of a torch.nn.Module, `package.module:Class` "

@@ -8,35 +8,35 @@ from cyclotrain.config.base import ExpressionText, Name, Place, Section
 
 
 class SimulateConfig(Section):
-    """A sample made here with Pythia 8 and FastJet: boosted jets at 13 TeV, see docs/demo-sample.md."""
+    """A sample simulated with Pythia 8 and FastJet: boosted jets at 13 TeV, see docs/demo-sample.md."""
 
     process: Literal["qcd", "ttbar"] = Field(description="`qcd`: light jets; `ttbar`: hadronic top quarks.")
-    jets: int = Field(ge=1, description="Number of jets to make, at least.")
-    files: int = Field(4, ge=1, description="Number of ROOT files, each a job with its own random seed.")
+    jets: int = Field(ge=1, description="Minimum number of jets to simulate.")
+    files: int = Field(4, ge=1, description="Number of ROOT files; each is a job with its own random seed.")
 
 
 class SumOfWeightsConfig(Section):
-    """The sum of generator weights of a file, over all events that were generated for it."""
+    """The sum of generator weights of a file, over all events generated for it."""
 
-    tree: str | None = Field(None, description="Tree that holds it, such as `Runs`. Default: the tree of the sample.")
+    tree: str | None = Field(None, description="Tree with the weights, such as `Runs`. Default: the tree of the sample.")
     sum: ExpressionText = Field(
-        description="Expression summed over all entries of that tree, before any selection: `genEventSumw` of NanoAOD's `Runs`, "
-        "`genWeight` of a tree that holds all events, or `1` to count them."
+        description="Expression to sum over all entries of that tree, before any selection: `genEventSumw` for NanoAOD's `Runs`, "
+        "`genWeight` for a tree with all events, or `1` to count them."
     )
 
 
 class FriendConfig(Section):
-    """Trees whose branches are used beside those of the sample's files."""
+    """Friend trees: more branches for the entries of the sample's files."""
 
     files: list[Place] = Field(
         min_length=1,
-        description="ROOT files, one for each file of the sample, in the same order; with `by`, a single one may be for all.",
+        description="ROOT files, one for each file of the sample, in the same order; with `by`, a single file may serve all.",
     )
     tree: str | list[str] = Field("Events", description="Name of the friend's tree, as for samples.")
     by: list[str] = Field(
         [],
-        description="Branches that tell an entry in both trees, such as `[run, luminosityBlock, event]`; without any, entries "
-        "stand in the same order.",
+        description="Branches that identify an entry in both trees, such as `[run, luminosityBlock, event]`. Without them, both "
+        "trees must have the same entries in the same order.",
     )
 
 
@@ -45,36 +45,36 @@ class SampleConfig(Section):
 
     files: list[Place] = Field(
         [],
-        description="ROOT files: paths and globs, relative to the working directory, `root://` and `https://` URLs, and lists of "
-        "such, `.txt` files with one a line.",
+        description="ROOT files: paths and globs, relative to the working directory, `root://` and `https://` URLs, and `.txt` "
+        "files that list any of these, one per line.",
     )
-    simulate: SimulateConfig | None = Field(None, description="Make the files here, in place of `files`; for the demo.")
+    simulate: SimulateConfig | None = Field(None, description="Simulate the files, instead of `files`; for the demo.")
     tree: str | list[str] = Field(
-        "Events", description="Name of the TTree or RNTuple in each file; of a list, the first that a file has."
+        "Events", description="Name of the TTree or RNTuple in each file; from a list, the first one in the file is used."
     )
     friends: dict[Name, FriendConfig] = Field(
         {}, description="Friend trees, by a name: their branches are used as if they were the sample's own."
     )
     label: str | None = Field(
         None,
-        description="The class of these events: a name from `classes`, or an expression that gives its index. "
-        "Without it, the common `label` holds.",
+        description="The class of these events: a name from `classes`, or an expression that gives an index into `classes`. "
+        "Default: the common `label`.",
     )
-    selection: ExpressionText | None = Field(None, description="Cut on top of the common `selection`.")
-    weight: ExpressionText | None = Field(None, description="Physics weight of an event, in place of the common `weight`.")
+    selection: ExpressionText | None = Field(None, description="Cut in addition to the common `selection`.")
+    weight: ExpressionText | None = Field(None, description="Physics weight of an event, instead of the common `weight`.")
     cross_section: float | None = Field(
         None,
         gt=0,
-        description="Cross section in pb, with branching fractions and k factors. Weights are scaled by cross section * "
-        "luminosity / sum of generator weights, over all files of the sample.",
+        description="Cross section in pb, including branching fractions and k factors. Weights are multiplied by cross section * "
+        "luminosity / (sum of generator weights over all files of the sample).",
     )
     sum_of_weights: SumOfWeightsConfig | None = Field(
         None, description="With `cross_section`: where the sum of generator weights comes from."
     )
     split: str | None = Field(
         None,
-        description="For a sample that comes split: `train`, `validation` or `test`, or an expression that gives 0, 1 or 2 for "
-        "them. Without it, the event's hash decides.",
+        description="For a sample that is already split: `train`, `validation` or `test`, or an expression that gives 0, 1 or 2 "
+        "for them. Without it, the hash of the event decides.",
     )
 
     @model_validator(mode="after")
@@ -85,6 +85,6 @@ class SampleConfig(Section):
             raise ValueError("a simulated sample has no friends")
         if (self.cross_section is None) != (self.sum_of_weights is None):
             raise ValueError(
-                "'cross_section' and 'sum_of_weights' go together: the first over the second is the weight of an event"
+                "'cross_section' and 'sum_of_weights' go together: weights are multiplied by the first over the second"
             )
         return self

@@ -6,11 +6,11 @@ from cyclotrain.config.base import Section
 
 
 class SplitConfig(Section):
-    """Shares of the three splits; they sum to 1."""
+    """Shares of the three splits; their sum is 1."""
 
-    train: float = Field(0.6, gt=0, lt=1, description="Share of events that train the model.")
-    validation: float = Field(0.1, gt=0, lt=1, description="Share of events that choose the best epoch.")
-    test: float = Field(0.3, gt=0, lt=1, description="Share of events that all figures are computed on.")
+    train: float = Field(0.6, gt=0, lt=1, description="Share of events for training.")
+    validation: float = Field(0.1, gt=0, lt=1, description="Share of events for choosing the best epoch.")
+    test: float = Field(0.3, gt=0, lt=1, description="Share of events for measuring the performance.")
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> "SplitConfig":

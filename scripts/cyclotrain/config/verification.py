@@ -8,10 +8,10 @@ from cyclotrain.config.base import Section
 class VerificationConfig(Section):
     """The parity gate: ONNX Runtime against PyTorch."""
 
-    tolerance: float = Field(1e-5, gt=0, description="Largest absolute difference of a probability that passes.")
+    tolerance: float = Field(1e-5, gt=0, description="Largest allowed absolute difference between probabilities.")
     tf32_tolerance: float = Field(
         0.05,
         gt=0,
-        description="The same where a GPU rounds what matrix products take to TF32 (10 bits), as ONNX Runtime does on NVIDIA's "
-        "Ampere and later unless it is told `use_tf32: 0`. Tried where there is a GPU.",
+        description="The same where a GPU rounds the inputs of matrix products to TF32 (10 bits): ONNX Runtime's default on "
+        "NVIDIA's Ampere and later, unless its option `use_tf32` is 0. Tested if there is a GPU.",
     )

@@ -17,7 +17,7 @@ def test_generated_files_are_up_to_date(path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/your-own-ntuples.md"])
-def test_the_configs_of_the_documentation_are_right(page: str) -> None:
+def test_the_configs_in_the_documentation_are_valid(page: str) -> None:
     configs = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
     assert configs
     for text in configs:
@@ -46,7 +46,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("selection",), "jet_pt >", "selection: syntax error"),
         (("inputs", "jet", "features"), ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
         (("inputs", "pf", "valid"), None, "inputs.pf: 'max_length' and 'valid' go together"),
-        (("inputs", "batch"), {"features": ["jet_pt"]}, "inputs.batch: this name is not free"),
+        (("inputs", "batch"), {"features": ["jet_pt"]}, "inputs.batch: this name cannot be used"),
         (("samples", "signal", "label"), "signl", "samples.signal.label: 'signl' is not a class; did you mean"),
         (("samples", "signal", "label"), "a.b", "samples.signal.label: neither a class"),
         (("samples", "signal", "label"), None, "samples.signal.label: no class is given"),
@@ -59,7 +59,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("run",), "../elsewhere", "run: a name starts with a letter"),
     ],
 )  # fmt: skip
-def test_a_wrong_key_is_named_with_its_place_and_the_fix(path: tuple[str, ...], value: Any, message: str) -> None:
+def test_a_wrong_key_is_named_with_its_section_and_the_fix(path: tuple[str, ...], value: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         load(changed(*path, value=value))
     assert message in str(error.value)
@@ -101,6 +101,6 @@ def test_a_password_in_the_config_is_refused_and_not_repeated(section: str, plac
         raw["tracking"] = {"uri": place}
     else:
         raw["samples"]["signal"]["files"] = [place]
-    with pytest.raises(ConfigError, match="a password or token stands in it") as error:
+    with pytest.raises(ConfigError, match="contains a password or token") as error:
         load(raw)
     assert "hunter2" not in str(error.value)

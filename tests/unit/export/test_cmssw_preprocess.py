@@ -90,5 +90,5 @@ def test_what_it_cannot_say_is_refused_before_any_job(toy_files: dict[str, str])
     pf = {"max_length": 8, "valid": "pf_pt > 0", "features": ["pf_pt"]}
     assert "the feature 'pf_pt' is in inputs.pf and in inputs.again" in refused(inputs={"pf": pf, "again": pf})
     named = {"pf": pf, "pf_mask": {"features": ["jet_pt"]}}
-    assert "inputs.pf_mask: export.preprocess_json takes this name" in refused(inputs=named)
+    assert "inputs.pf_mask: export.preprocess_json needs this name" in refused(inputs=named)
     assert "none of the targets is a CMSSW release" in refused(export={"preprocess_json": True, "targets": ["triton_25.03"]})

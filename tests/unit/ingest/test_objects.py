@@ -340,7 +340,7 @@ def test_what_does_not_tell_events_apart_is_refused(event_id: str, message: str,
 
 
 def test_a_definition_as_event_id_is_refused() -> None:
-    with pytest.raises(ConfigError, match="event_id: 'number' is from `define`, and a branch of the files is needed"):
+    with pytest.raises(ConfigError, match="event_id: 'number' is from `define`; use branches of the files"):
         load(nano(Path("x.root"), define={"number": "run + 1"}, event_id=["number"]))
 
 
@@ -416,5 +416,5 @@ def test_a_link_that_says_two_things_is_refused(link: dict[str, str], message: s
 
 
 def test_a_link_without_an_object_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"inputs.pf.link: only where an example is an object; give 'object'"):
+    with pytest.raises(ConfigError, match=r"inputs.pf.link: only if each example is an object; give 'object'"):
         load(nano(Path("x.root"), object=None))
