@@ -127,6 +127,7 @@ def _type(info: Any) -> str:
         ("list", "list"),
         ("Literal", "choice"),
         ("float", "number"),
+        ("bool", "boolean"),
         ("int", "integer"),
     ):
         if part in text:
