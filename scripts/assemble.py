@@ -1,4 +1,4 @@
-"""Rule `assemble`: all shards to the dataset's totals and the contract."""
+"""Rule `assemble`: the totals of the dataset and the contract, from all shards."""
 
 from cyclotrain.core.logs import rule
 from cyclotrain.data.assemble import assemble
@@ -7,8 +7,8 @@ from cyclotrain.data.recipe import DatasetRecipe
 with rule(snakemake.log[0]):
     assemble(
         DatasetRecipe(**snakemake.params.recipe),
-        snakemake.input.receipts,
-        snakemake.input.shards,
-        snakemake.output.contract,
-        snakemake.output.dataset,
+        receipts=snakemake.input.receipts,
+        shards=snakemake.input.shards,
+        contract=snakemake.output.contract,
+        dataset=snakemake.output.dataset,
     )

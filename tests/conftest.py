@@ -164,7 +164,8 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
         receipts.append(str(folder / f"{name}.json"))
         skim(Recipe.of(config, name), files, {}, False, shards[-1], receipts[-1])
     path = folder / "contract.json"
-    assemble(DatasetRecipe.of(config, None), receipts, shards, path, folder / "dataset.json")
+    recipe = DatasetRecipe.from_config(config, fold=None)
+    assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=folder / "dataset.json")
     return config, Contract.read(path), shards
 
 

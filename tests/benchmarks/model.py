@@ -53,7 +53,8 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
         skim(Recipe.of(config, name), [path], {}, False, shards[-1], receipts[-1])
-    assemble(DatasetRecipe.of(config, None), receipts, shards, folder / "contract.json", folder / "dataset.json")
+    recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
+    assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
     return Contract.read(folder / "contract.json"), shards
 
 

@@ -141,7 +141,7 @@ def skim_recipe(wildcards):
 def dataset_recipe(wildcards):
     """What a dataset, and a fold of it, is made by."""
     fold = int(wildcards.fold) if settings.folds else None
-    return DatasetRecipe.of(settings, fold).to_dict()
+    return DatasetRecipe.from_config(settings, fold=fold).to_dict()
 
 
 def fold_path(name):

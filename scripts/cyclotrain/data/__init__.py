@@ -1,1 +1,1 @@
-"""Shards to batches on a device, and to the dataset's totals. Rule `assemble`."""
+"""From shards to the totals of the dataset, and to batches on a device. Rule `assemble`."""

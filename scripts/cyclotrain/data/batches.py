@@ -1,9 +1,10 @@
-"""Ragged examples to padded batches, gathered by whole batches on the device that trains.
+"""Padded batches of jagged examples, gathered as a whole on the device that trains.
 
-The examples stay on the device as flat tensors; a batch is one index_select a set. No per-example Python, no workers.
+The examples stay on the device as flat tensors; a batch is one index_select for each set. No per-example Python, no workers.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,18 +16,29 @@ from cyclotrain.data.shards import Examples
 
 
 class Batch(NamedTuple):
-    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; of: B over all ranks."""
+    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; n_all: sum of B over ranks."""
 
     branches: dict[str, Tensor]
     label: Tensor
     weight: Tensor
-    of: int
+    n_all: int
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the `total` processes that train together, counted from 0."""
+
+    index: int = 0
+    total: int = 1
+
+
+ONLY_RANK = Rank()
 
 
 class Batches:
-    """Iterable over the batches of one epoch, in a new order each epoch if `shuffle_seed` is given.
+    """Iterable over the batches of one epoch; with a `shuffle_seed` each epoch has another order.
 
-    Of `ranks` processes that train together, each takes its part of every batch, which is empty for some if a batch is small.
+    Each rank takes its part of every batch; for some ranks this part is empty if the batch is small.
     """
 
     def __init__(
@@ -34,22 +46,22 @@ class Batches:
         examples: Examples,
         layout: Layout,
         batch_size: int,
+        *,
         device: torch.device | str = "cpu",
         shuffle_seed: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
+        rank: Rank = ONLY_RANK,
     ) -> None:
-        self._rank, self._ranks = rank, ranks
+        self._rank = rank
         self.batch_size, self.shuffle_seed, self.epoch = batch_size, shuffle_seed, 0
         self.n, self._layout = len(examples), layout
         self._scalars = torch.from_numpy(examples.scalars).to(device)
         self._label = torch.from_numpy(examples.label).to(device)
         self._weight = torch.from_numpy(examples.weight).to(device)
         self._sets = {}
-        # on the CPU, as to ask a GPU for the length of a batch is to wait until it has done the batch before
+        # on the CPU: to read the length of a batch from a GPU waits until the GPU has finished the batch before
         self._counts = {name: torch.from_numpy(np.diff(offsets)) for name, (_, offsets) in examples.sets.items()}
         for name, (content, offsets) in examples.sets.items():
-            # one row of zeros at the end, to which padding points
+            # padding points to the row of zeros at the end
             padded = torch.zeros(len(content) + 1, content.shape[1], device=device)
             padded[:-1] = torch.from_numpy(content)
             self._sets[name] = padded, torch.from_numpy(offsets).to(device)
@@ -63,11 +75,11 @@ class Batches:
         else:
             generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.n, generator=generator)
-        for rows in order.split(self.batch_size) if self.n else ():  # torch makes one empty part of nothing
-            yield self.gather(rows[self._rank :: self._ranks])._replace(of=len(rows))
+        for rows in order.split(self.batch_size) if self.n else ():  # torch splits an empty tensor into one empty part
+            yield self.gather(rows[self._rank.index :: self._rank.total])._replace(n_all=len(rows))
 
     def gather(self, rows: Tensor) -> Batch:
-        """The batch of the examples `rows` [B], on the CPU; a set is padded to its longest example, and to 1 if all are empty."""
+        """The batch of the examples `rows` [B], a tensor on the CPU; a set is padded to its longest example, at least to 1."""
         lengths = {name: max(int(counts[rows].max()), 1) if len(rows) else 1 for name, counts in self._counts.items()}
         rows = rows.to(self._label.device)
         scalars = self._scalars.index_select(0, rows)

@@ -1,4 +1,4 @@
-"""What is done to the dataset: the part of the configuration that `assemble` depends on."""
+"""The part of the configuration that `assemble` depends on."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from cyclotrain.contract.splits import Fold
 
 @dataclass(frozen=True)
 class DatasetRecipe:
-    """The part of the configuration that the contract depends on, besides the recipes in the receipts."""
+    """The part of the configuration that enters the contract, besides the recipes in the receipts."""
 
     run: str
     seed: int
@@ -28,12 +28,12 @@ class DatasetRecipe:
     event_id: list[str]
 
     @classmethod
-    def of(cls, config: Config, fold: int | None) -> "DatasetRecipe":
-        """Taken from the whole configuration; `fold`: which, in a cross-training."""
-        split, of_fold = config.split, None
+    def from_config(cls, config: Config, *, fold: int | None) -> "DatasetRecipe":
+        """The recipe in a whole configuration; `fold`: the index of the fold in a cross-training, else None."""
+        split, fold_fields = config.split, None
         if fold is not None:
             assert config.folds
-            of_fold = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
+            fold_fields = asdict(Fold(fold, config.folds, split.validation / (split.train + split.validation)))
         return cls(
             run=config.run if fold is None else f"{config.run}-fold{fold}",
             seed=config.seed,
@@ -43,12 +43,12 @@ class DatasetRecipe:
             balance=config.balance,
             negative_weights=config.negative_weights,
             flatten=config.flatten.model_dump() if config.flatten else None,
-            cross_sections={name: of.cross_section for name, of in config.samples.items() if of.cross_section},
+            cross_sections={name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section},
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,
             baseline_features=list(config.baseline_features),
             split=split.model_dump(),
-            fold=of_fold,
+            fold=fold_fields,
             event_id=config.event_id,
         )
 

@@ -1,4 +1,4 @@
-"""Shards as arrays: one split of them in memory, or batch by batch."""
+"""Shards as arrays: a whole split in memory, or one record batch after another."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,16 +37,22 @@ class Examples:
 
 def read_split(shards: Sequence[str | Path], contract: Contract, split: str) -> Examples:
     """All examples of a split ("train", "validation" or "test"), in memory."""
-    parts = iterate_split(shards, contract.layout, split, contract.normalisation, contract.fold)
+    parts = iterate_split(shards, contract.layout, split, normalisation=contract.normalisation, fold=contract.fold)
     return concatenate(list(parts), contract.layout)
 
 
 def iterate_split(
-    shards: Sequence[str | Path], layout: Layout, split: str, normalisation: Mapping[str, float], fold: Fold | None
+    shards: Sequence[str | Path],
+    layout: Layout,
+    split: str,
+    *,
+    normalisation: Mapping[str, float],
+    fold: Fold | None,
 ) -> Iterator[Examples]:
-    """The examples of a split, a record batch at a time, in bounded memory.
+    """The examples of a split, one record batch at a time, in bounded memory.
 
-    `normalisation`: a factor on weights, by sample; `fold`: of a cross-training, whose splits are others than the shard's.
+    `normalisation`: the factor on the weights of each sample. `fold`: in a cross-training, the fold defines the splits, and
+    the splits stored in the shard do not count.
     """
     for shard in shards:
         for batch in _record_batches(shard):
@@ -54,7 +60,7 @@ def iterate_split(
             yield _select(batch, layout, _splits(batch, fold) == SPLITS.index(split), factor)
 
 
-def by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> dict[str, Any]:
+def totals_by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> dict[str, Any]:
     """Number of examples and sums of weights in a shard, by class and split."""
     totals = ByClass(classes)
     for batch in _record_batches(shard):
@@ -92,7 +98,7 @@ def _observers(
     own = layout.stored_observers
     values = dict(zip(layout.scalars, scalars.T, strict=True))
     observers = np.empty((len(scalars), len(layout.observers)), np.float32)
-    with np.errstate(over="ignore"):  # beyond float32 is infinite
+    with np.errstate(over="ignore"):  # beyond the range of float32: infinity
         for index, text in enumerate(layout.observers):
             if text in own:
                 observers[:, index] = batch[f"observer:{text}"].to_numpy()[rows]
@@ -104,19 +110,19 @@ def _observers(
 
 def _matrix(columns: Sequence[pa.Array], rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     matrix = np.empty((int(np.count_nonzero(rows)), len(columns)), np.float32)
-    for index, of_branch in enumerate(columns):
-        matrix[:, index] = of_branch.to_numpy()[rows]
+    for index, values in enumerate(columns):
+        matrix[:, index] = values.to_numpy()[rows]
     return matrix
 
 
 def _constituents(
     column: pa.ListArray, features: Set, rows: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The leading `max_length` constituents of each example, constituent-major: the rows that batches are gathered from."""
+    """The first `max_length` constituents of each example, a row each; batches are gathered from these rows."""
     counts = np.diff(column.offsets.to_numpy())
     assert features.max_length is not None
     kept = np.where(rows, np.minimum(counts, features.max_length), 0)
-    # for each example, as many True as are kept of it, then False
+    # for each example: True for each constituent that is kept, then False for the others
     inside = np.repeat(np.tile([True, False], len(counts)), np.stack([kept, counts - kept], axis=1).ravel())
     content = np.empty((int(kept.sum()), len(features.branches)), np.float32)
     for index, branch in enumerate(features.branches):
@@ -129,7 +135,7 @@ def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 
 
 def concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
-    """Examples one after another."""
+    """The parts, one after another."""
     sets = {}
     for name in (name for name, features in layout.sets.items() if features.is_jagged):
         counts = np.concatenate([np.diff(part.sets[name][1]) for part in parts])

@@ -1,4 +1,4 @@
-"""Training weights: physics weights with a policy for negative ones, classes balanced, and distributions flattened."""
+"""Training weights: from physics weights by a policy for negative ones, balanced classes and flattened distributions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,47 +21,49 @@ def training_weights(examples: Examples, contract: Contract) -> Weights:
         flattening = contract.flattening
         columns = [contract.layout.observers.index(name) for name in flattening.variables]
         bins = _bins(examples.observers[:, columns], flattening.edges)
-        outside = np.zeros((len(flattening.factors), 1))
-        factors = np.hstack([np.array(flattening.factors), outside]).astype(np.float32)  # of bin -1, the last, for outside
+        outside = np.zeros((len(flattening.factors), 1))  # the last column, which bin -1 selects
+        factors = np.hstack([np.array(flattening.factors), outside]).astype(np.float32)
         weight = weight * factors[examples.label, bins]
     return weight
 
 
 def without_negative(weight: Weights, policy: str) -> Weights:
-    """Weights with negative ones as the policy has them: `keep`, `absolute` or `drop`."""
+    """The weights after the policy for negative ones: `keep`, `absolute` or `drop` (a weight of 0)."""
     if policy == "absolute":
         return np.abs(weight)
     return np.maximum(weight, 0) if policy == "drop" else weight
 
 
 def sum_for_training(total: Mapping[str, float], policy: str) -> float:
-    """The sum of weights under the policy, of a receipt's sums of all weights and of the negative ones."""
+    """The sum of weights after the policy, from the sums of all weights and of the negative ones."""
     negative = total["sum_of_negative_weights"]
     return total["sum_of_weights"] - {"keep": 0, "absolute": 2, "drop": 1}[policy] * negative
 
 
 def _bins(values: npt.NDArray[np.float32], edges: Sequence[Sequence[float]]) -> npt.NDArray[np.int64]:
     """The bin [n] of each row of values [n, n_variables], row by row; -1 outside the edges and for NaN."""
-    found = np.zeros(len(values), np.int64)
+    bins = np.zeros(len(values), np.int64)
     inside = np.ones(len(values), np.bool_)
-    for column, of_column in zip(values.T, edges, strict=True):
-        n_bins = len(of_column) - 1
-        # the edges in the values' own precision, so that an edge is in the bin that begins there
-        index = np.searchsorted(np.asarray(of_column, values.dtype), column, side="right") - 1
-        inside &= (index >= 0) & (index < n_bins)  # NaN is sorted behind the last edge
-        found = found * n_bins + index
-    return np.where(inside, found, -1)
+    for column, column_edges in zip(values.T, edges, strict=True):
+        n_bins = len(column_edges) - 1
+        # edges in the precision of the values, so that a value equal to an edge falls into the bin that starts there
+        index = np.searchsorted(np.asarray(column_edges, values.dtype), column, side="right") - 1
+        inside &= (index >= 0) & (index < n_bins)  # searchsorted puts NaN behind the last edge
+        bins = bins * n_bins + index
+    return np.where(inside, bins, -1)
 
 
 class Histograms:
     """Weighted histograms of each class over the training split, and the factors that flatten them."""
 
-    def __init__(self, recipe: Mapping[str, Any], classes: Sequence[str], observers: Sequence[str], policy: str) -> None:
+    def __init__(
+        self, recipe: Mapping[str, Any], *, classes: Sequence[str], observers: Sequence[str], negative_weights: str
+    ) -> None:
         self._names, self._edges = list(recipe["variables"]), list(recipe["variables"].values())
-        self._to, self._classes, self._policy = recipe["to"], list(classes), policy
+        self._to, self._classes, self._policy = recipe["to"], list(classes), negative_weights
         self._columns = [list(observers).index(name) for name in self._names]
         self._n_bins = int(np.prod([len(edges) - 1 for edges in self._edges]))
-        self._sums = np.zeros((len(classes), self._n_bins + 1))  # the last for outside
+        self._sums = np.zeros((len(classes), self._n_bins + 1))  # the last bin: outside the edges
         self._events = np.zeros((len(classes), self._n_bins + 1), np.int64)
 
     def add(self, examples: Examples) -> None:
@@ -73,9 +75,9 @@ class Histograms:
         self._events += np.bincount(place, minlength=self._events.size).reshape(self._events.shape)
 
     def flattening(self, class_weights: Sequence[float]) -> tuple[Flattening, dict[str, Any]]:
-        """The factors on top of `class_weights`, for classes of one sum, and what a receipt tells of them.
+        """The factors on top of `class_weights`, after which all classes have the same sum; and a summary for dataset.json.
 
-        Raises InputError for a class without training events, or with negative sums alone, inside the edges.
+        Raises InputError if a class has no bin with a positive sum of weights inside the edges.
         """
         sums = self._sums[:, :-1] * np.array(class_weights)[:, None]
         filled = sums > 0
@@ -87,10 +89,10 @@ class Histograms:
                 f"flatten: class '{self._classes[empty[0]]}' has no positive sum of weights in any bin of "
                 f"{', '.join(self._names)} that '{self._to}' has; change the edges"
             )
-        # each class gets the sum that all would have with a mean weight of 1
+        # each class gets the same sum, such that the mean weight of all events is 1
         per_class = self._events.sum() / len(self._classes)
         factors = np.divide(per_class * wanted / share, sums, out=np.zeros_like(sums), where=filled)
-        told = {
+        summaries = {
             name: {
                 "events_outside": int(self._events[i, -1]),
                 "sum_of_weights_outside": float(self._sums[i, -1]),
@@ -100,5 +102,6 @@ class Histograms:
             for i, name in enumerate(self._classes)
         }
         edges = tuple(map(tuple, self._edges))
-        made = Flattening(tuple(self._names), edges, self._to, tuple(map(tuple, factors.tolist())))
-        return made, {"variables": dict(zip(self._names, self._edges, strict=True)), "to": self._to, "classes": told}
+        flattening = Flattening(tuple(self._names), edges, self._to, tuple(map(tuple, factors.tolist())))
+        variables = dict(zip(self._names, self._edges, strict=True))
+        return flattening, {"variables": variables, "to": self._to, "classes": summaries}

@@ -76,12 +76,8 @@ class _Calibration(quantization.CalibrationDataReader):
     def _read(self, contract: Contract, shards: Sequence[str]) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         per_shard = -(-_CALIBRATION // len(shards))
         for shard in shards:
-            batches = Batches(
-                next(iterate_split([shard], contract.layout, "train", contract.normalisation, contract.fold)),
-                contract.layout,
-                _BATCH,
-                shuffle_seed=0,
-            )
+            parts = iterate_split([shard], contract.layout, "train", normalisation=contract.normalisation, fold=contract.fold)
+            batches = Batches(next(parts), contract.layout, _BATCH, shuffle_seed=0)
             for _, batch in zip(range(per_shard), batches, strict=False):
                 yield {branch: np.ascontiguousarray(values.numpy()) for branch, values in batch.branches.items()}
 

@@ -58,7 +58,7 @@ def train(
     for split in ("train", "validation"):
         of_split = read_split(shards, contract, split)
         examples[split] = replace(of_split, weight=training_weights(of_split, contract))
-    part = partial(Batches, layout=contract.layout, device=device, rank=rank(), ranks=training.devices)
+    part = partial(Batches, layout=contract.layout, device=device, rank=Rank(rank(), training.devices))
     batches = part(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
     validation = part(examples["validation"], batch_size=4 * training.batch_size)
     _log.info(
@@ -188,7 +188,7 @@ class WeightedTraining(L.LightningModule):
         """The mean weighted loss of a batch; weights have mean 1 over the training split."""
         loss_B, _logits = self._loss(batch)
         # DDP takes the mean of the gradients over the processes, whose parts of a batch differ in length
-        loss = (loss_B * batch.weight).sum() * self.trainer.world_size / batch.of
+        loss = (loss_B * batch.weight).sum() * self.trainer.world_size / batch.n_all
         self._losses.append(loss.detach())
         return loss
 

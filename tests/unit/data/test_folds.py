@@ -46,12 +46,13 @@ def folds(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> list[tuple[
     raw["training"]["epochs"] = 1
     config, _, shards = ingest(raw)
     receipts = [str(Path(shard).with_suffix(".json")) for shard in shards]
-    made = []
+    models = []
     for fold in range(FOLDS):
         path = tmp_path / f"contract{fold}.json"
-        assemble(DatasetRecipe.of(config, fold), receipts, shards, path, tmp_path / f"dataset{fold}.json")
-        made.append((config, Contract.read(path), shards))
-    return made
+        recipe = DatasetRecipe.from_config(config, fold=fold)
+        assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=tmp_path / f"dataset{fold}.json")
+        models.append((config, Contract.read(path), shards))
+    return models
 
 
 def test_folds_share_the_shards_and_differ_in_what_they_fit(folds: list[tuple[Any, Contract, list[str]]], tmp_path: Path) -> None:

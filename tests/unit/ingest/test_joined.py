@@ -51,7 +51,8 @@ def skimmed(raw: dict[str, Any], folder: Path) -> tuple[Any, Contract, list[str]
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
         skim(Recipe.of(config, name), paths, friends[name], False, shards[-1], receipts[-1])
-    assemble(DatasetRecipe.of(config, None), receipts, shards, folder / "contract.json", folder / "dataset.json")
+    recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
+    assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
     return config, Contract.read(folder / "contract.json"), shards
 
 

@@ -39,7 +39,8 @@ def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
 
 def everything(shard: Path, receipt: Any) -> list[Examples]:
     layout = Layout.from_dict(receipt["layout"])
-    return [concatenate(list(iterate_split([shard], layout, split, {"signal": 1.0}, None)), layout) for split in SPLITS]
+    parts = [iterate_split([shard], layout, split, normalisation={"signal": 1.0}, fold=None) for split in SPLITS]
+    return [concatenate(list(part), layout) for part in parts]
 
 
 def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> 
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
     layout = Layout((), {}, ())
-    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", {"signal": 1.0}, None)) == []
+    assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", normalisation={"signal": 1.0}, fold=None)) == []
 
 
 def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:

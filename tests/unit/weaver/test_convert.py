@@ -117,7 +117,8 @@ def ours(made: Converted, path: str, folder: Path) -> Ours:
     recipe = Recipe.of(load(made.config), "sample")
     skim(recipe, [path], {}, False, folder / "out.arrow", folder / "out.json")
     layout = Layout.from_dict(read_json(folder / "out.json")["layout"])
-    examples = concatenate(list(iterate_split([folder / "out.arrow"], layout, "train", {"sample": 1.0}, None)), layout)
+    parts = iterate_split([folder / "out.arrow"], layout, "train", normalisation={"sample": 1.0}, fold=None)
+    examples = concatenate(list(parts), layout)
     features, masks = FeatureLayer(layout)(next(iter(Batches(examples, layout, N))).branches)
     return Ours({k: v.numpy() for k, v in features.items()}, {k: v.numpy() for k, v in masks.items()}, examples.label)
 
