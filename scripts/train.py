@@ -3,16 +3,18 @@
 from cyclotrain.config import ModelConfig, TrainingConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.training.train import rank, train
+from cyclotrain.training.train import TrainingFiles, rank, train
 
 with rule(snakemake.log[0], rank()):
     train(
         Contract.read(snakemake.input.contract),
         snakemake.input.shards,
-        ModelConfig(**snakemake.params.model),
-        TrainingConfig(**snakemake.params.training),
-        snakemake.threads,
-        snakemake.output.weights,
-        snakemake.output.history,
-        snakemake.params.checkpoints,
+        model=ModelConfig(**snakemake.params.model),
+        training=TrainingConfig(**snakemake.params.training),
+        threads=snakemake.threads,
+        files=TrainingFiles(
+            weights=snakemake.output.weights,
+            history=snakemake.output.history,
+            checkpoints=snakemake.params.checkpoints,
+        ),
     )

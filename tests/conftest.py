@@ -34,7 +34,7 @@ from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files
 from cyclotrain.parity.verify import Artefact, verify
-from cyclotrain.training.train import train
+from cyclotrain.training.train import TrainingFiles, train
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
@@ -194,12 +194,10 @@ def run_training(contract: Contract, config: Any, shards: list[str], folder: Pat
     train(
         contract,
         shards,
-        config.model,
-        config.training,
-        1,
-        folder / "weights.pt",
-        folder / "history.jsonl",
-        folder / "ck",
+        model=config.model,
+        training=config.training,
+        threads=1,
+        files=TrainingFiles(folder / "weights.pt", folder / "history.jsonl", folder / "ck"),
     )
     return folder / "weights.pt"
 

@@ -146,7 +146,7 @@ class Training:
 
     def goes_on(self) -> bool:
         """Whether the last try went on from an earlier one's checkpoint."""
-        return "an earlier try was interrupted: goes on after epoch" in (self.results / "logs/train.log").read_text()
+        return "an earlier training was interrupted; resuming after epoch" in (self.results / "logs/train.log").read_text()
 
 
 Undisturbed = Callable[..., Training]

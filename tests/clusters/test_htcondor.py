@@ -55,7 +55,7 @@ def test_a_training_that_must_have_a_gpu_is_given_one_and_says_which_when_pytorc
     output = training.without_its_gpu(*HTCONDOR, **pool.environment)
     asked = jobs_of(training.workflow, pool, "RequestGPUs", "AssignedGPUs")
     assert asked["train"]["RequestGPUs"] == 1 and asked["assemble"].get("RequestGPUs", 0) == 0
-    assert f"PyTorch finds none (CUDA_VISIBLE_DEVICES={asked['train']['AssignedGPUs']})" in output
+    assert f"PyTorch finds no GPU (CUDA_VISIBLE_DEVICES={asked['train']['AssignedGPUs']})" in output
 
 
 @a_gpu

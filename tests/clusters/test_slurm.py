@@ -55,7 +55,7 @@ def test_a_training_that_must_have_a_gpu_asks_slurm_for_it_and_says_what_it_was_
     training = Training(tmp_path)
     output = training.without_its_gpu(*SLURM, **slurm.environment)
     assert jobs_of(training.workflow, slurm)["train"][3].endswith("gpu:1")  # "gres:" or "gres/" before it
-    assert "training.accelerator is 'gpu' and training.devices is 1, and PyTorch finds none (CUDA_VISIBLE_DEVICES=0)" in output
+    assert "training.accelerator is 'gpu' and training.devices is 1, but PyTorch finds no GPU (CUDA_VISIBLE_DEVICES=0)" in output
 
 
 @a_gpu

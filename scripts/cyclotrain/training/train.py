@@ -1,4 +1,4 @@
-"""Training with Lightning: weighted loss, the best epoch kept, resumed where it was killed, the same for the same seed."""
+"""Training with Lightning: weighted loss, the best epoch kept, resumed after a kill, the same result for the same seed."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,34 +33,43 @@ from cyclotrain.networks.registry import Classifier
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training writes: `weights` at its end, a JSON line in `history` after each epoch, and the folder `checkpoints`."""
+
+    weights: str | Path
+    history: str | Path
+    checkpoints: str | Path
+
+
 def train(
     contract: Contract,
     shards: Sequence[str],
+    *,
     model: config.ModelConfig,
     training: config.TrainingConfig,
     threads: int,
-    weights: str | Path,
-    history: str | Path,
-    checkpoints: str | Path,
+    files: TrainingFiles,
 ) -> None:
     """Train on the training split and write the weights of the epoch with the lowest validation loss.
 
-    An interrupted training goes on from its last epoch, found under `checkpoints` by the fingerprint of contract and
-    settings; on the same kind of device the result is the same as without. `history` gets a JSON line an epoch, as it happens.
-    With several `devices` Lightning starts the script that calls this anew for each but the first, `rank` 0, which alone writes.
-    Raises RuntimeError for `accelerator: gpu` where there are too few, and ValueError if the loss is not finite.
+    An interrupted training resumes after its last epoch, from the checkpoint of the same contract and settings; on the same
+    kind of device the result is the same as without the interruption. With several `devices`, Lightning starts the calling
+    script again for each device but the first. Only the first process, `rank` 0, writes files.
+    Raises RuntimeError if `accelerator: gpu` finds too few GPUs, and ValueError if the validation loss is not finite.
     """
+    start = time.monotonic()
     torch.set_num_threads(max(1, threads // training.devices))
     device = _device(training)
     L.seed_everything(contract.seed, verbose=False)
     network = Classifier(contract, model.name, model.options)
     examples = {}
     for split in ("train", "validation"):
-        of_split = read_split(shards, contract, split)
-        examples[split] = replace(of_split, weight=training_weights(of_split, contract))
-    part = partial(Batches, layout=contract.layout, device=device, rank=Rank(rank(), training.devices))
-    batches = part(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
-    validation = part(examples["validation"], batch_size=4 * training.batch_size)
+        physics = read_split(shards, contract, split)
+        examples[split] = replace(physics, weight=training_weights(physics, contract))
+    on_device = partial(Batches, layout=contract.layout, device=device, rank=Rank(rank(), training.devices))
+    batches = on_device(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
+    validation = on_device(examples["validation"], batch_size=4 * training.batch_size)
     _log.info(
         "training %s with %d parameters on %s: %d examples, %d for validation",
         model.name, sum(p.numel() for p in network.parameters()), _name(device, training.devices), len(examples["train"]),
@@ -71,19 +80,20 @@ def train(
     last = folder / "last.ckpt"
     if last.exists():
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
-        _log.info("an earlier try was interrupted: goes on after epoch %d, from %s", done, last)
+        _log.info("an earlier training was interrupted; resuming after epoch %d from %s", done, last)
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
+    history = _History(Path(files.history), len(examples["train"]), _name(device, training.devices))
     steps = training.epochs * len(batches)
     with warnings.catch_warnings():
-        # Where Slurm is installed, Lightning asks for srun, which would start the processes of several devices.
+        # Where Slurm is installed, Lightning advises srun, which would start the processes of several devices.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
-        # with `accelerator: cpu`, that is what was asked for
+        # with `accelerator: cpu`, this is the user's choice
         warnings.filterwarnings("ignore", message="GPU available but not used")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=training.devices,
             strategy="ddp" if training.devices > 1 else "auto",
-            # it starts the other processes itself; in a job of Slurm's it would expect srun to have done so
+            # Lightning starts the other processes itself; in a Slurm job it would otherwise expect srun to have done so
             plugins=[LightningEnvironment(), _Checkpoints()],
             max_epochs=training.epochs,
             deterministic=True,
@@ -92,12 +102,12 @@ def train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             callbacks=[
-                _History(Path(history), len(examples["train"]), _name(device, training.devices)),
+                history,
                 EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
                 checkpoint,
             ],
         )
-        # Lightning warns of a checkpoint folder that is not empty: ours is not when a training is resumed.
+        # Lightning warns if the checkpoint folder is not empty, as it is when a training resumes.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
         trainer.fit(
             WeightedTraining(network, contract, training, steps),
@@ -109,42 +119,47 @@ def train(
         return
     if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):
         raise ValueError(
-            "the validation loss is not finite; lower training.learning_rate, or look at the weights in the receipts"
+            "the validation loss is not finite; lower training.learning_rate, or check the sums of weights in dataset.json"
         )
-    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
     prefix = "model."
-    # through an open file, as torch.save writes the name of a path, here with a process number, into the archive
-    with atomic(weights) as temporary, temporary.open("wb") as file:
-        torch.save({name.removeprefix(prefix): value for name, value in best.items() if name.startswith(prefix)}, file)
-    _log.info("kept the epoch with validation loss %.5f", checkpoint.best_model_score)
+    weights = {name.removeprefix(prefix): value for name, value in best["state_dict"].items() if name.startswith(prefix)}
+    # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
+    with atomic(files.weights) as temporary, temporary.open("wb") as file:
+        torch.save(weights, file)
     shutil.rmtree(folder)
+    _log.info(
+        "kept the epoch with validation loss %.5f, %d of %d; trained at %.0f examples/s, %s in all",
+        checkpoint.best_model_score, best["epoch"] + 1, history.n_epochs, history.examples_per_second(),
+        _duration(time.monotonic() - start),
+    )  # fmt: skip
 
 
 def rank() -> int:
-    """The number of this process among those that train together, from 0."""
+    """The number of this process among those that train together, counted from 0."""
     return LightningEnvironment().local_rank()
 
 
 def _device(training: config.TrainingConfig) -> torch.device:
-    found = gpus()
-    if training.accelerator == "gpu" and found < training.devices:
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")  # by the batch system
+    n_gpus = gpus()
+    if training.accelerator == "gpu" and n_gpus < training.devices:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # set by the batch system
         raise RuntimeError(
-            f"training.accelerator is 'gpu' and training.devices is {training.devices}, and PyTorch finds {found or 'none'}"
-            f"{' that Slurm gave this job' * (found < torch.cuda.device_count())}"
-            f"{f' (CUDA_VISIBLE_DEVICES={given})' if given else ''}; use 'auto' or 'cpu', or a machine with as many GPUs"
+            f"training.accelerator is 'gpu' and training.devices is {training.devices}, but PyTorch finds {n_gpus or 'no GPU'}"
+            f"{' that Slurm gave to this job' * (n_gpus < torch.cuda.device_count())}"
+            f"{f' (CUDA_VISIBLE_DEVICES={visible})' if visible else ''}; use 'auto' or 'cpu', or a machine with enough GPUs"
         )
-    return torch.device("cuda", rank()) if training.accelerator != "cpu" and found else torch.device("cpu")
+    return torch.device("cuda", rank()) if training.accelerator != "cpu" and n_gpus else torch.device("cpu")
 
 
 def _name(device: torch.device, devices: int) -> str:
-    """`CPU`, or what a GPU's maker calls it, and how many there are if more than one."""
+    """`CPU` or the name of the GPU, with the number of devices if there are several."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return name if devices == 1 else f"{devices} x {name}"
 
 
-def _of_all(part: Tensor) -> Tensor:
-    """The parts of all processes that train together, one after another, on the CPU."""
+def _gathered(part: Tensor) -> Tensor:
+    """The parts of all ranks, one after another, on the CPU."""
     part = part.cpu()
     if not distributed.is_initialized():
         return part
@@ -154,8 +169,8 @@ def _of_all(part: Tensor) -> Tensor:
 
 
 class _Checkpoints(TorchCheckpointIO):
-    """Files that are whole or not there. Lightning moves them from /tmp, which on a cluster is another disk: the move is a copy,
-    and a job that is killed in it leaves a part under the file's name.
+    """Checkpoints that are either complete or absent. Lightning writes to /tmp and moves the file. On a cluster /tmp is another
+    disk, so the move is a copy, and a job killed during the copy leaves a partial file under the final name.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -164,7 +179,7 @@ class _Checkpoints(TorchCheckpointIO):
 
 
 class WeightedTraining(L.LightningModule):
-    """Weighted cross-entropy, with the weights of `balance.training_weights`; AdamW, one cycle of the learning rate."""
+    """Weighted cross-entropy with the weights of `data.training_weights`; AdamW with one cycle of the learning rate."""
 
     def __init__(self, model: Classifier, contract: Contract, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
@@ -179,38 +194,38 @@ class WeightedTraining(L.LightningModule):
         return F.cross_entropy(logits_BC, batch.label, reduction="none"), logits_BC
 
     def on_train_epoch_start(self) -> None:
-        """Make an epoch depend on its number alone, so that a resumed training repeats it."""
+        """Seed by the number of the epoch only, so that a resumed training repeats it."""
         torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
         self.trainer.train_dataloader.epoch = self.current_epoch
         self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The mean weighted loss of a batch; weights have mean 1 over the training split."""
+        """The weighted mean loss of a batch; over the training split the weights have mean 1."""
         loss_B, _logits = self._loss(batch)
-        # DDP takes the mean of the gradients over the processes, whose parts of a batch differ in length
+        # DDP averages the gradients over the ranks, whose parts of a batch differ in length
         loss = (loss_B * batch.weight).sum() * self.trainer.world_size / batch.n_all
         self._losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Keep what the epoch's figures need."""
+        """Keep the values from which the figures of the epoch are computed."""
         loss_B, logits_BC = self._loss(batch)
         self._validation.append((loss_B, batch.weight, torch.softmax(logits_BC, -1)[:, self._signal], batch.label))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the weighted validation loss, and the area under the ROC curve of signal against the rest."""
-        loss, weight, score, label = (_of_all(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
+        """Log the losses, and the area under the ROC curve of signal against all other classes."""
+        loss, weight, score, label = (_gathered(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
         self._validation.clear()
         roc = Roc.from_scores(score.numpy(), (label == self._signal).numpy(), weight=weight.numpy())
         values = {
-            "train_loss": _of_all(torch.stack(self._losses)).mean(),
+            "train_loss": _gathered(torch.stack(self._losses)).mean(),
             "validation_loss": (loss * weight).sum() / weight.sum(),
             "validation_auc": torch.tensor(roc.auc),
         }
         self.log_dict({name: value.float() for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:
-        """AdamW, and one cycle of the learning rate (Smith, Topin 2017) over all epochs."""
+        """AdamW with one cycle of the learning rate (Smith, Topin 2017) over all epochs."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self._training.learning_rate, weight_decay=self._training.weight_decay
         )
@@ -221,12 +236,20 @@ class WeightedTraining(L.LightningModule):
 
 
 class _History(Callback):
-    """A line an epoch, in the log for people and as JSON for programs; kept in the checkpoint for a resumed training."""
+    """A line for each epoch, in the log and as JSON; the checkpoint holds the lines too, for a resumed training."""
 
     def __init__(self, path: Path, n_examples: int, device: str) -> None:
         self._path, self._n_examples, self._device = path, n_examples, device
         self._epochs: list[dict[str, float]] = []
         self._start = 0.0
+
+    @property
+    def n_epochs(self) -> int:
+        return len(self._epochs)
+
+    def examples_per_second(self) -> float:
+        """The mean over all epochs, with those before an interruption."""
+        return self._n_examples * len(self._epochs) / sum(line["seconds"] for line in self._epochs)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self._epochs}
@@ -250,7 +273,7 @@ class _History(Callback):
             "device": self._device,
             "time": round(time.time(), 3),
         }
-        # validation stands before the checkpoint, so that the checkpoint holds this epoch's line
+        # validation ends before the checkpoint is written, so the checkpoint holds the line of this epoch
         self._epochs = [*self._epochs, line]
         with atomic(self._path) as temporary:
             temporary.write_text("".join(json.dumps(each) + "\n" for each in self._epochs))

@@ -199,7 +199,7 @@ def test_a_checkpoint_of_other_settings_is_not_taken(ingest: Any, toy_files: dic
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_asking_for_a_gpu_where_there_is_none_fails(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu"}))
-    with pytest.raises(RuntimeError, match=r"training.accelerator is 'gpu' and training.devices is 1, and PyTorch finds none"):
+    with pytest.raises(RuntimeError, match=r"training.accelerator is 'gpu' and training.devices is 1, but PyTorch finds no GPU"):
         run_training(contract, config, shards, tmp_path / "run")
 
 
