@@ -5,4 +5,4 @@ from cyclotrain.core.logs import rule
 from cyclotrain.evaluation.boosted_trees import baseline
 
 with rule(snakemake.log[0]):
-    baseline(Contract.read(snakemake.input.contract), snakemake.input.shards, snakemake.output[0])
+    baseline(Contract.read(snakemake.input.contract), snakemake.input.shards, path=snakemake.output[0])

@@ -223,7 +223,7 @@ class Trained:
         """What the rules behind the export make: files by name, as `card` takes them, and plots."""
         self.verify()
         trees, plots = self.folder / "baseline.npy", self.folder / "plots"
-        baseline(self.contract, self.shards, trees)
+        baseline(self.contract, self.shards, path=trees)
         evaluation, history = self.folder / "evaluation.json", self.folder / "history.jsonl"
         evaluate(
             self.contract, self.config.evaluation, self.onnx, {}, {}, self.shards, trees, history, 1, evaluation, plots

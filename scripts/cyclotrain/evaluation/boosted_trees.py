@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on example-level features: what a network has to beat."""
+"""Gradient-boosted trees on example-level features, which a network has to beat."""
 
 import logging
 import time
@@ -14,34 +14,40 @@ from cyclotrain.core.files import atomic
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
 
-_ENOUGH = 20  # examples of each class, of which early stopping holds a tenth back
+_ENOUGH = 20  # examples of each class; early stopping holds back a tenth for validation
 _log = logging.getLogger(__name__)
 
 
-def baseline(contract: Contract, shards: Sequence[str], path: str | Path) -> None:
+def baseline(contract: Contract, shards: Sequence[str], *, path: str | Path) -> None:
     """Train scikit-learn's HistGradientBoostingClassifier and write its probabilities [n_test, n_classes] (.npy).
 
-    Written empty, [n_test, 0], if the contract names no example-level features.
+    The array is empty, [n_test, 0], if the contract names no example-level features.
     """
+    start = time.monotonic()
     train, test = (read_split(shards, contract, split) for split in ("train", "test"))
     probabilities = np.empty((len(test), 0), np.float32)
     if contract.baseline_features:
         columns = [contract.layout.observers.index(text) for text in contract.baseline_features]
-        # negative weights, which trees cannot use, are left out here; the figures on the test split count them
+        # trees cannot use negative weights, so such examples are left out here; the figures on the test split count them
         weight = training_weights(train, contract)
         usable = weight > 0
         enough = np.bincount(train.label[usable]).min() >= _ENOUGH
         trees = HistGradientBoostingClassifier(
             max_iter=300, learning_rate=0.05, early_stopping=bool(enough), random_state=contract.seed
         )
-        start = time.monotonic()
         trees.fit(_finite(train.observers[usable][:, columns]), train.label[usable], sample_weight=weight[usable])
         probabilities = trees.predict_proba(_finite(test.observers[:, columns])).astype(np.float32)
-        _log.info("boosted trees: %d iterations in %.1f s", trees.n_iter_, time.monotonic() - start)
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)
+    if contract.baseline_features:
+        _log.info(
+            "boosted trees: %d iterations on %d examples, %.1f s in all",
+            trees.n_iter_, usable.sum(), time.monotonic() - start,
+        )  # fmt: skip
+    else:
+        _log.info("boosted trees: not trained, as there are no example-level features (config key `baseline.features`)")
 
 
 def _finite(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Infinite values as NaN, which the trees take as missing."""
+    """The features with infinite values replaced by NaN, which the trees treat as missing."""
     return np.where(np.isfinite(features), features, np.nan)
