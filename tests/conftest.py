@@ -29,7 +29,7 @@ from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.evaluation.boosted_trees import baseline
 from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.timing import benchmark
-from cyclotrain.export.to_onnx import export
+from cyclotrain.export.to_onnx import TrainedModel, export
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files
@@ -208,7 +208,8 @@ class Trained:
         self.dataset = Path(shards[0]).with_name("dataset.json")
         self.weights = run_training(contract, config, shards, folder)
         self.onnx = folder / "model.onnx"
-        export(contract, config.model, self.weights, config.export.targets, self.onnx)
+        self.model = TrainedModel(contract, config.model, self.weights)
+        export(self.model, targets=config.export.targets, path=self.onnx)
 
     def verify(self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()) -> Any:
         result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"

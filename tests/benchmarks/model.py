@@ -25,7 +25,7 @@ from cyclotrain.data.shards import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
-from cyclotrain.export.to_onnx import export, network_to_onnx
+from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import STEP, skim
 from cyclotrain.networks.registry import Classifier, Probabilities
@@ -126,10 +126,10 @@ class _Exported:
     def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        made = Classifier(contract, model.name, model.options)
-        torch.save(made.state_dict(), folder / "weights.pt")
-        export(contract, model, folder / "weights.pt", ExportConfig().targets, self.path)
-        self.eager = Probabilities(made).eval()
+        network = Classifier(contract, model.name, model.options)
+        torch.save(network.state_dict(), folder / "weights.pt")
+        export(TrainedModel(contract, model, folder / "weights.pt"), targets=ExportConfig().targets, path=self.path)
+        self.eager = Probabilities(network).eval()
 
 
 def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:
@@ -226,6 +226,6 @@ def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) 
     """The network as CMSSW's preprocess.json has it, and its inputs, made before."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
     ir_version, opset = settings_for(ExportConfig().targets)
-    onnx.save(network_to_onnx(exported.eager.model, layout, opset, ir_version), path)
+    onnx.save(network_to_onnx(exported.eager.model, layout, opset=opset, ir_version=ir_version), path)
     content, layer = preprocess_json(layout), exported.eager.model.features
     return path, [prepare(content, variables(layer, layout, single)) for single in singles]

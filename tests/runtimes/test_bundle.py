@@ -39,7 +39,7 @@ def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
 def others(trained: Trained) -> list[Path]:
     """The network alone and its preprocess.json."""
     paths = [trained.folder / "network.onnx", trained.folder / "preprocess.json"]
-    export_network(trained.contract, trained.config.model, trained.weights, trained.config.export.targets, *paths)
+    export_network(trained.model, targets=trained.config.export.targets, path=paths[0], preprocess=paths[1])
     return paths
 
 

@@ -34,7 +34,7 @@ def test_every_runtime_from_the_targets_on_agrees(
     target: str, environments: dict[str, Path], trained: Trained, tmp_path: Path
 ) -> None:
     exported = tmp_path / "model.onnx"
-    export(trained.contract, trained.config.model, trained.weights, [target], exported)
+    export(trained.model, targets=[target], path=exported)
     model = onnx.load(exported)
     assert (model.ir_version, model.opset_import[0].version) == settings_for([target])
     able = [v for v, r in RUNTIMES.items() if r.ir_version >= model.ir_version and r.opset >= model.opset_import[0].version]
@@ -83,5 +83,5 @@ def test_a_network_that_an_old_target_cannot_run_is_refused_by_operator(
     trained = Trained(*ingest(raw_config(toy_files, model={"name": f"{__name__}:Normalised"})), tmp_path / "trained")
     exported = tmp_path / "old.onnx"
     with pytest.raises(InputError, match=r"CMSSW_13_0_X loads opset 15 at most.*LayerNormalization \(opset 17\)"):
-        export(trained.contract, trained.config.model, trained.weights, ["CMSSW_13_0_X", "CMSSW_15_0_X"], exported)
+        export(trained.model, targets=["CMSSW_13_0_X", "CMSSW_15_0_X"], path=exported)
     assert not exported.exists()

@@ -1,8 +1,8 @@
-"""CMSSW's other way: a preprocess.json prepares the features that a tag info holds, and the ONNX file is the network alone.
+"""CMSSW's other way: a preprocess.json prepares the features that a tag info holds, and the ONNX file has only the network.
 
-The JSON is what `btagbtvdeep::ParticleNetConstructor` reads, and `prepare` is its arithmetic, operation by operation
+`btagbtvdeep::ParticleNetConstructor` reads the JSON, and `prepare` repeats its arithmetic, operation by operation
 (RecoBTag/FeatureTools/src/deep_helpers.cc: catch_infs, center_norm_pad). A variable is a feature, named by its expression.
-A set of constituents is two groups: its features, and `<set>_mask`, which is 1 where the set's `valid` holds.
+A set of constituents becomes two groups: its features, and `<set>_mask`, which is 1 where the set's `valid` holds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from cyclotrain.networks.registry import Classifier
 
 
 def preprocess_json(layout: Layout) -> dict[str, Any]:
-    """The content of the file. All groups have a minimum and a maximum length, as the two forms cannot be mixed."""
+    """The content of the file. All groups have a minimum and a maximum length: the forms with and without cannot be mixed."""
     groups: dict[str, Any] = {}
     for name, features in layout.sets.items():
         infos = {
             text: {
                 "median": mean,
-                # of float32, as in the graph; 1 / std in double would differ in the last bit
+                # in float32, as in the graph; 1 / std in double precision differs in the last bit
                 "norm_factor": float(np.float32(1) / np.float32(std)),
                 "replace_inf_value": mean,
                 "lower_bound": -features.clip,
@@ -37,9 +37,9 @@ def preprocess_json(layout: Layout) -> dict[str, Any]:
         }
         groups[name] = _group(infos, features.max_length or 1)
         if features.is_jagged:
-            as_it_is = {"median": 0.0, "norm_factor": 1.0, "replace_inf_value": 0.0}
+            unchanged = {"median": 0.0, "norm_factor": 1.0, "replace_inf_value": 0.0}
             groups[mask_group(name)] = _group(
-                {mask_group(name): {**as_it_is, "lower_bound": 0.0, "upper_bound": 1.0, "pad": 0.0}}, features.max_length or 1
+                {mask_group(name): {**unchanged, "lower_bound": 0.0, "upper_bound": 1.0, "pad": 0.0}}, features.max_length or 1
             )
     return {"input_names": list(groups), "output_names": ["probabilities"], **groups}
 
@@ -49,18 +49,18 @@ def _group(infos: dict[str, Any], max_length: int) -> dict[str, Any]:
 
 
 def preprocess_inputs(content: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The shapes that the network's file must have."""
-    of_mask = {mask_group(name): name for name in content["input_names"]}
+    """The input shapes of the exported network."""
+    set_names = {mask_group(name): name for name in content["input_names"]}
 
     def length(group: str) -> Any:
-        name = of_mask.get(group, group)
+        name = set_names.get(group, group)
         return name if mask_group(name) in content else 1
 
     return {group: ["batch", len(content[group]["var_names"]), length(group)] for group in content["input_names"]}
 
 
 class NetworkAlone(nn.Module):
-    """The network without its features: groups as `prepare` gives them to probabilities [B, n_classes]."""
+    """The network without its features: from groups as `prepare` makes them to probabilities [B, n_classes]."""
 
     def __init__(self, model: Classifier, layout: Layout) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class NetworkAlone(nn.Module):
         self._is_jagged = {name: features.is_jagged for name, features in layout.sets.items()}
 
     def forward(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """groups: features [B, F, L] and masks [B, 1, L] of the jagged sets, features [B, F, 1] of the others."""
+        """Probabilities from groups: features [B, F, L] and masks [B, 1, L] of jagged sets, features [B, F, 1] of others."""
         features, masks = {}, {}
         for name, is_jagged in self._is_jagged.items():
             if is_jagged:
@@ -80,7 +80,7 @@ class NetworkAlone(nn.Module):
 
 
 def variables(layer: FeatureLayer, layout: Layout, branches: Mapping[str, Tensor]) -> dict[str, npt.NDArray[np.float32]]:
-    """What the tag infos of some examples hold: each group's variables [B, V, L], before any preprocessing."""
+    """What the tag infos of the examples hold: the variables [B, V, L] of each group, before any preprocessing."""
     values = {}
     with torch.inference_mode():
         for name, features in layout.sets.items():
@@ -93,20 +93,20 @@ def variables(layer: FeatureLayer, layout: Layout, branches: Mapping[str, Tensor
 
 
 def prepare(content: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-    """The network's inputs [B, V, length] from a preprocess.json and variables [B, V, L] of `variables`.
+    """The network's inputs [B, V, length], from a preprocess.json and the variables [B, V, L] of `variables`.
 
-    In CMSSW a vector holds an example's own constituents; here, those up to its last one that the mask tells to be real, and
-    what is behind them is padded.
+    In CMSSW a vector holds only the constituents of its example. Here these are the constituents up to the last one for which
+    the mask holds, and all behind it is padded.
     """
-    of_mask = {mask_group(name): name for name in content["input_names"]}
+    set_names = {mask_group(name): name for name in content["input_names"]}
     inputs = {}
     for group in content["input_names"]:
-        of_group, x = content[group], values[group]
-        infos = [of_group["var_infos"][name] for name in of_group["var_names"]]
-        mask = values.get(mask_group(of_mask.get(group, group)))
+        settings, x = content[group], values[group]
+        infos = [settings["var_infos"][name] for name in settings["var_names"]]
+        mask = values.get(mask_group(set_names.get(group, group)))
         slots = np.arange(x.shape[2])
         size = np.ones(len(x), int) if mask is None else ((slots + 1) * (mask[:, 0] > 0)).max(axis=1, initial=0)
-        length = int(np.clip(size.max(initial=0), of_group["min_length"], of_group["max_length"]))
+        length = int(np.clip(size.max(initial=0), settings["min_length"], settings["max_length"]))
         x = x[:, :, :length]
         # catch_infs; the comparison is false for NaN
         caught = np.where(np.abs(x) <= np.float32(LARGEST), x, _column(infos, "replace_inf_value"))

@@ -1,10 +1,12 @@
-"""The trained model to ONNX: raw branches in, probabilities out, for the runtimes of the targets."""
+"""The trained model as ONNX: raw branches in, probabilities out, for the runtimes of the targets."""
 
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,51 +28,60 @@ from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_fo
 _log = logging.getLogger(__name__)
 
 
-def export(contract: Contract, model: config.ModelConfig, weights: str | Path, targets: Sequence[str], path: str | Path) -> None:
-    """Write model.onnx: one float32 input a branch, scalars [batch, 1] and jagged ones [batch, <set>], both axes dynamic.
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training made: the contract, the network by name and options, and the file with its weights."""
 
-    The contract and the provenance stand in `metadata_props`; nothing in the file depends on time or place, so that the
-    same commit, data and CPU give the same bytes.
+    contract: Contract
+    model: config.ModelConfig
+    weights: str | Path
+
+    def load(self) -> Classifier:
+        """The model, in evaluation mode on the CPU."""
+        return load_model(self.contract, self.model, self.weights)
+
+
+def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -> None:
+    """Write model.onnx with one float32 input for each branch: scalars [batch, 1], jagged ones [batch, <set>], all axes dynamic.
+
+    The contract and the provenance are in `metadata_props`. Nothing in the file depends on time or place, so the same commit,
+    data and CPU give the same bytes.
     """
+    start = time.monotonic()
     ir_version, opset = settings_for(targets)
-    network = Probabilities(load_model(contract, model, weights)).eval()
+    network = Probabilities(trained.load()).eval()
     with _named(targets, opset):
-        proto = branches_to_onnx(network, contract.layout, opset, ir_version)
-    write_onnx(proto, {"contract": contract.to_dict(), **_provenance(contract, model, weights, targets)}, path)
+        proto = branches_to_onnx(network, trained.contract.layout, opset=opset, ir_version=ir_version)
+    write_onnx(proto, {"contract": trained.contract.to_dict(), **_provenance(trained, targets)}, path, start=start)
 
 
-def export_network(
-    contract: Contract,
-    model: config.ModelConfig,
-    weights: str | Path,
-    targets: Sequence[str],
-    path: str | Path,
-    path_json: str | Path,
-) -> None:
-    """Write the network alone, on features that CMSSW's ParticleNetConstructor prepares by the preprocess.json beside it.
+def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str | Path, preprocess: str | Path) -> None:
+    """Write the network without its features to `path`, and to `preprocess` the preprocess.json by which CMSSW's
+    ParticleNetConstructor prepares its inputs.
 
-    Its inputs are [batch, variables, length], in groups; see the module `preprocess`.
+    The inputs are groups [batch, variables, length]; see the module `cmssw_preprocess`.
     """
-    content = preprocess_json(contract.layout)
+    start = time.monotonic()
+    content = preprocess_json(trained.contract.layout)
     ir_version, opset = settings_for(targets)
     with _named(targets, opset):
-        proto = network_to_onnx(load_model(contract, model, weights), contract.layout, opset, ir_version)
-    write_onnx(proto, {"preprocess": content, **_provenance(contract, model, weights, targets)}, path)
-    write_json(path_json, content)
+        proto = network_to_onnx(trained.load(), trained.contract.layout, opset=opset, ir_version=ir_version)
+    write_onnx(proto, {"preprocess": content, **_provenance(trained, targets)}, path, start=start)
+    write_json(preprocess, content)
 
 
-def branches_to_onnx(module: nn.Module, layout: Layout, opset: int, ir_version: int) -> onnx.ModelProto:
-    """A module from branches to probabilities."""
+def branches_to_onnx(module: nn.Module, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:
+    """A module that turns branches into probabilities, as ONNX."""
     inputs, axes = {}, {}
     for branch, name in layout.inputs.items():
-        # Longer than max_length, so that the cut is part of the graph.
+        # longer than max_length, so that the cut is part of the graph
         inputs[branch] = _example(1 if name is None else (layout.sets[name].max_length or 1) + 3)
         axes[branch] = {0: "batch"} if name is None else {0: "batch", 1: name}
-    return _to_onnx(module, inputs, axes, opset, ir_version)
+    return _to_onnx(module, inputs, axes, opset=opset, ir_version=ir_version)
 
 
-def network_to_onnx(model: Classifier, layout: Layout, opset: int, ir_version: int) -> onnx.ModelProto:
-    """The network behind the features of `layout`."""
+def network_to_onnx(model: Classifier, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:
+    """The network of `model` without its features, as ONNX."""
     inputs, axes = {}, {}
     for name, features in layout.sets.items():
         if features.is_jagged:
@@ -79,26 +90,26 @@ def network_to_onnx(model: Classifier, layout: Layout, opset: int, ir_version: i
         else:
             inputs[name] = _example(len(features.features), 1)
             axes[name] = {0: "batch"}
-    return _to_onnx(NetworkAlone(model, layout).eval(), inputs, axes, opset, ir_version)
+    return _to_onnx(NetworkAlone(model, layout).eval(), inputs, axes, opset=opset, ir_version=ir_version)
 
 
 def _example(*shape: int) -> Tensor:
-    # five of them: no other axis has this size, so that no two are tied
+    # five examples: no other axis has this size, so the exporter ties no two axes
     return torch.rand(5, *shape, generator=torch.Generator().manual_seed(0)) + 0.5
 
 
 def _to_onnx(
-    module: nn.Module, inputs: Mapping[str, Tensor], axes: Mapping[str, Mapping[int, str]], opset: int, ir_version: int
+    module: nn.Module, inputs: Mapping[str, Tensor], axes: Mapping[str, Mapping[int, str]], *, opset: int, ir_version: int
 ) -> onnx.ModelProto:
-    """A module from tensors by name to one tensor; `axes`: the names of the dynamic ones."""
-    dims = {name: torch.export.Dim(name) for of_input in axes.values() for name in of_input.values()}
-    shapes = {name: {axis: dims[of] for axis, of in of_input.items()} for name, of_input in axes.items()}
-    # it tells four times that torchvision is not there
+    """A module with named tensors as inputs and one tensor as output; `axes`: the names of the dynamic axes of each input."""
+    dims = {name: torch.export.Dim(name) for named in axes.values() for name in named.values()}
+    shapes = {name: {axis: dims[dim] for axis, dim in named.items()} for name, named in axes.items()}
+    # it says four times that torchvision is not installed
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # The exporter warns of its own deprecations, and of every axis that shares a name, as ours do on purpose.
+        # the exporter warns of its own deprecations, and of axes that share a name, as ours do on purpose
         warnings.simplefilter("ignore")
-        # The empty dictionary is for the keyword arguments, which a last dictionary would be taken for.
+        # the exporter takes a last dictionary for keyword arguments, hence the empty one
         program = torch.onnx.export(
             module, (inputs, {}), input_names=list(inputs), output_names=[OUTPUT],
             dynamic_shapes=(shapes,), opset_version=max(opset, OLDEST_EXPORTED), dynamo=True, verbose=False,
@@ -110,11 +121,11 @@ def _to_onnx(
     return proto
 
 
-def _provenance(contract: Contract, model: config.ModelConfig, weights: str | Path, targets: Sequence[str]) -> dict[str, Any]:
+def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:
     return {
-        "classes": ",".join(contract.classes),  # for consumers that read no JSON
-        "model": model.model_dump(),
-        "weights_sha256": file_sha256(weights),
+        "classes": ",".join(trained.contract.classes),  # for consumers that read no JSON
+        "model": trained.model.model_dump(),
+        "weights_sha256": file_sha256(trained.weights),
         "targets": list(targets),
         "version": __version__,
         "commit": commit(),
@@ -122,23 +133,26 @@ def _provenance(contract: Contract, model: config.ModelConfig, weights: str | Pa
     }
 
 
-def write_onnx(proto: onnx.ModelProto, metadata: Mapping[str, Any], path: str | Path) -> None:
-    """Check and write a model, with `metadata` on top of what it has."""
+def write_onnx(proto: onnx.ModelProto, metadata: Mapping[str, Any], path: str | Path, *, start: float) -> None:
+    """Check and write a model with additional `metadata`; log it with the time since `start`, a value of `time.monotonic`."""
     for key, value in metadata.items():
         proto.metadata_props.add(key=METADATA_PREFIX + key, value=value if isinstance(value, str) else json.dumps(value))
     onnx.checker.check_model(proto, full_check=True)
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
     opset, size = proto.opset_import[0].version, Path(path).stat().st_size
-    _log.info("%s: opset %d, IR version %d; %d bytes", Path(path).name, opset, proto.ir_version, size)
+    _log.info(
+        "%s: opset %d, IR version %d, %s bytes, made in %.1f s",
+        Path(path).name, opset, proto.ir_version, f"{size:,}", time.monotonic() - start,
+    )  # fmt: skip
 
 
 class _ConversionError(ValueError):
-    """A model that an older opset cannot express; the message names the operators."""
+    """The model has operators that the older opset lacks; the message names them."""
 
 
 def _converted(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model at an opset that is not newer than its own."""
+    """The model converted to `opset`, which is its own or an older one."""
     if proto.opset_import[0].version == opset:
         return proto
     newer = {
@@ -155,19 +169,19 @@ def _converted(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 @contextmanager
 def _named(targets: Sequence[str], opset: int) -> Iterator[None]:
-    """Turn a failed conversion into an InputError that names the targets that ask for it."""
+    """Turn a failed conversion into an InputError that names the targets that need it."""
     try:
         yield
     except _ConversionError as error:
         oldest = [target for target in targets if runtime_of(target).opset == opset]
         raise InputError(
-            f"export.targets: {', '.join(oldest)} loads opset {opset} at most, and the network uses operators that changed "
-            f"after it and cannot be converted; take the target out, or change the network: {error}"
+            f"export.targets: {', '.join(oldest)} loads opset {opset} at most, and the network has operators that cannot be "
+            f"converted to it; remove the target, or change the network: {error}"
         ) from error
 
 
 def _strip(proto: onnx.ModelProto) -> None:
-    """Take out the exporter's notes, which hold stack traces with the paths of this machine."""
+    """Remove the exporter's notes: they hold stack traces with paths of this machine."""
     for part in (
         proto.graph,
         *proto.graph.node,

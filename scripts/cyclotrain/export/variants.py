@@ -1,8 +1,9 @@
-"""Faster or smaller forms of the exported model, by choice: each has gates of its own, as none gives the same numbers."""
+"""Optional faster or smaller forms of the exported model. None gives the same numbers, so each has its own gates."""
 
 import copy
 import logging
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,41 +20,36 @@ from cyclotrain.contract import Contract
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import iterate_split
-from cyclotrain.export.to_onnx import branches_to_onnx, write_onnx
-from cyclotrain.networks.registry import Classifier, load_model
+from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
+from cyclotrain.networks.registry import Classifier
 
-_QUANTISED = ["MatMul", "Gemm"]  # the network's; the features stay in float32
-_CALIBRATION, _BATCH = 16, 64  # batches of the training split, and examples in each
+_QUANTISED = ["MatMul", "Gemm"]  # only the network has them; the features stay in float32
+_CALIBRATION, _BATCH = 16, 64  # number of batches from the training split, and examples in each
 
 
 def make_variant(
-    kind: config.VariantKind,
-    contract: Contract,
-    model: config.ModelConfig,
-    weights: str | Path,
-    exported: str | Path,
-    shards: Sequence[str],
-    path: str | Path,
+    kind: config.VariantKind, trained: TrainedModel, *, exported: str | Path, shards: Sequence[str], path: str | Path
 ) -> None:
     """Write a variant of `exported`, with the same inputs, output, opset, IR version and metadata.
 
-    fp16: the network in half precision, for GPUs; the CPU computes it in float32. int8_dynamic: matrix products of 8-bit
-    integers, with scales taken from each batch. int8_static: the same, with scales from the training split. optimised: ONNX
-    Runtime's own optimisations, made here once and not at every start.
+    fp16: the network in half precision, for GPUs; a CPU computes it in float32. int8_dynamic: matrix products of 8-bit
+    integers, with scales from each batch. int8_static: the same, with scales from the training split. optimised: ONNX
+    Runtime's own optimisations, done here once and not at every start of a session.
     """
+    start = time.monotonic()
     original = onnx.load(exported)
     match kind:
         case "fp16":
-            half = _Half(load_model(contract, model, weights)).eval()
-            made = branches_to_onnx(half, contract.layout, original.opset_import[0].version, original.ir_version)
+            opset, ir_version = original.opset_import[0].version, original.ir_version
+            variant = branches_to_onnx(_Half(trained.load()).eval(), trained.contract.layout, opset=opset, ir_version=ir_version)
         case "int8_dynamic" | "int8_static":
-            made = _quantised(original, contract, shards if kind == "int8_static" else None)
+            variant = _quantised(original, trained.contract, shards if kind == "int8_static" else None)
         case "optimised":
-            made = _optimised(exported)
-    made.ir_version = original.ir_version
-    del made.metadata_props[:]
-    made.metadata_props.extend(original.metadata_props)
-    write_onnx(made, {"variant": kind, "variant_of": file_sha256(exported)}, path)
+            variant = _optimised(exported)
+    variant.ir_version = original.ir_version
+    del variant.metadata_props[:]
+    variant.metadata_props.extend(original.metadata_props)
+    write_onnx(variant, {"variant": kind, "variant_of": file_sha256(exported)}, path, start=start)
 
 
 class _Half(nn.Module):
@@ -68,7 +64,7 @@ class _Half(nn.Module):
 
 
 class _Calibration(quantization.CalibrationDataReader):
-    """Batches of the training split, each from another place of it."""
+    """Batches of the training split, spread over its shards."""
 
     def __init__(self, contract: Contract, shards: Sequence[str]) -> None:
         self._batches = self._read(contract, shards)
@@ -88,7 +84,7 @@ class _Calibration(quantization.CalibrationDataReader):
 def _quantised(original: onnx.ModelProto, contract: Contract, calibrated_on: Sequence[str] | None) -> onnx.ModelProto:
     source = onnx.ModelProto()
     source.CopyFrom(original)
-    source.graph.ClearField("value_info")  # shapes of before, which the quantiser's own changes contradict
+    source.graph.ClearField("value_info")  # the old shapes, which contradict the quantiser's changes
     logging.getLogger().addFilter(_is_not_advice)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -109,20 +105,20 @@ def _quantised(original: onnx.ModelProto, contract: Contract, calibrated_on: Seq
 
 
 def _is_not_advice(record: logging.LogRecord) -> bool:
-    """The quantiser tells to run its pre-processing, which is for convolutions."""
+    """The quantiser advises its pre-processing, which is for convolutions."""
     return not record.getMessage().startswith("Please consider")
 
 
 def _optimised(exported: str | Path) -> onnx.ModelProto:
     options = ort.SessionOptions()
-    # what is above depends on the processor
+    # the levels above depend on the processor
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     with tempfile.TemporaryDirectory() as folder:
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         ort.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
-        made = onnx.load(options.optimized_model_filepath)
-    used = {node.domain for node in made.graph.node}
-    imports = [entry for entry in made.opset_import if entry.domain in used]
-    del made.opset_import[:]
-    made.opset_import.extend(imports)
-    return made
+        optimised = onnx.load(options.optimized_model_filepath)
+    used = {node.domain for node in optimised.graph.node}
+    imports = [entry for entry in optimised.opset_import if entry.domain in used]
+    del optimised.opset_import[:]
+    optimised.opset_import.extend(imports)
+    return optimised

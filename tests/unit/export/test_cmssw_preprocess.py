@@ -22,7 +22,7 @@ NAME = "network with preprocess.json"
 @pytest.fixture(scope="module")
 def network(trained: Trained) -> Artefact:
     paths = [trained.folder / "alone.onnx", trained.folder / "alone.json"]
-    export_network(trained.contract, trained.config.model, trained.weights, trained.config.export.targets, *paths)
+    export_network(trained.model, targets=trained.config.export.targets, path=paths[0], preprocess=paths[1])
     return Artefact(NAME, str(paths[0]), 1e-5, str(paths[1]))
 
 

@@ -1,4 +1,4 @@
-"""Variants of the exported model: each goes through gates of its own."""
+"""Variants of the exported model: each goes through its own gates."""
 
 import json
 from collections import Counter
@@ -24,12 +24,10 @@ TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05, "optimise
 
 @pytest.fixture(scope="module")
 def variants(trained: Trained) -> dict[VariantKind, Path]:
-    made = {kind: trained.folder / f"{kind}.onnx" for kind in VARIANT_KINDS}
-    for kind, path in made.items():
-        make_variant(
-            kind, trained.contract, trained.config.model, trained.weights, trained.onnx, trained.shards, path
-        )  # fmt: skip
-    return made
+    paths = {kind: trained.folder / f"{kind}.onnx" for kind in VARIANT_KINDS}
+    for kind, path in paths.items():
+        make_variant(kind, trained.model, exported=trained.onnx, shards=trained.shards, path=path)
+    return paths
 
 
 def test_each_agrees_within_its_tolerance(trained: Trained, variants: dict[VariantKind, Path]) -> None:
