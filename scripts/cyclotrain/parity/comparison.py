@@ -1,4 +1,4 @@
-"""How far answers of ONNX Runtime are from PyTorch's, and where."""
+"""How far the answers of ONNX Runtime are from those of PyTorch, and where."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ Branches = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Session:
-    """An artefact (`model`, or what goes with it) in an ONNX Runtime release, and how its session was made."""
+    """An artefact (`model`, or a file made beside it) in an ONNX Runtime release, and the configuration of its session."""
 
     artefact: str
     runtime: str
@@ -33,7 +33,7 @@ class Session:
 
 @dataclass
 class Comparison:
-    """The largest differences of one case in one session, and where the absolute one is."""
+    """The largest differences of one case in one session, and the example with the largest absolute one."""
 
     case: str
     session: Session
@@ -42,9 +42,9 @@ class Comparison:
     max_abs: float = 0.0
     max_rel: float = 0.0
     max_ulps: int = 0
-    worst_example: int = 0  # within the case
-    finite: bool = True  # no NaN or infinity, and probabilities that sum to 1, on either side
-    max_abs_float64: float | None = None  # from PyTorch in float64, where that was asked
+    worst_example: int = 0  # its index in the case
+    finite: bool = True  # on both sides no NaN or infinity, and probabilities that sum to 1
+    max_abs_float64: float | None = None  # difference from PyTorch in float64; None if the case has no such reference
     evidence: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def add(self, batches: Sequence[Branches], answer: Array, expected: Array, exact: npt.NDArray[np.float64] | None) -> None:
@@ -86,12 +86,12 @@ class Comparison:
 
     @property
     def badness(self) -> tuple[bool, float]:
-        """What the worst case is the largest of."""
+        """Sorts comparisons from the best to the worst."""
         return not self.finite, self.max_abs
 
 
 def _example(batches: Sequence[Branches], row: int) -> Branches:
-    """One example, counted through the batches."""
+    """The example `row`, counted over all batches."""
     for branches in batches:
         n = len(next(iter(branches.values())))
         if row < n:
@@ -101,6 +101,6 @@ def _example(batches: Sequence[Branches], row: int) -> Branches:
 
 
 def _ulps(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Distance in units in the last place: how many float32 lie between a and b (both not negative)."""
+    """Distance in units in the last place: the number of float32 steps between a and b, neither of them negative."""
     distance: npt.NDArray[np.int64] = np.abs(a.view(np.int32).astype(np.int64) - b.view(np.int32).astype(np.int64))
     return distance
