@@ -47,8 +47,8 @@ class Comparison:
     max_abs_float64: float | None = None  # difference from PyTorch in float64; None if the case has no such reference
     evidence: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
-    def add(self, batches: Sequence[Branches], answer: Array, expected: Array, exact: npt.NDArray[np.float64] | None) -> None:
-        """Compare answers [n, n_classes] to some batches with PyTorch's, in float32 and, if given, in float64."""
+    def add(self, batches: Sequence[Branches], *, answer: Array, expected: Array, exact: npt.NDArray[np.float64] | None) -> None:
+        """Add the `answer` [n, n_classes] to some batches; PyTorch's answers: `expected` in float32, `exact` in float64."""
         with np.errstate(invalid="ignore"):
             difference = np.abs(answer.astype(np.float64) - expected)
             relative = difference / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)
