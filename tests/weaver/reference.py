@@ -1,4 +1,4 @@
-"""What weaver itself makes of ROOT files. Run by test_weaver with weaver-core on the path: config.yaml file.root out.npz."""
+"""Writes the tensors that weaver makes from a ROOT file. test_weaver runs it: reference.py config.yaml file.root out.npz."""
 
 import sys
 from pathlib import Path

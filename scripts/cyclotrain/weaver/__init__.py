@@ -1,1 +1,1 @@
-"""weaver's data configs as Cyclotrain configs."""
+"""Converts weaver's data configs into Cyclotrain configs."""

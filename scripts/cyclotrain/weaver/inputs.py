@@ -10,12 +10,12 @@ from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.weaver.expressions import Expressions, WeaverError, quoted
 
 _ENERGY = re.compile(r"(\w+_)?(energy|e|pt)(_nopuppi)?", re.IGNORECASE)
-_UNLIMITED = 1e6  # far beyond any feature, and so small that no network makes it infinite
+_UNLIMITED = 1e6  # far beyond any feature, but small enough that no network makes it infinite
 
 
 @dataclass
 class _Group:
-    """An input group of weaver: its variables with [subtract_by, multiply_by, clip_min, clip_max, pad_value]."""
+    """An input group of weaver; of each variable [subtract_by, multiply_by, clip_min, clip_max, pad_value]."""
 
     name: str
     length: int | None
@@ -27,7 +27,7 @@ class _Group:
         return self.name.rpartition("_")[0] or self.name
 
     def is_named_with(self, other: "_Group") -> bool:
-        """Whether the names say that both are of one collection: `pf_points` and `pf_mask`, or `pf` and `pf_mask`."""
+        """Whether the names show that both belong to one collection: `pf_points` and `pf_mask`, or `pf` and `pf_mask`."""
         return self.length == other.length and (
             self.prefix == other.prefix or self.prefix == other.name or self.name == other.prefix
         )
@@ -35,11 +35,11 @@ class _Group:
 
 @dataclass
 class Inputs:
-    """Groups of weaver over the same constituents become one set, as a jagged branch may be in one only.
+    """Groups of weaver over the same constituents become one set, because a jagged branch may be in only one.
 
-    `preprocess`: weaver's section; in the .auto.yaml that weaver writes, it has the numbers that it found.
-    `sets`: the inputs of a Cyclotrain config. `groups`: for each group of weaver but masks, its set and for each of its
-    variables the place there, None if left out. `notes`: what is lost and what differs.
+    `preprocess`: weaver's section; in the .auto.yaml that weaver writes, it has the numbers that weaver fitted.
+    `sets`: the inputs of a Cyclotrain config. `groups`: for each group of weaver except masks, the name of its set and the
+    place of each of its variables there, None if left out. `notes`: what is lost and what differs.
     """
 
     expressions: Expressions
@@ -48,20 +48,22 @@ class Inputs:
     groups: dict[str, tuple[str, list[int | None]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def convert(self, content: Mapping[str, Any]) -> None:
-        """Add the groups; raises WeaverError for what no set can be made from."""
-        groups = [self._group(name, of_group) for name, of_group in content.items()]
+    def convert(self, inputs: Mapping[str, Any]) -> None:
+        """Convert weaver's `inputs`; raises WeaverError if no set can be made from a group."""
+        groups = [self._group(name, section) for name, section in inputs.items()]
         masks = [group for group in groups if self._is_mask(group)]
         sets: list[list[_Group]] = []
         for group in (group for group in groups if group not in masks):
-            joined = [of for of in sets if any(self._belong_together(group, other) for other in of)]
-            sets = [of for of in sets if of not in joined] + [[*(other for of in joined for other in of), group]]
-        prefixes = [of[0].prefix for of in sets]
-        for of in sets:
-            name = of[0].prefix if prefixes.count(of[0].prefix) == 1 else of[0].name
-            of_set = [mask for mask in masks if any(mask.is_named_with(group) for group in of)]
-            masks = [mask for mask in masks if mask not in of_set]
-            self.sets[name] = self._set(name, of, of_set)
+            joined = [members for members in sets if any(self._belong_together(group, member) for member in members)]
+            others = [members for members in sets if members not in joined]
+            sets = [*others, [*(member for members in joined for member in members), group]]
+        prefixes = [members[0].prefix for members in sets]
+        for members in sets:
+            first = members[0]
+            name = first.prefix if prefixes.count(first.prefix) == 1 else first.name
+            own_masks = [mask for mask in masks if any(mask.is_named_with(group) for group in members)]
+            masks = [mask for mask in masks if mask not in own_masks]
+            self.sets[name] = self._set(name, members, own_masks)
         for mask in masks:
             self._note(f"inputs.{mask.name}: no group with its prefix and length; left out")
         if not self.sets:
@@ -70,33 +72,33 @@ class Inputs:
     def _note(self, text: str) -> None:
         self.notes.append(text)
 
-    def _group(self, name: str, content: Mapping[str, Any]) -> _Group:
-        for key in set(content) - {"length", "pad_mode", "vars"}:
-            self._note(f"inputs.{name}.{key}: not a key of weaver that is known here, left out")
-        if not content.get("vars"):
+    def _group(self, name: str, section: Mapping[str, Any]) -> _Group:
+        for key in set(section) - {"length", "pad_mode", "vars"}:
+            self._note(f"inputs.{name}.{key}: not a key of weaver that this converter knows; left out")
+        if not section.get("vars"):
             raise WeaverError(f"inputs.{name}: it has no `vars`")
         is_auto = str(self.preprocess.get("method", "manual")).lower().startswith("auto")
         fitted = self.preprocess.get("params") or {}
         variables = {}
-        for variable in content["vars"]:
-            of, *given = variable if isinstance(variable, list) else [variable]
+        for variable in section["vars"]:
+            label, *given = variable if isinstance(variable, list) else [variable]
             defaults = ["auto" if is_auto else None, 1, -5, 5, 0]
             values = [*given, *defaults[len(given) :]]
-            if of in fitted:
-                values = [fitted[of].get(key) for key in ("center", "scale", "min", "max", "pad_value")]
+            if label in fitted:
+                values = [fitted[label].get(key) for key in ("center", "scale", "min", "max", "pad_value")]
             try:
                 center, scale, low, high, pad = map(_number, values[:5])
             except ValueError as error:
                 raise WeaverError(f"inputs.{name}.vars: {variable}: {error}") from None
-            variables[str(of)] = (center, scale, low, high, pad)
-        wraps = str(content.get("pad_mode", "constant")).lower() == "wrap"
-        return _Group(name, content.get("length"), variables, wraps)
+            variables[str(label)] = (center, scale, low, high, pad)
+        is_wrapped = str(section.get("pad_mode", "constant")).lower() == "wrap"
+        return _Group(name, section.get("length"), variables, is_wrapped)
 
     def _is_mask(self, group: _Group) -> bool:
         return group.name.endswith("_mask") or all(self.expressions.ones_like(name) for name in group.variables)
 
     def _branches(self, group: _Group) -> set[str]:
-        """The branches that are variables of the group themselves, and so are certainly jagged where it has a length."""
+        """The variables of the group that are branches; where the group has a length, they are certainly jagged."""
         return {name for name in group.variables if name not in self.expressions.variables}
 
     def _belong_together(self, one: _Group, other: _Group) -> bool:
@@ -107,27 +109,30 @@ class Inputs:
         features: dict[str, int] = {}
         standardise = any(values[0] == "auto" for group in groups for values in group.variables.values())
         for group in groups:
-            places = [self._feature(f"inputs.{group.name}.{of}", of, group.variables[of], features) for of in group.variables]
+            places = [
+                self._feature(f"inputs.{group.name}.{variable}", variable, values=values, features=features)
+                for variable, values in group.variables.items()
+            ]
             self.groups[group.name] = name, places
         if not features:
             raise WeaverError(f"inputs.{name}: none of its variables has a counterpart")
-        made: dict[str, Any] = {"features": list(features)}
+        section: dict[str, Any] = {"features": list(features)}
         length = groups[0].length
         if length is not None and (length > 1 or masks):
-            made |= {"max_length": length, "valid": self._valid(name, groups, masks, features)}
+            section |= {"max_length": length, "valid": self._valid(name, groups, masks=masks, features=features)}
             self._padding(name, groups)
         elif length is not None:
-            self._note(f"inputs.{name}: length 1 and no mask: taken as one number an event; give max_length and valid if not")
+            self._note(f"inputs.{name}: length 1 and no mask: taken as one number for each event; else give max_length and valid")
         if len(groups) > 1:
             numbers = "; ".join(f"{group.name}: {_numbers(self.groups[group.name][1])}" for group in groups)
             self._note(
-                f"inputs.{name}: one set, as a jagged branch may be in one only. Its features are, from 1 on,\n{numbers};\n"
-                f"'deep_sets' sees all of them, so take out what is for other networks alone, such as four-vectors"
+                f"inputs.{name}: one set, because a jagged branch may be in only one. Its features, counted from 1:\n{numbers};\n"
+                f"'deep_sets' uses all of them, so remove those that only other networks need, such as four-vectors"
             )
         if not standardise:
             if any(values[0] is None for group in groups for values in group.variables.values()):
-                self._note(f"inputs.{name}.clip: what has no limits in weaver is limited to ± {_UNLIMITED:g} here")
-            return made | {"standardise": False, "clip": _UNLIMITED}
+                self._note(f"inputs.{name}.clip: features without limits in weaver are limited to ± {_UNLIMITED:g} here")
+            return section | {"standardise": False, "clip": _UNLIMITED}
         limits = [
             abs(limit) for group in groups for values in group.variables.values() if values[0] == "auto"
             for limit in values[2:4] if limit is not None
@@ -137,32 +142,32 @@ class Inputs:
             "for all features of the set; for weaver's numbers, convert the .auto.yaml that it wrote"
         )
         if len(set(limits)) > 1:
-            self._note(f"inputs.{name}.clip: one for the set, ± {max(limits):g}; weaver has its own for each variable")
-        return made | {"standardise": True, "clip": float(max(limits))}
+            self._note(f"inputs.{name}.clip: ± {max(limits):g} for the whole set; weaver has limits for each variable")
+        return section | {"standardise": True, "clip": float(max(limits))}
 
-    def _feature(self, key: str, variable: str, values: tuple[Any, ...], features: dict[str, int]) -> int | None:
-        """Add a variable to the features; gives its place, or None with a note where it has no counterpart."""
+    def _feature(self, key: str, variable: str, *, values: tuple[Any, ...], features: dict[str, int]) -> int | None:
+        """Add a variable to `features` and return its place; None, with a note, if it has no counterpart."""
         center, scale, low, high, _ = values
         try:
             if center in (None, "auto"):
                 text = self.expressions.feature(variable)
             else:
-                text = self.expressions.scaled(variable, center, scale, low, high)
+                text = self.expressions.scaled(variable, center=center, scale=scale, low=low, high=high)
             Expression(text).check_in_graph()
         except (WeaverError, ExpressionError) as error:
             self._note(f"{key}: left out: {error}")
             return None
         return features.setdefault(text, len(features))
 
-    def _valid(self, name: str, groups: Sequence[_Group], masks: Sequence[_Group], features: Mapping[str, int]) -> str:
-        """What tells a constituent from padding: a branch of the set that is positive or not 0 for each."""
-        of_masks = {variable: self.expressions.ones_like(variable) for mask in masks for variable in mask.variables}
+    def _valid(self, name: str, groups: Sequence[_Group], *, masks: Sequence[_Group], features: Mapping[str, int]) -> str:
+        """The condition that separates constituents from padding: a branch of the set is positive, or not 0."""
+        masked = {variable: self.expressions.ones_like(variable) for mask in masks for variable in mask.variables}
         bare = [name for group in groups for name in group.variables if name in self._branches(group)]
-        jagged = [self.expressions.renamed_branch(name) for name in (*filter(None, of_masks.values()), *bare)]
-        # such as `part`, by which others are known to be jagged too
-        prefix = os.path.commonprefix(jagged).rpartition("_")[0]  # noqa: RUF071  # of characters
-        found = dict.fromkeys(branch for text in features for branch in Expression(text).branches)
-        own = [branch for branch in found if branch in jagged or (prefix and branch.startswith(f"{prefix}_"))] or list(found)
+        jagged = [self.expressions.renamed_branch(name) for name in (*filter(None, masked.values()), *bare)]
+        # such as `part`: other branches with this prefix are jagged too
+        prefix = os.path.commonprefix(jagged).rpartition("_")[0]  # noqa: RUF071  # common characters, not folders
+        used = dict.fromkeys(branch for text in features for branch in Expression(text).branches)
+        own = [branch for branch in used if branch in jagged or (prefix and branch.startswith(f"{prefix}_"))] or list(used)
         if energies := [branch for branch in own if _ENERGY.fullmatch(branch)]:
             conditions = [f"{quoted(energies[0])} > 0"]
         elif momenta := [(x, y) for x in own if x.endswith("px") and (y := f"{x[:-1]}y") in own]:
@@ -170,32 +175,34 @@ class Inputs:
         else:
             conditions = [f"{quoted(branch)} != 0" for branch in own[:4]]
         valid = " | ".join(f"({condition})" for condition in conditions) if len(conditions) > 1 else conditions[0]
-        self._note(f"inputs.{name}.valid: weaver counts the constituents; here each must have '{valid}'")
+        self._note(f"inputs.{name}.valid: weaver counts the constituents; here a constituent is real where '{valid}'")
         further: dict[str, int] = {}
-        for variable in (variable for variable, branch in of_masks.items() if not branch):
-            self._feature(f"inputs.{name}.valid", variable, (None, 1, None, None, 0), further)
+        for variable in (variable for variable, branch in masked.items() if not branch):
+            self._feature(f"inputs.{name}.valid", variable, values=(None, 1, None, None, 0), features=further)
         for condition in further:
             valid = f"({valid}) & (({condition}) != 0)"
-            self._note(f"inputs.{name}: all features are 0 where '{condition}' is, and in weaver the mask alone")
+            self._note(f"inputs.{name}: where '{condition}' is 0, all features are 0 here, and in weaver only the mask")
         return valid
 
     def _padding(self, name: str, groups: Sequence[_Group]) -> None:
         if wrapped := [group.name for group in groups if group.is_wrapped]:
             self._note(
-                f"inputs.{name}: padding is 0 here; with `pad_mode: wrap`, {', '.join(wrapped)} repeat constituents in weaver"
+                f"inputs.{name}: padding is 0 here; in weaver, {', '.join(wrapped)} repeat constituents (`pad_mode: wrap`)"
             )
-        padded = [of for group in groups for of, values in group.variables.items() if values[4] and not group.is_wrapped]
+        padded = [
+            variable for group in groups for variable, values in group.variables.items() if values[4] and not group.is_wrapped
+        ]
         if padded:
-            self._note(f"inputs.{name}: padding is 0 here; weaver has the pad_value of {', '.join(padded)}")
+            self._note(f"inputs.{name}: padding is 0 here; in weaver it is the pad_value of {', '.join(padded)}")
 
 
 def _number(value: Any) -> Any:
-    """A number as weaver takes it, of a text such as 1e-5 too, which YAML has for no number."""
+    """A number as weaver reads it; also from a text such as 1e-5, which YAML does not read as a number."""
     return float(value) if isinstance(value, str) and value != "auto" else value
 
 
 def _numbers(places: Sequence[int | None]) -> str:
-    """Places from 1 on, such as `1-4, 7`."""
+    """Places, counted from 1, such as `1-4, 7`."""
     runs: list[list[int]] = []
     for place in (place + 1 for place in places if place is not None):
         if runs and runs[-1][-1] == place - 1:
