@@ -33,9 +33,9 @@ more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="o
 
 # faster than a real cluster needs, and with the two cores that there are
 QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")
-HTCONDOR = ("--workflow-profile", "workflow/profiles/htcondor", *QUICK, "--htcondor-held-timeout", "0")
-APART = ("--workflow-profile", "workflow/profiles/htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
-SLURM = ("--workflow-profile", "workflow/profiles/slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
+HTCONDOR = ("--workflow-profile", "htcondor", *QUICK, "--htcondor-held-timeout", "0")
+APART = ("--workflow-profile", "htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
+SLURM = ("--workflow-profile", "slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
 # two threads would wait for each other where something else runs
 ONE_THREAD = ("--set-threads", "train=1")
 ENVIRONMENT = Path(sys.prefix).resolve()
@@ -101,7 +101,7 @@ class Training:
 
     def asks(self, profile: str, **resources: str | int) -> None:
         """Change what a profile asks for the training; `--set-resources` would take the place of all that stands there."""
-        path = self.workflow.folder / f"workflow/profiles/{profile}/profile.v9+.yaml"
+        path = self.workflow.folder / f"profiles/{profile}/profile.v9+.yaml"
         content = yaml.safe_load(path.read_text())
         content["set-resources"]["train"] |= resources
         path.write_text(yaml.safe_dump(content))

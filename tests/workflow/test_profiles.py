@@ -39,7 +39,7 @@ def submit(folder: Path, profile: str, *arguments: str, **environment: str) -> t
     workflow = Workflow(folder / "project")
     (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
     command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", *arguments]
-    command += ["--workflow-profile", f"workflow/profiles/{profile}", "--seconds-between-status-checks", "0"]
+    command += ["--workflow-profile", profile, "--seconds-between-status-checks", "0"]
     quick = ["--latency-wait", "1", "--no-hooks", "--configfile", "test.yaml"]
     done = subprocess.run(
         [*map(str, command), *quick], cwd=workflow.folder, capture_output=True, text=True, check=False, timeout=300,
@@ -99,7 +99,7 @@ def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tu
             assert {"workflow", "scripts", "envs", "config"} <= set(brought)
             assert not [path for path in brought if path.startswith("..")]  # HTCondor would hold the job for it
             assert "CYCLOTRAIN_PYTHON" in asked["getenv"]
-            assert asked["executable"] == "workflow/profiles/htcondor-noshared/job.sh" and asked["executable"] in brought
+            assert asked["executable"] == "profiles/htcondor-noshared/job.sh" and asked["executable"] in brought
             assert asked["should_transfer_files"] == "YES"
         else:
             assert "transfer_input_files" not in asked
@@ -176,6 +176,6 @@ def test_the_generated_part_is_up_to_date_and_the_default_profile_is_in_it(profi
     text = (REPOSITORY / FOLDER / profile / "profile.v9+.yaml").read_text()
     _, begin, generated = text.partition(BEGIN)
     assert begin + generated == set_resources(profile, stated()), "run `make docs`"
-    default = yaml.safe_load((REPOSITORY / FOLDER / "default/config.v9+.yaml").read_text())
+    default = yaml.safe_load((REPOSITORY / FOLDER / "default/profile.v9+.yaml").read_text())
     content = yaml.safe_load(text)
     assert set(default) <= set(content)  # a workflow profile takes the default one's place

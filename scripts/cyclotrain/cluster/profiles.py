@@ -1,4 +1,4 @@
-"""What each cluster's executor reads of the resources that the rules state: the generated part of workflow/profiles/.
+"""What each cluster's executor reads of the resources that the rules state: the generated part of profiles/.
 
     python -m cyclotrain.cluster.profiles
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
 from snakemake.settings.enums import Quietness
 
-FOLDER = Path("workflow/profiles")
+FOLDER = Path("profiles")
 BEGIN = "# Written by `make docs` from what the rules state; each try asks for as much again.\n"
 
 # executor's word: expression of the rule's numbers
