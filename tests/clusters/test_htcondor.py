@@ -9,7 +9,7 @@ from servers import HTCondorPool
 from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, demo, finished, more, needs_clusters, no_gpu
 
 from conftest import Workflow, ten_thousand_files
-from cyclotrain.cluster.profiles import stated
+from cyclotrain.cluster.resources import RESOURCES
 
 pytest_plugins = ["sites", "xrootd_server"]
 pytestmark = needs_clusters
@@ -26,11 +26,10 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
     workflow.run(demo(), *HTCONDOR, **pool.environment)
     finished(workflow, at_home)
     asked = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedJobDuration")
-    rules = stated()
     for rule in ("assemble", "baseline", "train"):
-        assert asked[rule]["RequestMemory"] == rules[rule]["mem_mb"]
-        assert asked[rule]["RequestDisk"] == rules[rule]["disk_mb"] * 1024
-        assert asked[rule]["AllowedJobDuration"] == rules[rule]["runtime"] * 60
+        assert asked[rule]["RequestMemory"] == RESOURCES[rule].mem_mb
+        assert asked[rule]["RequestDisk"] == RESOURCES[rule].disk_mb * 1024
+        assert asked[rule]["AllowedJobDuration"] == RESOURCES[rule].runtime * 60
         assert 1 <= asked[rule]["RequestCpus"] <= 2
     assert len(asked) == 5  # with one for all that is ingested, and one for what is made of the trained model
 

@@ -6,7 +6,7 @@ from servers import Slurm
 from sites import SLURM, Training, a_gpu, demo, finished, needs_clusters, no_gpu
 
 from conftest import Workflow
-from cyclotrain.cluster.profiles import stated
+from cyclotrain.cluster.resources import RESOURCES
 
 pytest_plugins = ["sites"]
 pytestmark = needs_clusters
@@ -30,16 +30,16 @@ def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     workflow.run(demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
-    asked, rules = jobs_of(workflow, slurm), stated()
+    asked = jobs_of(workflow, slurm)
     for rule in ("assemble", "baseline", "train"):
         memory, limit, cpus, gpus = asked[rule]
-        assert memory == f"{rules[rule]['mem_mb']}M"
-        assert minutes(limit) == rules[rule]["runtime"]
+        assert memory == f"{RESOURCES[rule].mem_mb}M"
+        assert minutes(limit) == RESOURCES[rule].runtime
         assert 1 <= int(cpus) <= 2
         assert gpus == "N/A"
     memory, limit, *_ = next(asked[name] for name in asked if name.startswith("model_"))
-    assert int(memory.removesuffix("M")) >= rules["verify"]["mem_mb"]
-    assert minutes(limit) >= rules["export"]["runtime"] + rules["verify"]["runtime"]
+    assert int(memory.removesuffix("M")) >= RESOURCES["verify"].mem_mb
+    assert minutes(limit) >= RESOURCES["export"].runtime + RESOURCES["verify"].runtime
 
 
 def test_slurm_says_which_gpus_are_a_jobs_own(slurm: Slurm) -> None:

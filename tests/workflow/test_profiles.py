@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,9 @@ import yaml
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY, Workflow, small_demo
-from cyclotrain.cluster.profiles import BEGIN, FOLDER, TRANSLATIONS, set_resources, stated
+from cyclotrain.cluster.profiles import BEGIN, TRANSLATIONS, path_of, set_resources
+from cyclotrain.cluster.resources import RESOURCES
+from cyclotrain.cluster.snakemake_patches import ask_as_told, ask_for_jobs_alone
 
 pytestmark = pytest.mark.workflow
 Job = tuple[list[str], dict[str, str]]
@@ -62,7 +65,7 @@ def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 def test_every_rule_gets_what_it_states(submissions: tuple[str, list[Job]]) -> None:
     profile, submitted = submissions
-    rules = stated()
+    rules = {rule: asdict(resources) for rule, resources in RESOURCES.items()}
     time = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_job_duration")
     assert {rule for together, _ in submitted for rule in together} == set(rules)
     for together, asked in submitted:
@@ -139,7 +142,7 @@ def test_htcondors_executor_does_not_look_at_jobs_before_it_is_made(tmp_path: Pa
 
         asyncio.run(to_the_end())
 
-    stated()  # reads the Snakefile in this process, which tells the plugin's own class
+    ask_for_jobs_alone(htcondor.Executor)
     monkeypatch.chdir(tmp_path)
     log = tmp_path / htcondor.ExecutorSettings().jobdir / "snakemake-rules.log"  # of an earlier run
     log.parent.mkdir(parents=True)
@@ -166,16 +169,16 @@ def test_slurm_is_asked_as_often_as_told() -> None:
     class ByItself(slurm.Executor):
         next_seconds_between_status_checks = RemoteExecutor.next_seconds_between_status_checks
 
-    stated()  # reads the Snakefile in this process, which tells the plugin's own class
+    ask_as_told(slurm.Executor)
     assert between_checks(slurm.Executor) == 7
     assert between_checks(ByItself) != 7, "it does so by itself: `ask_as_told` can go"
 
 
 @pytest.mark.parametrize("profile", TRANSLATIONS)
 def test_the_generated_part_is_up_to_date_and_the_default_profile_is_in_it(profile: str) -> None:
-    text = (REPOSITORY / FOLDER / profile / "profile.v9+.yaml").read_text()
+    text = (REPOSITORY / path_of(profile)).read_text()
     _, begin, generated = text.partition(BEGIN)
-    assert begin + generated == set_resources(profile, stated()), "run `make docs`"
-    default = yaml.safe_load((REPOSITORY / FOLDER / "default/profile.v9+.yaml").read_text())
+    assert begin + generated == set_resources(profile), "run `make docs`"
+    default = yaml.safe_load((REPOSITORY / path_of("default")).read_text())
     content = yaml.safe_load(text)
     assert set(default) <= set(content)  # a workflow profile takes the default one's place

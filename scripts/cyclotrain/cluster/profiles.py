@@ -1,24 +1,24 @@
-"""What each cluster's executor reads of the resources that the rules state: the generated part of profiles/.
+"""Write the `set-resources` of each profile in profiles/ from the table of resources.
 
     python -m cyclotrain.cluster.profiles
 
-A rule states `mem_mb`, `disk_mb` and `runtime` once, in Snakemake's own words. Executors read other words, and a job that was
-killed for memory or time needs more the next time; so each profile has `set-resources`, written here from the rules.
+Rules state `mem_mb`, `disk_mb` and `runtime`, in Snakemake's words. Executors read other words, and a job that was killed for
+memory or time needs more the next time. So each profile states them again, in its executor's words.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-from snakemake.api import OutputSettings, ResourceSettings, SnakemakeApi
-from snakemake.settings.enums import Quietness
+from cyclotrain.cluster.resources import RESOURCES
 
 FOLDER = Path("profiles")
-BEGIN = "# Written by `make docs` from what the rules state; each try asks for as much again.\n"
+BEGIN = "# Written by `make docs` from scripts/cyclotrain/cluster/resources.py; each try asks for as much again.\n"
 
-# executor's word: expression of the rule's numbers
+# the executor's word: an expression of the table's numbers
 _SLURM = {"mem_mb": "{mem_mb} * attempt", "runtime": "{runtime} * attempt"}
 _HTCONDOR = {"htcondor_request_mem_mb": "{mem_mb} * attempt", "htcondor_request_disk_mb": "{disk_mb} * attempt"}
-# not allowed_execute_duration, which HTCondor 23.9 enforced in 1 of 9 tries
+# not allowed_execute_duration: HTCondor 23.9 enforced it in 1 of 9 tries
 TRANSLATIONS: Mapping[str, Mapping[str, str]] = {
     "slurm": _SLURM,
     "htcondor": {**_HTCONDOR, "allowed_job_duration": "{runtime} * 60 * attempt"},
@@ -28,39 +28,30 @@ TRANSLATIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def stated() -> dict[str, dict[str, int]]:
-    """`mem_mb`, `disk_mb` and `runtime` of each rule that runs as a job."""
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        described = api.workflow(resource_settings=ResourceSettings(), snakefile=Path("Snakefile"))
-        workflow = described._get_workflow(check_envvars=False)  # as `snakemake --lint` does: it has no public way
-        workflow.include("Snakefile", overwrite_default_target=True)
-        return {
-            rule.name: {name: int(rule.resources[name].value) for name in ("mem_mb", "disk_mb", "runtime")}
-            for rule in workflow.rules
-            if "mem_mb" in rule.resources
-        }
+def path_of(profile: str) -> Path:
+    """The file of a profile, from the folder of the Snakefile."""
+    return FOLDER / profile / "profile.v9+.yaml"
 
 
-def set_resources(profile: str, rules: Mapping[str, Mapping[str, int]]) -> str:
+def set_resources(profile: str) -> str:
     """The generated part of one profile."""
 
     def lines() -> Iterator[str]:
         yield "set-resources:"
-        for rule, numbers in rules.items():
+        for rule, resources in RESOURCES.items():
             yield f"  {rule}:"
             for word, expression in TRANSLATIONS[profile].items():
-                yield f"    {word}: {expression.format(**numbers)}"
+                yield f"    {word}: {expression.format(**asdict(resources))}"
 
     return BEGIN + "\n".join(lines()) + "\n"
 
 
 def main() -> None:
     """Write the generated part of each profile anew."""
-    rules = stated()
     for profile in TRANSLATIONS:
-        path = FOLDER / profile / "profile.v9+.yaml"
-        by_hand = path.read_text().partition(BEGIN)[0]
-        path.write_text(by_hand + set_resources(profile, rules))
+        path = path_of(profile)
+        written_by_hand = path.read_text().partition("# Written by `make docs`")[0]
+        path.write_text(written_by_hand + set_resources(profile))
         print(path)
 
 
