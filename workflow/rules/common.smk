@@ -9,6 +9,7 @@ from snakemake.settings.enums import Quietness
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
+from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.data.recipe import DatasetRecipe

@@ -10,9 +10,7 @@ rule reference_vectors:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
+        **resources_of("reference_vectors"),
     script:
         "../../scripts/reference_vectors.py"
 
@@ -56,9 +54,7 @@ rule score_file:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=2000,
-        runtime=120,
+        **resources_of("score_file"),
     params:
         ntuple=friend_params,
         url=lambda wildcards: remote(friend_ntuple(wildcards)),

@@ -8,9 +8,7 @@ rule simulate:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=1000,
-        disk_mb=500,
-        runtime=60,
+        **resources_of("simulate"),
     params:
         settings=simulate_params,
     script:
@@ -31,9 +29,7 @@ rule skim:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=4000,
-        runtime=60,
+        **resources_of("skim"),
     params:
         recipe=skim_recipe,
         urls=lambda wildcards: remote(job_files(wildcards)),
@@ -57,9 +53,7 @@ rule assemble:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=1000,
-        runtime=60,
+        **resources_of("assemble"),
     params:
         recipe=dataset_recipe,
     script:

@@ -13,9 +13,7 @@ rule train:
         "../../envs/cyclotrain.yaml"
     threads: 4
     resources:
-        mem_mb=8000,
-        disk_mb=4000,
-        runtime=1440,
+        **resources_of("train"),
         gpu=gpus(),
         # the same, as HTCondor's executor reads it
         request_gpus=gpus(),
@@ -40,9 +38,7 @@ rule export:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
+        **resources_of("export"),
     params:
         model=settings.model.model_dump(),
         targets=settings.export.targets,
@@ -65,9 +61,7 @@ rule variant:
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
+        **resources_of("variant"),
     params:
         model=settings.model.model_dump(),
     script:

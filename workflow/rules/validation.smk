@@ -35,9 +35,7 @@ rule verify:
         "../../envs/cyclotrain.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        disk_mb=2000,
-        runtime=120,
+        **resources_of("verify"),
     params:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
@@ -61,9 +59,7 @@ rule baseline:
         "../../envs/cyclotrain.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=60,
+        **resources_of("baseline"),
     script:
         "../../scripts/baseline.py"
 
@@ -89,9 +85,7 @@ rule evaluate:
         "../../envs/cyclotrain.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=60,
+        **resources_of("evaluate"),
     params:
         signal_efficiencies=settings.evaluation.signal_efficiencies,
         variants=list(settings.export.variants),
@@ -116,9 +110,7 @@ rule time_model:
     # It runs on one thread. It asks for many, because another job beside it would change the figures.
     threads: 64
     resources:
-        mem_mb=4000,
-        disk_mb=500,
-        runtime=30,
+        **resources_of("time_model"),
     params:
         model=settings.model.model_dump(),
         variants=list(settings.export.variants),
