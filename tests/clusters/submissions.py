@@ -30,7 +30,7 @@ class Schedd:
 
 
 def touch(job: Any) -> None:
-    for output in [*job.output, *([job.benchmark] if job.benchmark else [])]:
+    for output in job.output:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         Path(output).mkdir(exist_ok=True) if output.flags.get("directory") else Path(output).touch()
 

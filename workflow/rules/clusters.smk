@@ -12,11 +12,6 @@ if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
 if htcondor := sys.modules.get("snakemake_executor_plugin_htcondor"):
     cluster.ask_for_jobs_alone(htcondor.Executor)
 
-# Without a shared file system HTCondor's executor brings a job's outputs alone back, and Snakemake waits for its benchmark too.
-if not IS_SHARED:
-    for each in workflow.rules:
-        each._benchmark = None
-
 
 def look_after_jobs(since=None):
     """Remove jobs that no Snakemake waits for, and at the end say what the executor does not."""

@@ -49,8 +49,6 @@ rule score_file:
         "<run>/friends/{name}/{file}",
     log:
         "<run>/logs/score/{name}/{file}.log",
-    benchmark:
-        "<run>/benchmarks/score/{name}/{file}.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     resources:

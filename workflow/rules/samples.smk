@@ -3,8 +3,6 @@ rule simulate:
         "<run>/ntuples/{sample}/{part}.root",
     log:
         "<run>/logs/simulate/{sample}_{part}.log",
-    benchmark:
-        "<run>/benchmarks/simulate/{sample}_{part}.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     resources:
@@ -24,8 +22,6 @@ rule skim:
         receipt="<run>/skims/{sample}/{job}.json",
     log:
         "<run>/logs/skim/{sample}_{job}.log",
-    benchmark:
-        "<run>/benchmarks/skim/{sample}_{job}.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     resources:

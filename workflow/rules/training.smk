@@ -7,8 +7,6 @@ rule train:
         history="<fold>/train/history.jsonl",
     log:
         "<fold>/logs/train.log",
-    benchmark:
-        "<fold>/benchmarks/train.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 4

@@ -29,8 +29,6 @@ rule verify:
         ),
     log:
         "<fold>/logs/verify.log",
-    benchmark:
-        "<fold>/benchmarks/verify.jsonl"
     conda:
         "../../envs/cyclotrain.yaml"
     threads: 2
