@@ -104,7 +104,7 @@ def killed_and_started_again(expected: Training, folder: Path, arguments: tuple[
     process.communicate()
     training.workflow.run(training.raw, "--unlock", *arguments, **environment)
     output = training.ends_as(expected, training.start(*arguments, **environment))
-    assert "jobs that no Snakemake waits for are in the queue, and are removed" in output
+    assert "jobs that no Snakemake waits for are in the queue; they are removed" in output
     assert training.goes_on()
 
 

@@ -1,28 +1,20 @@
 """What each profile makes of what the rules state, in the submit descriptions that HTCondor's real executor plugin builds."""
 
-import asyncio
-import inspect
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import snakemake_executor_plugin_htcondor as htcondor
-import snakemake_executor_plugin_slurm as slurm
 import yaml
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY, Workflow, small_demo
 from cyclotrain.cluster.profiles import BEGIN, TRANSLATIONS, path_of, set_resources
 from cyclotrain.cluster.resources import RESOURCES
-from cyclotrain.cluster.snakemake_patches import ask_as_told, ask_for_jobs_alone
 
 pytestmark = pytest.mark.workflow
 Job = tuple[list[str], dict[str, str]]
@@ -128,50 +120,6 @@ def test_a_command_before_the_job_is_still_no_command(tmp_path: Path) -> None:
 
 def test_a_held_job_still_blocks_for_hours_unless_told() -> None:
     assert htcondor.ExecutorSettings().held_timeout == 4 * 3600
-
-
-def test_htcondors_executor_does_not_look_at_jobs_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(check: Callable[..., AsyncIterator[Any]]) -> None:
-        executor = htcondor.Executor.__new__(htcondor.Executor)
-        executor.workflow = SimpleNamespace(executor_settings=htcondor.ExecutorSettings())
-        executor.logger = logging.getLogger(__name__)
-
-        async def to_the_end() -> None:
-            async for _ in check(executor, []):
-                pass
-
-        asyncio.run(to_the_end())
-
-    ask_for_jobs_alone(htcondor.Executor)
-    monkeypatch.chdir(tmp_path)
-    log = tmp_path / htcondor.ExecutorSettings().jobdir / "snakemake-rules.log"  # of an earlier run
-    log.parent.mkdir(parents=True)
-    log.write_text("000 (104.000.000) 2026-11-26 07:57:57 Job submitted from host: <127.0.0.1:42483>\n...\n")
-    look(htcondor.Executor.check_active_jobs)
-    with pytest.raises(AttributeError):  # else it bears it by itself: `ask_for_jobs_alone` can go
-        look(inspect.unwrap(htcondor.Executor.check_active_jobs))
-
-
-def test_slurm_is_asked_as_often_as_told() -> None:
-    def between_checks(executor_class: type[slurm.Executor]) -> int:
-        executor = executor_class.__new__(executor_class)
-        told = SimpleNamespace(seconds_between_status_checks=7)
-        executor.workflow = SimpleNamespace(remote_execution_settings=told, executor_settings=slurm.ExecutorSettings())
-        executor.logger = logging.getLogger(__name__)
-
-        async def check() -> None:
-            async for _ in executor.check_active_jobs([]):
-                pass
-
-        asyncio.run(check())
-        return executor.next_seconds_between_status_checks
-
-    class ByItself(slurm.Executor):
-        next_seconds_between_status_checks = RemoteExecutor.next_seconds_between_status_checks
-
-    ask_as_told(slurm.Executor)
-    assert between_checks(slurm.Executor) == 7
-    assert between_checks(ByItself) != 7, "it does so by itself: `ask_as_told` can go"
 
 
 @pytest.mark.parametrize("profile", TRANSLATIONS)

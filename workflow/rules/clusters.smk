@@ -1,31 +1,26 @@
 import time
 
-from snakemake.dag import DAG
+from cyclotrain.cluster.leftovers import remove_leftovers, report_htcondor_events
+from cyclotrain.cluster.snakemake_patches import patch_snakemake, warn_of_other_versions
 
-from cyclotrain.cluster import snakemake_patches as cluster
-
-cluster.bear_wrong_clocks(DAG)
-
-# Snakemake has imported all executors that are installed; the one in use begins to ask before `onstart`.
-if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
-    cluster.ask_as_told(slurm.Executor)
-if htcondor := sys.modules.get("snakemake_executor_plugin_htcondor"):
-    cluster.ask_for_jobs_alone(htcondor.Executor)
-
-
-def look_after_jobs(since=None):
-    """Remove jobs that no Snakemake waits for, and at the end say what the executor does not."""
-    if workflow.is_main_process:
-        if since:
-            cluster.say_events(workflow.executor_plugin.name, since, IS_SHARED)
-        cluster.remove_leftovers(workflow.executor_plugin.name, Path.cwd())
-
+patch_snakemake()
+if workflow.is_main_process:
+    warn_of_other_versions()
 
 began = int(time.time())
 
 
+def tidy_cluster(*, is_end=True):
+    """Report what the executor does not, and remove jobs that no Snakemake waits for."""
+    executor = workflow.executor_plugin.name
+    if is_end and executor == "htcondor":
+        report_htcondor_events(since=began, is_shared=IS_SHARED)
+    remove_leftovers(executor, Path.cwd())
+
+
+# Snakemake keeps only the last `onstart`, `onsuccess` and `onerror` of a workflow; jobs run none of them.
 onstart:
-    look_after_jobs()
+    tidy_cluster(is_end=False)
 
 
 onsuccess:

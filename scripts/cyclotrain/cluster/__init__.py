@@ -1,1 +1,1 @@
-"""Batch systems: what Snakemake's executors leave undone, and the generated part of the profiles."""
+"""Batch systems, for all rules that run as jobs: profiles, leftover jobs, and what is changed inside Snakemake."""
