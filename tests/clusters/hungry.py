@@ -1,4 +1,4 @@
-"""A network that takes 1.5 GB more from its seventh epoch on, for a job that asked for less."""
+"""A network that takes 1.5 GB more from its seventh epoch on, in a job that asked for less."""
 
 import time
 from collections.abc import Mapping
@@ -19,5 +19,5 @@ class Hungry(DeepSets):
             self._steps += 1
             if self._steps == 400 and not self._taken:
                 self._taken = b"x" * 1_500_000_000
-                time.sleep(30)  # HTCondor and Slurm look now and then; it must not have ended by then
+                time.sleep(30)  # HTCondor and Slurm look only now and then: it must not end before
         return super().forward(features, masks)

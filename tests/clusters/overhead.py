@@ -1,4 +1,4 @@
-"""The demo at test size, whole, here and on each cluster with its profile, in turn on the same cores: what a cluster costs.
+"""What a cluster costs: the whole demo at test size, here and on each cluster with its profile, in turn on the same cores.
 
 Run: make bench-clusters [REPEATS=3]
 

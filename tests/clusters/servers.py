@@ -1,4 +1,4 @@
-"""A real HTCondor pool and a real Slurm on 127.0.0.1, for the tests: as root on Debian, with two cores."""
+"""A real HTCondor pool and a real Slurm on 127.0.0.1 for the tests: as root on Debian, with two cores."""
 
 import contextlib
 import ctypes
@@ -17,28 +17,28 @@ HERE = Path(__file__).parent
 _DEBIAN_TOOLS = ["bash", "coreutils", "dash", "sed", "grep", "gzip", "tar", "findutils", "diffutils", "debianutils", "mawk"]
 HTCONDOR_PACKAGES = ["minihtcondor", "git", "util-linux", "hostname", "libc-bin", "libfaketime", "procps", *_DEBIAN_TOOLS]
 SLURM_PACKAGES = ["slurm-wlm", "munge"]
-# beside Apptainer, what this environment's Python and PyTorch want of the system
+# and the system's libraries that this environment's Python and PyTorch need
 _LIBRARIES = ["libbz2-1.0", "libffi8", "libreadline8t64", "libssl3t64", "libstdc++6"]
 APPTAINER_PACKAGES = ["apptainer", "git", "procps", *_LIBRARIES, *_DEBIAN_TOOLS]
 
-SCRATCH = "16G"  # where jobs run
+SCRATCH = "16G"  # the disk on which a worker's jobs run
 HOST = "use ROLE: CentralManager\nuse ROLE: Submit\n"
 WORKER = """
 use ROLE: Execute
 STARTD_NAME = worker
-# it leaves the jobs that bring their files to the other one
+# jobs that bring their files go to the other worker
 START = TARGET.ShouldTransferFiles =!= "YES"
-# a job that takes more memory than it asked for is held; where there are cgroups, HTCondor does so by itself
+# hold a job that takes more memory than it asked for; with cgroups HTCondor does so by itself
 use POLICY: HOLD_IF_MEMORY_EXCEEDED
 """
 GPUS = sorted(Path("/dev").glob("nvidia[0-9]*"))
-# without a GPU two stand-ins, so that request_gpus matches
+# two stand-ins where there is no GPU, so that request_gpus matches
 GPUS_OF_HTCONDOR = "use FEATURE: GPUs\n" if GPUS else "MACHINE_RESOURCE_GPUs = CUDA0, CUDA1\n"
 GPUS_OF_SLURM = list(map(str, GPUS)) or ["/dev/null", "/dev/zero"]
 APART = """
 use ROLE: Execute
 STARTD_NAME = apart
-# it has nothing but what jobs bring
+# it has only the files that jobs bring
 FILESYSTEM_DOMAIN = apart
 START = TARGET.ShouldTransferFiles =?= "YES"
 """
@@ -49,7 +49,7 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "not root"
     if not (shutil.which("apt-get") and Path("/etc/apt/sources.list.d/debian.sources").exists()):
-        return "no Debian, from whose packages the servers come"
+        return "not Debian, whose packages the servers are from"
     return None
 
 
@@ -70,7 +70,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 
 def unpack_debian(folder: Path, packages: list[str], suite: str) -> None:
-    """Unpack packages of a Debian release, with all that they depend on; nothing of this machine changes."""
+    """Unpack packages of a Debian release and all that they depend on; nothing else on this machine changes."""
     apt = folder.with_name(f"{folder.name}.apt")
     for name in ("state/lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True, exist_ok=True)
@@ -83,9 +83,9 @@ def unpack_debian(folder: Path, packages: list[str], suite: str) -> None:
         "Dir::State::status": apt / "status", "Dir::Cache": apt / "cache", "APT::Sandbox::User": "root",
         "Acquire::Languages": "none", "APT::Keep-Downloaded-Packages": "true",
     }  # fmt: skip
-    given = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-    run("apt-get", *given, "-qq", "update")
-    run("apt-get", *given, "-qq", "-y", "--download-only", "--no-install-recommends", "install", *packages)
+    settings = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+    run("apt-get", *settings, "-qq", "update")
+    run("apt-get", *settings, "-qq", "-y", "--download-only", "--no-install-recommends", "install", *packages)
     for name in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "tmp", "proc", "dev", "etc", "root", "var/lib", "run"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for link in ("bin", "sbin", "lib", "lib64"):  # merged /usr, as base-files would make it
@@ -98,8 +98,8 @@ def unpack_debian(folder: Path, packages: list[str], suite: str) -> None:
 
 def _root(folder: Path, packages: list[str], suite: str) -> Path:
     """A root directory with Debian's packages, unpacked once."""
-    complete, content = folder / "complete", " ".join(packages)
-    if not complete.exists() or complete.read_text() != content:
+    complete, listed = folder / "complete", " ".join(packages)
+    if not complete.exists() or complete.read_text() != listed:
         shutil.rmtree(folder, ignore_errors=True)
         unpack_debian(folder, packages, suite)
         (folder / "usr/bin/which").symlink_to("which.debianutils")
@@ -110,7 +110,7 @@ def _root(folder: Path, packages: list[str], suite: str) -> Path:
         (folder / "etc/passwd").write_text(f"{root}\nnobody:x:65534:65534::/:/bin/false\npool:x:1500:1500::/root:/bin/bash\n")
         (folder / "etc/group").write_text("root:x:0:\npool:x:1500:\n")
         shutil.copy("/etc/hosts", folder / "etc/hosts")
-        complete.write_text(content)
+        complete.write_text(listed)
     return folder
 
 
@@ -120,33 +120,33 @@ def htcondor_root(folder: Path) -> Path:
 
 
 def _copy_gpu_driver(root: Path) -> None:
-    """Copy NVIDIA's driver's libraries, which are of this machine's kernel, from where the loader finds them."""
+    """Copy the libraries of NVIDIA's driver from where the loader finds them; they must fit this machine's kernel."""
     for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1"):
         ctypes.CDLL(name)
         loaded = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
-        found = next(path for path in loaded if Path(path).name.startswith(name.removesuffix("1")))
+        library = next(path for path in loaded if Path(path).name.startswith(name.removesuffix("1")))
         for as_name in (name, name.removesuffix(".1")):  # condor_gpu_discovery asks for libcuda.so
-            shutil.copy(found, root / "usr/lib/x86_64-linux-gnu" / as_name)
+            shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / as_name)
 
 
 class Apptainer:
-    """Commands beside Apptainer, which only Debian's unstable release has, with this machine's folders that are `shared`."""
+    """Runs commands where Apptainer is installed, which only Debian's unstable release has, with the `shared` folders."""
 
     def __init__(self, folder: Path, shared: list[Path]) -> None:
         self._root = _root(folder, APPTAINER_PACKAGES, "sid")
         self._shared = shared
         (self._root / "scratch").mkdir(exist_ok=True)
-        for name in ("localtime", "resolv.conf"):  # it gives these to what it runs
+        for name in ("localtime", "resolv.conf"):  # it shows these to what it runs
             shutil.copy(f"/etc/{name}", self._root / "etc" / name)
         configuration = self._root / "etc/apptainer/apptainer.conf"
-        # else it asks for all of root's, and a test machine may not give them
-        needs_none = re.sub(
+        # otherwise it asks for all of root's, which a test machine may not allow
+        no_capabilities = re.sub(
             "^root default capabilities = .*", "root default capabilities = no", configuration.read_text(), flags=re.M
         )
-        configuration.write_text(needs_none)
+        configuration.write_text(no_capabilities)
 
     def run(self, *command: str | Path, folder: Path) -> str:
-        """What a command in a folder says, in a batch job whose disk no image has; raises RuntimeError if it fails."""
+        """The output of a command, run in a folder as in a batch job whose disk no image shows; RuntimeError if it fails."""
         start = """
             root=$1; folder=$2; shared=$3; shift 3
             mount --bind "$root" "$root"; cd "$root"
@@ -161,8 +161,8 @@ class Apptainer:
 
 
 class Machine:
-    """HTCondor's daemons in private mount, process and user namespaces: what they share is given, and to kill
-    one process is to switch the machine off.
+    """HTCondor's daemons in private mount, process and user namespaces: of this machine they see the `shared` folders, and
+    killing one process switches them off.
     """
 
     def __init__(self, root: Path, folder: Path, settings: str, shared: list[Path]) -> None:
@@ -181,7 +181,7 @@ class Machine:
             exec unshare --user --map-user=1500 --map-group=1500 --root="$root" --wd=/ env -i \\
                 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=pool LANG=C.UTF-8 CONDOR_CONFIG="$config" condor_master -f
         """
-        # it ends with the tests, however these end
+        # it ends when the tests end, however they do
         private = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
         command = [*private, "--kill-child=KILL", "bash", "-ec", start, "machine", str(self.root), str(self.config)]
         command += [str(path) for path in dict.fromkeys(self.shared)]
@@ -197,7 +197,7 @@ class Machine:
             os.kill(int(pid), number)
 
     def fill_scratch(self) -> None:
-        """Leave no space where jobs run."""
+        """Leave no space on the disk where jobs run."""
         self._resize(shutil.disk_usage(self.view(self.folder / "execute")).used)
 
     def free_scratch(self) -> None:
@@ -220,9 +220,9 @@ class Machine:
 
 
 class HTCondorPool:
-    """A submit host, a worker that shares its files, and one that shares nothing, `apart`, which takes jobs with file transfer.
+    """A submit host, a worker that shares its files, and a worker `apart` that shares nothing and takes jobs with file transfer.
 
-    `disk` is a small shared disk, to be filled.
+    `disk` is a small shared disk for tests to fill.
     """
 
     def __init__(self, root: Path, folder: Path, software: list[Path], submitting: list[Path]) -> None:
@@ -237,13 +237,13 @@ class HTCondorPool:
             free.bind(("127.0.0.1", 0))
             common = f"COLLECTOR_HOST = 127.0.0.1:{free.getsockname()[1]}\nFS_LOCAL_DIR = {authentication}\n"
         host, worker, apart = (folder / name for name in ("host", "worker", "apart"))
-        seen = [authentication, *software, *submitting, self.disk]  # what is mounted on another after it
+        seen = [authentication, *software, *submitting, self.disk]  # a mount point after the mount below it
         self.host = Machine(root, host, common + HOST, [host, *seen])
         self.worker = Machine(root, worker, common + WORKER + GPUS_OF_HTCONDOR, [worker, *seen])
         self.apart = Machine(root, apart, common + APART, [apart, authentication, *software])
         self.environment = {"CONDOR_CONFIG": str(self.host.config)}
         self.apart_environment = {**self.environment, "CYCLOTRAIN_PYTHON": sys.executable}
-        wait_until(self.is_up, 60, f"not both workers and a schedd; see {folder}/*/log")
+        wait_until(self.is_up, 60, f"no schedd or not both workers; see {folder}/*/log")
 
     def fill_disk(self) -> None:
         """Leave no space on the small shared disk."""
@@ -257,7 +257,7 @@ class HTCondorPool:
         return self.ask(code, check=False) == "True"
 
     def ask(self, code: str, check: bool = True) -> str:
-        """What a line of Python says, with htcondor2 as `h`, its collector as `c` and its schedd as `s`."""
+        """The output of a line of Python, with htcondor2 as `h`, its collector as `c` and its schedd as `s()`."""
         head = "import htcondor2 as h; c = h.Collector(); s = lambda: h.Schedd()\n"
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", head + code], capture_output=True, text=True, check=False,
@@ -274,7 +274,7 @@ class HTCondorPool:
 
 
 class Slurm:
-    """One node with this machine's GPUs, or two stand-ins, and no accounting."""
+    """One node with this machine's GPUs or two stand-ins, without accounting."""
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("slurmctld"):
@@ -286,7 +286,7 @@ class Slurm:
         configuration = (HERE / "slurm.conf").read_text().replace("@SLURM@", str(folder))
         (folder / "slurm.conf").write_text(configuration.replace("@GPUS@", str(len(GPUS_OF_SLURM))))
         (folder / "gres.conf").write_text(f"NodeName=localhost Name=gpu File={','.join(GPUS_OF_SLURM)}\n")
-        # it would look for systemd where there are cgroups of version 2, to do nothing with them
+        # with cgroups of version 2 it would look for systemd, and then not use them
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         key = folder / "munge/munge.key"
         key.write_bytes(os.urandom(1024))
@@ -308,23 +308,23 @@ class Slurm:
         return run(*command, env={**os.environ, **self.environment})
 
     def start_node(self) -> None:
-        # jobs lose SLURM_CONF: they find the file at /etc/slurm, in slurmd's private mounts alone
+        # jobs lose SLURM_CONF, and find the file at /etc/slurm, which only slurmd's private mounts have
         Path("/etc/slurm").mkdir(exist_ok=True)
         start = f"mount --bind '{self.folder}' /etc/slurm; exec slurmd -N localhost"
         self._start("unshare", "--mount", "--propagation", "private", "bash", "-c", start)
 
     def _start(self, *command: str) -> None:
-        # a daemon keeps what it is given open
+        # a daemon would keep the streams open that it inherits
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.run(command, check=True, env={**os.environ, **self.environment}, **quiet)
 
     def signal_node(self, number: signal.Signals, only: str = "") -> None:
-        """Send a signal to the node's daemon and its jobs at once, or to those with a word in their command."""
+        """Send a signal to the node's daemon and all its jobs, or to those of them with a word in their command."""
         daemon = int((self.folder / "slurmd.pid").read_text())
         namespace = Path(f"/proc/{daemon}/ns/mnt").readlink()
         for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # processes end meanwhile, and those that have ended have no namespace
-                # what it started is in its mounts
+            with contextlib.suppress(OSError):  # a process that has ended has no namespace
+                # its jobs are in its mounts
                 if (process / "ns/mnt").readlink() == namespace and only in (process / "cmdline").read_text():
                     os.kill(int(process.name), number)
 

@@ -1,4 +1,4 @@
-"""What the tests of clusters share: one pool and one Slurm a session, and a training to which things are done."""
+"""What the tests of clusters share: one pool and one Slurm a session, and a training to be disturbed."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from cyclotrain.core.files import file_sha256, read_json_lines
 
 
 def demo() -> dict[str, Any]:
-    """The demo at test size, with fewer runtimes to verify in, which other tests do."""
+    """The demo at test size, verified in one runtime only: other tests verify in more."""
     raw = small_demo()
     raw["export"]["targets"] = ["CMSSW_15_0_X"]
     return raw
@@ -29,21 +29,21 @@ def demo() -> dict[str, Any]:
 needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
 no_gpu = pytest.mark.skipif(bool(servers.GPUS), reason="there is a GPU here")
 a_gpu = pytest.mark.skipif(not servers.GPUS, reason="no GPU here")
-more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="one of many: make test-clusters does all")
+more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="one of many: `make test-clusters` runs all")
 
-# faster than a real cluster needs, and with the two cores that there are
+# more often than a real cluster would like, and with the two cores of the test's pool
 QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")
 HTCONDOR = ("--workflow-profile", "htcondor", *QUICK, "--htcondor-held-timeout", "0")
 APART = ("--workflow-profile", "htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
 SLURM_QUICK = (*QUICK, "--slurm-init-seconds-before-status-checks", "1")
 SLURM = ("--workflow-profile", "slurm", *SLURM_QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
-# two threads would wait for each other where something else runs
+# two threads would wait for each other on a busy machine
 ONE_THREAD = ("--set-threads", "train=1")
 ENVIRONMENT = Path(sys.prefix).resolve()
 
 
 def software() -> list[Path]:
-    """What every machine has at the same path: this environment, and the Pythons beside the one that it is of."""
+    """What every machine has at the same path: this environment, and the folder of Pythons that its own is from."""
     return [ENVIRONMENT, Path(sys.prefix), Path(sys.base_prefix).resolve().parent]
 
 
@@ -67,21 +67,21 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture(scope="session")
 def at_home(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The SHA-256 of the demo's model of a local run."""
+    """The SHA-256 of the demo's model from a local run."""
     workflow = Workflow(tmp_path_factory.mktemp("home") / "project")
     workflow.run(demo(), "results/demo/model/model.onnx")
     return file_sha256(workflow.folder / "results/demo/model/model.onnx")
 
 
 def finished(workflow: Workflow, at_home: str) -> None:
-    """The demo is whole, and its model is the local run's."""
+    """The demo is complete, and its model is the local run's."""
     results = workflow.folder / "results/demo"
     assert file_sha256(results / "model/model.onnx") == at_home
     assert (results / "summary.txt").exists() and (results / "deploy/SHA256SUMS").exists()
 
 
 class Training:
-    """A training of some ten seconds, on its way to the exported model, to which things are done."""
+    """A training of about ten seconds and its export, to be disturbed."""
 
     def __init__(self, folder: Path, epochs: int = 40, **changes: Any) -> None:
         self.workflow = Workflow(folder / "project")
@@ -94,18 +94,18 @@ class Training:
         self.target = "results/test/model/model.onnx"
 
     def again(self, folder: Path) -> "Training":
-        """The same in another folder, with what goes before the training done, and the training and the export not."""
+        """The same in another folder, where everything before the training is done."""
         other = Training(folder, self._epochs, **self._changes)
-        done = shutil.ignore_patterns("train", "train.log", "model.onnx")
-        shutil.copytree(self.workflow.folder, other.workflow.folder, ignore=done, dirs_exist_ok=True)
+        not_done = shutil.ignore_patterns("train", "train.log", "model.onnx")
+        shutil.copytree(self.workflow.folder, other.workflow.folder, ignore=not_done, dirs_exist_ok=True)
         return other
 
     def asks(self, profile: str, **resources: str | int) -> None:
-        """Change what a profile asks for the training; `--set-resources` would take the place of all that stands there."""
+        """Change what a profile asks for the training; `--set-resources` would replace those of all rules."""
         path = self.workflow.folder / f"profiles/{profile}/profile.v9+.yaml"
-        content = yaml.safe_load(path.read_text())
-        content["set-resources"]["train"] |= resources
-        path.write_text(yaml.safe_dump(content))
+        entries = yaml.safe_load(path.read_text())
+        entries["set-resources"]["train"] |= resources
+        path.write_text(yaml.safe_dump(entries))
 
     def model(self) -> str:
         return file_sha256(self.workflow.folder / self.target)
@@ -114,7 +114,7 @@ class Training:
         return self.workflow.start(self.raw, self.target, *arguments, *ONE_THREAD, **environment)
 
     def without_its_gpu(self, *arguments: str, **environment: str) -> str:
-        """What is said where it must have a GPU and there is none."""
+        """The output of a training that must have a GPU where PyTorch finds none."""
         self.raw["training"]["accelerator"] = "gpu"
         process = self.start(*arguments, "--retries", "0", **environment)
         output, _ = process.communicate(timeout=300)
@@ -122,7 +122,7 @@ class Training:
         return output
 
     def device(self, accelerator: str, *arguments: str, **environment: str) -> str:
-        """What it trained on."""
+        """The device that it trained on."""
         self.raw["training"]["accelerator"] = accelerator
         output, _ = (process := self.start(*arguments, **environment)).communicate(timeout=120)
         assert process.returncode == 0, output[-5000:]
@@ -134,7 +134,7 @@ class Training:
 
     def checkpoint(self) -> None:
         """Wait until some epochs are done."""
-        wait_until(lambda: self.epochs() >= 3, 120, "no training has begun")
+        wait_until(lambda: self.epochs() >= 3, 120, "no training started")
 
     def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
         output, _ = process.communicate(timeout=600)
@@ -155,14 +155,14 @@ Undisturbed = Callable[..., Training]
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """A training that ran here, of a number of epochs and with changes of the config; each runs once."""
-    known: dict[str, Training] = {}
+    """A local training with a number of epochs and other changes of the config; the same one runs only once."""
+    trainings: dict[str, Training] = {}
 
-    def ran(**changes: Any) -> Training:
+    def local_training(**changes: Any) -> Training:
         key = json.dumps(changes, sort_keys=True)
-        if key not in known:
-            known[key] = training = Training(tmp_path_factory.mktemp("undisturbed"), **changes)
+        if key not in trainings:
+            trainings[key] = training = Training(tmp_path_factory.mktemp("undisturbed"), **changes)
             training.workflow.run(training.raw, training.target, *ONE_THREAD)
-        return known[key]
+        return trainings[key]
 
-    return ran
+    return local_training

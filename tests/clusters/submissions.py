@@ -1,4 +1,4 @@
-"""Snakemake with HTCondor's real executor and no pool: what it submits is written down, and the job's outputs are touched.
+"""Snakemake with HTCondor's real executor and no pool: record what it submits, and touch the job's outputs.
 
     python submissions.py RECORD SNAKEMAKE_ARGUMENTS...
 

@@ -1,6 +1,6 @@
-"""The workers' image of envs/Containerfile, built for real, and a training in it. make test-clusters
+"""Build the workers' image from envs/Containerfile, and train in it. make test-clusters
 
-Its base image comes from Debian's packages, as a registry of images cannot be counted on, and pip inside takes this machine's
+Its base image is made of Debian's packages, as a registry of images may be out of reach. Pip inside has this machine's
 settings.
 """
 
@@ -37,7 +37,7 @@ def base_image(folder: Path) -> None:
 
 
 def pip_settings(folder: Path) -> list[str]:
-    """Options for buildah that give pip its settings on this machine, with the files and folders that these name."""
+    """Options that make buildah show pip this machine's settings, and the files and folders that they name."""
     settings = dict(
         re.findall(r"^(?:global|:env:)\.(\S+)='(.*)'$", run(sys.executable, "-m", "pip", "config", "list"), re.MULTILINE)
     )
@@ -46,9 +46,9 @@ def pip_settings(folder: Path) -> list[str]:
         settings["cert"] = str(folder / "certificates.crt")
     (folder / "pip.conf").write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
     values = " ".join(settings.values())
-    indexes = {Path(path).parent for path in re.findall(r"file://(\S+)", values)}  # whose files lie beside them
-    named = {Path(path) for path in re.findall(r"(?:^|\s)(/\S+)", values)}
-    mounts = {path: path for path in indexes | named} | {folder / "pip.conf": Path("/etc/pip.conf")}
+    indexes = {Path(path).parent for path in re.findall(r"file://(\S+)", values)}  # their files lie beside them
+    paths = {Path(path) for path in re.findall(r"(?:^|\s)(/\S+)", values)}
+    mounts = {path: path for path in indexes | paths} | {folder / "pip.conf": Path("/etc/pip.conf")}
     return [f"--volume={here}:{there}:ro" for here, there in mounts.items()]
 
 
@@ -60,14 +60,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         run("apt-get", "-qq", "-y", "install", "--no-install-recommends", "buildah", "debootstrap")
     base_image(folder)
     tag = "cyclotrain-test"
-    # chroot: it needs neither control groups nor networks of its own, which a test machine may not give
+    # chroot: it needs no control groups and no network of its own, which a test machine may not allow
     buildah("build", "--isolation=chroot", *pip_settings(folder), "--tag", tag, REPOSITORY / "envs")
     yield tag
     buildah("rmi", tag, BASE)
 
 
 def same_weights(training: Training, expected: Training) -> bool:
-    """The model itself names its Python, which is another."""
+    """The same weights; the model files differ, as each names its Python."""
     return file_sha256(training.results / "train/weights.pt") == file_sha256(expected.results / "train/weights.pt")
 
 
@@ -91,7 +91,7 @@ def test_a_training_by_apptainer_gives_the_weights_of_one_outside(image: str, un
     project, archive = training.workflow.folder, tmp_path / "cyclotrain.tar"
     apptainer = Apptainer(Path("/var/tmp/cyclotrain-apptainer"), [*software(), tmp_path])
     buildah("push", "--quiet", image, f"docker-archive:{archive}")
-    # as docs/clusters.md says, but not compressed, which takes minutes
+    # as in docs/clusters.md, but not compressed, which would take minutes
     quick = ("--disable-cache", "--mksquashfs-args", "-noI -noD -noF")
     apptainer.run("apptainer", "build", *quick, "envs/cyclotrain.sif", f"docker-archive:{archive}", folder=project)
     command = ["snakemake", training.target, "--cores", "2", "--configfile", "test.yaml", *ONE_THREAD, "--sdm", "apptainer"]

@@ -1,6 +1,6 @@
-"""What happens to jobs on a cluster, done on purpose: each run ends by itself, with the bytes of an undisturbed one.
+"""Disturb jobs on a cluster on purpose: each run ends by itself, with the bytes of an undisturbed one.
 
-make test-clusters does all of them, CYCLOTRAIN_FAULT_REPEATS=5 each five times; make test does some.
+`make test-clusters` runs all of them, with CYCLOTRAIN_FAULT_REPEATS=5 each five times; `make test` runs some.
 """
 
 import datetime
@@ -31,7 +31,7 @@ def switch_off(pool: HTCondorPool) -> None:
     pool.worker.switch_on()
 
 
-# what is done, and what the output says of it
+# the fault, and what the output says about it
 HTCONDOR_FAULTS: dict[str, tuple[Callable[[HTCondorPool], object], str]] = {
     "removed": (act("Remove"), "was removed/aborted"),
     "held": (act("Hold"), "is held: "),
@@ -49,7 +49,7 @@ def test_a_training_that_htcondor_disturbs_ends_right(
     disturb, says = HTCONDOR_FAULTS[fault]
     expected = undisturbed()
     training = expected.again(tmp_path)
-    # the submit host waits that long for a worker that is lost
+    # seconds that the submit host waits for a lost worker
     training.asks("htcondor", htcondor_submit_job_lease_duration=30)
     process = training.start(*HTCONDOR, **pool.environment)
     training.checkpoint()
@@ -60,12 +60,12 @@ def test_a_training_that_htcondor_disturbs_ends_right(
 
 
 def takes_more_memory(
-    undisturbed: Undisturbed, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], **asked: str
+    undisturbed: Undisturbed, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], **resources: str
 ) -> str:
     model = {"name": "hungry:Hungry", "options": {"phi": [16, 16], "rho": [16]}}
     expected = undisturbed(model=model)
     training = expected.again(folder)
-    training.asks("slurm" if arguments is SLURM else "htcondor", **asked)
+    training.asks("slurm" if arguments is SLURM else "htcondor", **resources)
     output = training.ends_as(expected, training.start(*arguments, **environment))
     assert training.goes_on()
     return output
@@ -75,9 +75,9 @@ def takes_more_memory(
 def test_a_training_that_takes_more_memory_than_it_asked_for_gets_more(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", "tests/clusters")  # where the network is, in the project
-    handed_on = (*HTCONDOR, "--default-resources", "getenv=PATH,HOME,PYTHONPATH")
-    output = takes_more_memory(undisturbed, tmp_path, handed_on, pool.environment, htcondor_request_mem_mb="1500 * attempt")
+    monkeypatch.setenv("PYTHONPATH", "tests/clusters")  # the folder of the network, in the project
+    arguments = (*HTCONDOR, "--default-resources", "getenv=PATH,HOME,PYTHONPATH")
+    output = takes_more_memory(undisturbed, tmp_path, arguments, pool.environment, htcondor_request_mem_mb="1500 * attempt")
     assert "exceeded request_memory" in output
 
 
@@ -128,7 +128,7 @@ def test_results_on_a_full_disk_are_an_error_and_nothing_half_written_is_taken_f
     training.checkpoint()
     pool.fill_disk()
     failed = f"s().history('Iwd == \"{training.workflow.folder}\" && ExitCode != 0', ['ClusterId'], 100)"
-    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job has failed")
+    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job failed")
     pool.free_disk()
     output = training.ends_as(expected, process)
     assert "No space left on device" in output
@@ -148,10 +148,10 @@ def test_a_worker_whose_scratch_disk_is_full_is_an_error_and_the_job_is_sent_aga
         training.checkpoint()
     else:
         scratch = worker.view(worker.folder / "execute")
-        wait_until(lambda: any(scratch.glob("dir_*/results/test/train/checkpoints/*/last.ckpt")), 120, "no training has begun")
+        wait_until(lambda: any(scratch.glob("dir_*/results/test/train/checkpoints/*/last.ckpt")), 120, "no training started")
     worker.fill_scratch()
     failed = f"s().history('Iwd == \"{training.workflow.folder}\" && ExitCode != 0', ['ClusterId'], 100)"
-    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job has failed")
+    wait_until(lambda: pool.ask(f"print(len({failed}))") != "0", 60, "no job failed")
     worker.free_scratch()
     output = training.ends_as(expected, process)
     assert "No space left on device" in output
@@ -170,7 +170,7 @@ def test_files_that_are_seen_late_are_waited_for(
     training.asks("htcondor", job_wrapper="late.sh")
     process = training.start(*HTCONDOR, **pool.environment)
     late = training.results / "train/weights.late"
-    wait_until(late.exists, 120, "no training has ended")
+    wait_until(late.exists, 120, "no training ended")
     time.sleep(8)
     late.rename(late.with_suffix(".pt"))
     output = training.ends_as(expected, process)
@@ -202,7 +202,7 @@ def cancelled(slurm: Slurm) -> None:
 
 
 def slurm_over_time(slurm: Slurm) -> None:
-    slurm.signal_node(signal.SIGSTOP, only="train.py")  # it hangs, as Slurm's shortest limit is a minute
+    slurm.signal_node(signal.SIGSTOP, only="train.py")  # it hangs: Slurm's shortest limit is a minute
     (job,) = slurm.ask("squeue", "--me", "--noheader", "--format=%i").split()
     slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
 

@@ -1,4 +1,4 @@
-"""The demo at test size, whole, on a real HTCondor pool: with and without a shared file system. make test-clusters"""
+"""The whole demo at test size on a real HTCondor pool, with and without a shared file system. make test-clusters"""
 
 import json
 import shutil
@@ -15,9 +15,9 @@ pytest_plugins = ["sites", "xrootd_server"]
 pytestmark = needs_clusters
 
 
-def jobs_of(workflow: Workflow, pool: HTCondorPool, *words: str) -> dict[str, dict[str, Any]]:
-    """What HTCondor says of a workflow's jobs, by rule."""
-    code = f"json.dumps([dict(j) for j in s().history('Iwd == \"{workflow.folder}\"', {['JobBatchName', *words]}, 100)])"
+def jobs_of(workflow: Workflow, pool: HTCondorPool, *attributes: str) -> dict[str, dict[str, Any]]:
+    """HTCondor's attributes of a workflow's jobs, by rule."""
+    code = f"json.dumps([dict(j) for j in s().history('Iwd == \"{workflow.folder}\"', {['JobBatchName', *attributes]}, 100)])"
     return {job["JobBatchName"].rpartition("-")[0]: job for job in json.loads(pool.ask(f"import json; print({code})"))}
 
 
@@ -25,13 +25,13 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
     workflow = Workflow(tmp_path / "project")
     workflow.run(demo(), *HTCONDOR, **pool.environment)
     finished(workflow, at_home)
-    asked = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedJobDuration")
+    jobs = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedJobDuration")
     for rule in ("assemble", "baseline", "train"):
-        assert asked[rule]["RequestMemory"] == RESOURCES[rule].mem_mb
-        assert asked[rule]["RequestDisk"] == RESOURCES[rule].disk_mb * 1024
-        assert asked[rule]["AllowedJobDuration"] == RESOURCES[rule].runtime * 60
-        assert 1 <= asked[rule]["RequestCpus"] <= 2
-    assert len(asked) == 5  # with one for all that is ingested, and one for what is made of the trained model
+        assert jobs[rule]["RequestMemory"] == RESOURCES[rule].mem_mb
+        assert jobs[rule]["RequestDisk"] == RESOURCES[rule].disk_mb * 1024
+        assert jobs[rule]["AllowedJobDuration"] == RESOURCES[rule].runtime * 60
+        assert 1 <= jobs[rule]["RequestCpus"] <= 2
+    assert len(jobs) == 5  # of these one ingests everything, and one does all for the trained model
 
 
 def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:

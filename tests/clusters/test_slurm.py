@@ -1,4 +1,4 @@
-"""The demo at test size, whole, on a real Slurm, and what its jobs ask for. make test-clusters"""
+"""The whole demo at test size on a real Slurm, and what its jobs ask for. make test-clusters"""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ pytestmark = needs_clusters
 
 
 def jobs_of(workflow: Workflow, slurm: Slurm) -> dict[str, list[str]]:
-    """What Slurm says of a workflow's jobs, by rule: memory, minutes, CPUs and GPUs."""
-    words = "WorkDir:300,Comment:200,MinMemory:20,TimeLimit:20,NumCPUs:20,tres-per-job:20"
-    jobs = [line.split() for line in slurm.ask("squeue", "--me", "--states=all", "--noheader", f"--Format={words}").splitlines()]
-    return {comment.removeprefix("rule_"): asked for folder, comment, *asked in jobs if folder == str(workflow.folder)}
+    """Memory, time limit, CPUs and GPUs of a workflow's jobs in Slurm, by rule."""
+    names = "WorkDir:300,Comment:200,MinMemory:20,TimeLimit:20,NumCPUs:20,tres-per-job:20"
+    jobs = [line.split() for line in slurm.ask("squeue", "--me", "--states=all", "--noheader", f"--Format={names}").splitlines()]
+    return {comment.removeprefix("rule_"): fields for folder, comment, *fields in jobs if folder == str(workflow.folder)}
 
 
 def minutes(limit: str) -> int:
@@ -30,20 +30,20 @@ def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     workflow.run(demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
-    asked = jobs_of(workflow, slurm)
+    jobs = jobs_of(workflow, slurm)
     for rule in ("assemble", "baseline", "train"):
-        memory, limit, cpus, gpus = asked[rule]
+        memory, limit, cpus, gpus = jobs[rule]
         assert memory == f"{RESOURCES[rule].mem_mb}M"
         assert minutes(limit) == RESOURCES[rule].runtime
         assert 1 <= int(cpus) <= 2
         assert gpus == "N/A"
-    memory, limit, *_ = next(asked[name] for name in asked if name.startswith("model_"))
+    memory, limit, *_ = next(jobs[name] for name in jobs if name.startswith("model_"))
     assert int(memory.removesuffix("M")) >= RESOURCES["verify"].mem_mb
     assert minutes(limit) >= RESOURCES["export"].runtime + RESOURCES["verify"].runtime
 
 
 def test_slurm_says_which_gpus_are_a_jobs_own(slurm: Slurm) -> None:
-    """What `devices.gpus` goes by, as PyTorch sees those of others too."""
+    """`devices.gpus` relies on it, as PyTorch sees the GPUs of others too."""
     assert "CUDA_VISIBLE_DEVICES=0\n" in slurm.ask("srun", "--gpus=1", "env")
     assert "CUDA_VISIBLE_DEVICES" not in slurm.ask("srun", "env")
 

@@ -1,4 +1,4 @@
-"""What each profile makes of what the rules state, in the submit descriptions that HTCondor's real executor plugin builds."""
+"""What each profile asks HTCondor for, in the submit descriptions that its real executor plugin builds."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def everything() -> dict[str, Any]:
 
 
 def submit(folder: Path, profile: str, *arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], list[Job]]:
-    """What Snakemake said, and the jobs that were submitted: the rules in each, and its submit description."""
+    """Snakemake's output, and the submitted jobs: the rules in each, and its submit description."""
     workflow = Workflow(folder / "project")
     (workflow.folder / "test.yaml").write_text(yaml.safe_dump(everything()))
     command = [sys.executable, REPOSITORY / "tests/clusters/submissions.py", folder / "record", *arguments]
@@ -55,24 +55,24 @@ def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return request.param, jobs
 
 
-def test_every_rule_gets_what_it_states(submissions: tuple[str, list[Job]]) -> None:
+def test_every_rule_gets_what_the_table_states(submissions: tuple[str, list[Job]]) -> None:
     profile, submitted = submissions
     rules = {rule: asdict(resources) for rule, resources in RESOURCES.items()}
     time = {"lxplus": "my.maxruntime", "naf": "my.requestruntime"}.get(profile, "allowed_job_duration")
     assert {rule for together, _ in submitted for rule in together} == set(rules)
-    for together, asked in submitted:
+    for together, description in submitted:
         got = {
-            "mem_mb": int(asked["request_memory"].removesuffix("MB")),
-            "disk_mb": int(asked["request_disk"]) / 1024,
-            "runtime": int(asked[time]) / 60,
+            "mem_mb": int(description["request_memory"].removesuffix("MB")),
+            "disk_mb": int(description["request_disk"]) / 1024,
+            "runtime": int(description[time]) / 60,
         }
         if len(together) == 1:
             assert got == rules[together[0]]
         else:
             assert all(got[number] >= rules[rule][number] for rule in together for number in got), together
-        assert 1 <= int(asked["request_cpus"]) <= 4
+        assert 1 <= int(description["request_cpus"]) <= 4
         # jobs find git and uv, and a token file by its variable's name
-        assert "PATH" in asked["getenv"] and "BEARER_TOKEN_FILE" in asked["getenv"]
+        assert "PATH" in description["getenv"] and "BEARER_TOKEN_FILE" in description["getenv"]
 
 
 def test_many_small_jobs_are_few(submissions: tuple[str, list[Job]]) -> None:
@@ -82,22 +82,22 @@ def test_many_small_jobs_are_few(submissions: tuple[str, list[Job]]) -> None:
 
 
 def test_the_training_alone_asks_for_a_gpu(submissions: tuple[str, list[Job]]) -> None:
-    for together, asked in submissions[1]:
-        assert asked.get("request_gpus", "0") == ("1" if together == ["train"] else "0")
+    for together, description in submissions[1]:
+        assert description.get("request_gpus", "0") == ("1" if together == ["train"] else "0")
 
 
 def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tuple[str, list[Job]]) -> None:
     profile, submitted = submissions
-    for _, asked in submitted:
+    for _, description in submitted:
         if profile == "htcondor-noshared":
-            brought = asked["transfer_input_files"].split(", ")
-            assert {"workflow", "scripts", "envs", "config"} <= set(brought)
-            assert not [path for path in brought if path.startswith("..")]  # HTCondor would hold the job for it
-            assert "CYCLOTRAIN_PYTHON" in asked["getenv"]
-            assert asked["executable"] == "profiles/htcondor-noshared/job.sh" and asked["executable"] in brought
-            assert asked["should_transfer_files"] == "YES"
+            files = description["transfer_input_files"].split(", ")
+            assert {"workflow", "scripts", "envs", "config"} <= set(files)
+            assert not [path for path in files if path.startswith("..")]  # HTCondor would hold the job
+            assert "CYCLOTRAIN_PYTHON" in description["getenv"]
+            assert description["executable"] == "profiles/htcondor-noshared/job.sh" and description["executable"] in files
+            assert description["should_transfer_files"] == "YES"
         else:
-            assert "transfer_input_files" not in asked
+            assert "transfer_input_files" not in description
 
 
 SKIM = "results/demo/skims/qcd/000.json"
@@ -109,16 +109,16 @@ def test_one_resource_by_another_still_crashes_in_a_default(tmp_path: Path) -> N
 
 
 def test_variables_by_their_value_are_still_handed_over_in_quotes_so_getenv_is_used(tmp_path: Path) -> None:
-    _, [(_, asked)] = submit(tmp_path, "htcondor", SKIM, "--envvars", "ONE", "TWO", ONE="1", TWO="2")
-    assert set(asked["environment"].split()) == {'ONE="1"', 'TWO="2"'}  # of a set, in any order
+    _, [(_, description)] = submit(tmp_path, "htcondor", SKIM, "--envvars", "ONE", "TWO", ONE="1", TWO="2")
+    assert set(description["environment"].split()) == {'ONE="1"', 'TWO="2"'}  # of a set, in any order
 
 
 def test_a_command_before_the_job_is_still_no_command(tmp_path: Path) -> None:
-    _, [(_, asked)] = submit(tmp_path, "htcondor", SKIM, "--precommand", "echo hi")
-    assert asked["executable"] == sys.executable and asked["arguments"].startswith("hi && ")
+    _, [(_, description)] = submit(tmp_path, "htcondor", SKIM, "--precommand", "echo hi")
+    assert description["executable"] == sys.executable and description["arguments"].startswith("hi && ")
 
 
-def test_a_held_job_still_blocks_for_hours_unless_told() -> None:
+def test_a_held_job_still_blocks_for_hours_by_default() -> None:
     assert htcondor.ExecutorSettings().held_timeout == 4 * 3600
 
 
@@ -128,5 +128,4 @@ def test_the_generated_part_is_up_to_date_and_the_default_profile_is_in_it(profi
     _, begin, generated = text.partition(BEGIN)
     assert begin + generated == set_resources(profile), "run `make docs`"
     default = yaml.safe_load((REPOSITORY / path_of("default")).read_text())
-    content = yaml.safe_load(text)
-    assert set(default) <= set(content)  # a workflow profile takes the default one's place
+    assert set(default) <= set(yaml.safe_load(text))  # a workflow profile replaces the default one
