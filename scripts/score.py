@@ -6,14 +6,13 @@ from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.ingest.joined import Friend
 
 with rule(snakemake.log[0]):
-    ntuple = {**snakemake.params.ntuple, "friends": [Friend(**of) for of in snakemake.params.ntuple["friends"]]}
     (path,) = [*snakemake.input.ntuple, *snakemake.params.url]
+    ntuple = dict(snakemake.params.ntuple)
+    ntuple["friends"] = [Friend(**friend) for friend in ntuple["friends"]]
+    models = zip(snakemake.input.onnx, snakemake.input.verification, strict=True)
     score(
-        Ntuple(path=path, **ntuple),
-        {
-            onnx: read_json(verification)["model_sha256"]
-            for onnx, verification in zip(snakemake.input.onnx, snakemake.input.verification, strict=True)
-        },
-        snakemake.output[0],
-        snakemake.threads,
+        Ntuple(path, **ntuple),
+        {onnx: read_json(verification)["model_sha256"] for onnx, verification in models},
+        friend=snakemake.output[0],
+        threads=snakemake.threads,
     )

@@ -158,7 +158,7 @@ def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folde
 
 
 def _score(path: str, model: Path, friend: Path) -> None:
-    score(Ntuple(path, JETS_TREE, [], {}), {str(model): file_sha256(model)}, friend, threads=1)
+    score(Ntuple(path, JETS_TREE), {str(model): file_sha256(model)}, friend=friend, threads=1)
 
 
 def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:

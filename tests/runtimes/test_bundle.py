@@ -173,7 +173,8 @@ def python_with_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_root_reads_a_friend_tree_beside_its_ntuple(trained: Trained, python_with_root: Path, tmp_path: Path) -> None:
     path = write_tree(tmp_path / "ntuple.root", jets(500, 5))
     friend = tmp_path / "friend.root"
-    score(Ntuple(path, "Jets", ["jet_pt > 600"], {}), {str(trained.onnx): file_sha256(trained.onnx)}, friend, threads=1)
+    ntuple = Ntuple(path, "Jets", selection=["jet_pt > 600"])
+    score(ntuple, {str(trained.onnx): file_sha256(trained.onnx)}, friend=friend, threads=1)
     script = f"""
 import ROOT
 file = ROOT.TFile("{path}")

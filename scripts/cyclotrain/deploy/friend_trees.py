@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from cyclotrain.ingest.recipe import check_numbers, example_depths
 from cyclotrain.ingest.sources import is_remote
 from cyclotrain.runtimes.sessions import open_session
 
-NOT_SELECTED = -1.0  # in place of each probability, for entries that fail the selection
-DESCRIPTION = "cyclotrain"  # the key in the file under which the JSON stands that tells what made it
+NOT_SELECTED = -1.0  # instead of the probabilities, for entries or objects that fail the selection
+DESCRIPTION = "cyclotrain"  # key of the JSON in the friend's file that says how it was made
 _STEP = 50_000_000  # bytes of uncompressed branches
 _BATCH = 1024  # examples in one call of ONNX Runtime
 _log = logging.getLogger(__name__)
@@ -38,13 +38,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ntuple:
-    """A file to score: its tree, the cuts that its entries must pass, and the definitions that the cuts use."""
+    """A file to score: its tree, the cuts on its entries or objects, and the definitions that the cuts use."""
 
     path: str
     tree: str | Sequence[str]
-    selection: Sequence[str]
-    define: Mapping[str, str]
-    friends: Sequence[Friend] = ()
+    selection: Sequence[str] = field(default=(), kw_only=True)
+    define: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    friends: Sequence[Friend] = field(default=(), kw_only=True)
 
     def cut_branches(self) -> list[str]:
         """The branches that the cuts need."""
@@ -54,16 +54,19 @@ class Ntuple:
 
 
 def read_model(exported: str | Path, sha256: str) -> Contract:
-    """The contract inside a model file; raises InputError for a file that is not Cyclotrain's, or not the one verified."""
+    """The contract inside a model file; `sha256` is that of the verified file.
+
+    Raises InputError if the file is not a model of Cyclotrain, or not the verified one.
+    """
     try:
         metadata = model_metadata(onnx.load(exported))
-    except Exception as error:  # protobuf's own types, for what is no ONNX file
+    except Exception as error:  # protobuf raises its own types if the file is not ONNX
         raise InputError(f"{exported}: not an ONNX file ({type(error).__name__})") from error
     if "contract" not in metadata:
-        raise InputError(f"{exported}: not a model made by Cyclotrain; there is no contract in its metadata")
-    if (found := file_sha256(exported)) != sha256:
+        raise InputError(f"{exported}: not a model made by Cyclotrain; its metadata has no contract")
+    if (actual := file_sha256(exported)) != sha256:
         raise InputError(
-            f"{exported}: changed since it was verified: SHA-256 {found[:12]}..., and verified was {sha256[:12]}...; "
+            f"{exported}: changed since it was verified (SHA-256 is {actual[:12]}..., verified was {sha256[:12]}...); "
             "export and verify it again"
         )
     return Contract.from_dict(metadata["contract"])
@@ -71,21 +74,23 @@ def read_model(exported: str | Path, sha256: str) -> Contract:
 
 @dataclass(frozen=True)
 class _Model:
-    """A model that was verified, ready to run."""
+    """A verified model, ready to run."""
 
     contract: Contract
-    made: ort.InferenceSession
+    session: ort.InferenceSession
 
 
-def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads: int) -> None:
-    """Write the friend of one ntuple, a TTree or an RNTuple as the ntuple is: an entry for each of its entries.
+def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, threads: int) -> None:
+    """Write the friend tree of one ntuple: a TTree or an RNTuple like the ntuple, with one entry per entry of the ntuple.
 
-    It has a float32 branch `<run>_<class>` a class; where the model is of objects, a list with a number for each object of
-    the entry. Entries or objects that fail the selection have NOT_SELECTED. The tree has the ntuple's tree's name, and the
-    file a JSON string under `cyclotrain`: the ntuple's checksum, the model's, the sentinel, the selection and the contract.
-    The ntuple is read in batches, so in bounded memory, and never written to. `models`: SHA-256 of the file that was verified,
-    by its path; several are those of a cross-training, of which each event gets the one that has not seen it.
-    Raises InputError for an ntuple that does not fit the model, for another model file, and for a friend that exists.
+    It has one float32 branch `<run>_<class>` per class. If objects are the examples, a branch is a list with one number per
+    object of the entry. Entries or objects that fail the selection have NOT_SELECTED. The tree has the name of the ntuple's
+    tree. The file has a JSON string under `cyclotrain`: checksums of ntuple and model, NOT_SELECTED, selection, contract.
+    The ntuple is read in batches, so memory is bounded, and is never written to.
+
+    `models`: the SHA-256 of each verified file, by its path. Several models come from cross-training: each event gets the
+    answer of the model that has not seen it.
+    Raises InputError if the ntuple does not fit the model, the model file is another one, or the friend exists already.
     """
     loaded = [_Model(read_model(path, sha256), open_session(path, threads)) for path, sha256 in models.items()]
     loaded.sort(key=lambda of: of.contract.fold.index if of.contract.fold else 0)
@@ -96,20 +101,29 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
         raise InputError(f"{friend}: there is such a file already; move it away, it is not written over")
     branches = branch_names(contract)
     start = time.perf_counter()
+    loaded = [_Model(read_model(path, sha256), session(path, threads)) for path, sha256 in models.items()]
+    loaded.sort(key=lambda model: model.contract.fold.index if model.contract.fold else 0)
+    contract = loaded[0].contract
+    n_models = contract.fold.of if contract.fold else 1
+    if len(loaded) != n_models:
+        raise InputError(f"the cross-training has {n_models} models, but {len(loaded)} are given; give one per fold")
+    if Path(friend).exists():
+        raise InputError(f"{friend}: this file exists already and is not overwritten; move it away")
+    branches = branch_names(contract)
     opened = open_joined(ntuple.path, ntuple.tree, ntuple.friends)
     with opened as joined, atomic(friend) as temporary, uproot.recreate(temporary) as file:
         tree = joined.tree
-        check_ntuple(contract.layout, ntuple, joined.depths(needed(contract, ntuple)))
-        n, kept = tree.num_entries, 0
-        make = file.mkrntuple if is_rntuple(tree) else file.mktree
-        type_ = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
-        output = make(tree.name, dict.fromkeys(branches, type_))
-        for scored in _scored(loaded, ntuple, joined):
-            columns: list[Any] = list(scored.probabilities.T)
-            if scored.counts is not None:
-                columns = [ak.unflatten(np.ascontiguousarray(column), scored.counts) for column in columns]
+        check_ntuple(contract.layout, ntuple, joined.depths(branches_to_read(contract, ntuple)))
+        n, n_selected = tree.num_entries, 0
+        make_tree = file.mkrntuple if is_rntuple(tree) else file.mktree
+        branch_type = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
+        output = make_tree(tree.name, dict.fromkeys(branches, branch_type))
+        for batch in _scored_batches(loaded, ntuple, joined):
+            columns: list[Any] = list(batch.probabilities.T)
+            if batch.counts is not None:
+                columns = [ak.unflatten(np.ascontiguousarray(column), batch.counts) for column in columns]
             output.extend(dict(zip(branches, columns, strict=True)))
-            kept += int(scored.is_selected.sum())
+            n_selected += int(batch.is_selected.sum())
         file[DESCRIPTION] = json.dumps(
             {
                 "ntuple": {
@@ -119,7 +133,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
                     "entries": n,
                 },
                 "selection": list(ntuple.selection),
-                "selected": kept,
+                "selected": n_selected,
                 "not_selected": NOT_SELECTED,
                 "model_sha256": list(models.values()) if contract.fold else next(iter(models.values())),
                 "runtime": f"onnxruntime {ort.__version__}",
@@ -127,7 +141,11 @@ def score(ntuple: Ntuple, models: Mapping[str, str], friend: str | Path, threads
             }
         )
     seconds = time.perf_counter() - start
-    _log.info("%s: %d entries, %d selected and scored in %.1f s (%.0f entries/s)", ntuple.path, n, kept, seconds, n / seconds)
+    examples_name = f"{contract.layout.object} objects" if contract.layout.object else "entries"
+    _log.info(
+        f"{ntuple.path}: {n:,} entries read, {n_selected:,} {examples_name} selected and scored in {seconds:.1f} s "
+        f"({n / seconds:,.0f} entries/s)"
+    )
 
 
 def branch_names(contract: Contract) -> list[str]:
@@ -142,35 +160,35 @@ def needed(contract: Contract, ntuple: Ntuple) -> list[str]:
     return list(dict.fromkeys([*contract.layout.branches, *identity, *ntuple.cut_branches()]))
 
 
-def check_ntuple(layout: Layout, ntuple: Ntuple, found: Mapping[str, int]) -> None:
-    """Raise InputError where a branch holds another kind of list an entry than the model takes; `found`: of ntuples.depths."""
+def check_ntuple(layout: Layout, ntuple: Ntuple, depths: Mapping[str, int]) -> None:
+    """Raise InputError if a branch has numbers where the model takes lists, or the reverse; `depths`: from ntuples.depths."""
     kinds = ("one number", "a list of numbers", "a list of lists")
     for branch, name in layout.inputs.items():
         link = name is not None and layout.sets[name].link is not None
         in_object = layout.object is not None and (name is not None or belongs_to(branch, layout.object)) and not link
         expected = (name is not None) + in_object
-        if found[branch] != expected:
+        if depths[branch] != expected:
             raise InputError(
-                f"{ntuple.path}: branch '{branch}' has {kinds[found[branch]]} an entry, and the model takes {kinds[expected]}"
+                f"{ntuple.path}: branch '{branch}' has {kinds[depths[branch]]} per entry, but the model takes {kinds[expected]}"
             )
     cuts = {f"selection {i + 1}": Expression(cut) for i, cut in enumerate(ntuple.selection)}
-    of_example = example_depths(layout.object, found, ntuple.path)
-    check_numbers(cuts, ntuple.define if cuts else {}, of_example, ntuple.path, layout.object or "entry")
+    per_example = example_depths(layout.object, depths, ntuple.path)
+    check_numbers(cuts, ntuple.define if cuts else {}, per_example, ntuple.path, layout.object or "entry")
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A batch: probabilities [n, n_classes], which are selected [n], and for objects their number in each entry."""
+class _ScoredBatch:
+    """Probabilities [n, n_classes], whether each example is selected [n], and the number of objects per entry, if any."""
 
     probabilities: npt.NDArray[np.float32]
     is_selected: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64] | None
 
 
-def _scored(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterator[_Scored]:
+def _scored_batches(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterator[_ScoredBatch]:
     contract = models[0].contract
     layout, n_classes = contract.layout, len(contract.classes)
-    branches = needed(contract, ntuple)
+    branches = branches_to_read(contract, ntuple)
     for values, n, where in joined.batches(branches, _STEP):
         counts = None
         if layout.object:
@@ -178,38 +196,33 @@ def _scored(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterato
             n = int(counts.sum())
         if ntuple.selection:
             define(values, ntuple.define, where)
-        keep = selected(ntuple.selection, values, n, where)
+        is_selected = selected(ntuple.selection, values, n, where)
         probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
-        of_model = np.zeros(n, np.int64)
+        model_index = np.zeros(n, np.int64)
         if contract.fold:
             hashes = event_hash(identifying(contract.event_id, values, where), contract.seed)
-            of_model = fold_index(hashes, contract.fold.of)
+            model_index = fold_index(hashes, contract.fold.of)
         for index, model in enumerate(models):
-            rows = keep & (of_model == index)
-            probabilities[rows] = _probabilities(layout, values, rows, model.made, n_classes, where)
-        yield _Scored(probabilities, keep, counts)
+            rows = is_selected & (model_index == index)
+            probabilities[rows] = _probabilities(model, values, rows, where)
+        yield _ScoredBatch(probabilities, is_selected, counts)
 
 
-def _probabilities(
-    layout: Layout,
-    values: Mapping[str, Any],
-    keep: npt.NDArray[np.bool_],
-    made: ort.InferenceSession,
-    n_classes: int,
-    where: str,
-) -> npt.NDArray[np.float32]:
+def _probabilities(model: _Model, values: Mapping[str, Any], rows: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.float32]:
+    """Probabilities [n_rows, n_classes] of the rows [n] that are true."""
+    layout = model.contract.layout
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in training
-        scalars = {b: ak.to_numpy(values[b])[keep].astype(np.float32)[:, None] for b in layout.scalars}
-    sets = {name: _Constituents(features, values, where) for name, features in layout.sets.items() if features.is_jagged}
-    entries = np.flatnonzero(keep)
-    answers = np.empty((len(entries), n_classes), np.float32)
-    for first in range(0, len(entries), _BATCH):
-        rows = entries[first : first + _BATCH]
-        inputs = {branch: column[first : first + _BATCH] for branch, column in scalars.items()}
-        for of_set in sets.values():
-            inputs |= of_set.padded(rows)
-        answers[first : first + _BATCH] = made.run([OUTPUT], inputs)[0]
-    return answers
+        scalars = {b: ak.to_numpy(values[b])[rows].astype(np.float32)[:, None] for b in layout.scalars}
+    sets = [_Constituents(features, values, where) for features in layout.sets.values() if features.is_jagged]
+    indices = np.flatnonzero(rows)
+    probabilities = np.empty((len(indices), len(model.contract.classes)), np.float32)
+    for first in range(0, len(indices), _BATCH):
+        batch = slice(first, first + _BATCH)
+        inputs = {branch: column[batch] for branch, column in scalars.items()}
+        for branches in sets:
+            inputs |= branches.padded(indices[batch])
+        probabilities[batch] = model.session.run([OUTPUT], inputs)[0]
+    return probabilities
 
 
 class _Constituents:
@@ -219,11 +232,11 @@ class _Constituents:
         columns, counts = constituents(features.branches, values, where)
         self._columns = dict(zip(features.branches, columns, strict=True))
         self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        # the graph takes no more than max_length; of all, where it is the one that sorts them
+        # The graph uses at most max_length constituents. It needs all of them only if it sorts them.
         self._kept = counts if features.sort_by else np.minimum(counts, features.max_length or 0)
 
     def padded(self, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.float32]]:
-        """Of each branch [n_rows, L], zeros behind the constituents; L is the longest here, and at least 1."""
+        """Each branch as [n_rows, L], zeros after the constituents; L is the longest of these rows, at least 1."""
         starts, kept = self._starts[rows], self._kept[rows]
         slots = np.arange(max(1, int(kept.max(initial=0))))
         inside = slots < kept[:, None]

@@ -74,9 +74,9 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
     folds: list[tuple[Any, Contract, list[str]]], toy_files: dict[str, str], tmp_path: Path
 ) -> None:
     models = [Trained(*fold, tmp_path / f"fold{i}") for i, fold in enumerate(folds)]
-    ntuple = Ntuple(toy_files["signal"], "Jets", ["jet_pt > 520"], {})
+    ntuple = Ntuple(toy_files["signal"], "Jets", selection=["jet_pt > 520"])
     shas = {str(model.onnx): file_sha256(model.onnx) for model in models}
-    score(ntuple, dict(reversed(shas.items())), tmp_path / "friend.root", threads=1)  # in any order
+    score(ntuple, dict(reversed(shas.items())), friend=tmp_path / "friend.root", threads=1)  # in any order
     alone = []
     for model, (_, contract, _) in zip(models, folds, strict=True):
         # the same file as if it were of no cross-training
@@ -96,8 +96,8 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
     assert len(set(by_fold)) == FOLDS and len(pt) == len(found)
     np.testing.assert_allclose(found, np.choose(by_fold, alone), atol=1e-6)
     assert (found[pt <= 520] == -1).all()
-    with pytest.raises(InputError, match="a cross-training has 3 models, and 2 are given"):
-        score(ntuple, dict(list(shas.items())[:2]), tmp_path / "other.root", threads=1)
+    with pytest.raises(InputError, match="the cross-training has 3 models, but 2 are given"):
+        score(ntuple, dict(list(shas.items())[:2]), friend=tmp_path / "other.root", threads=1)
 
 
 def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path) -> None:
@@ -108,4 +108,4 @@ def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path
             entry.value = json.dumps(json.loads(entry.value) | {"fold": None, "run": "test"})
     path = friend.with_suffix(".onnx")
     onnx.save(content, path)
-    score(ntuple, {str(path): file_sha256(path)}, friend, threads=1)
+    score(ntuple, {str(path): file_sha256(path)}, friend=friend, threads=1)

@@ -1,6 +1,7 @@
 """Friend trees."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ CUT, DEFINE = "pt_in_tev > 0.6", {"pt_in_tev": "jet_pt / 1000"}
 @pytest.fixture
 def ntuple(tmp_path: Path) -> Ntuple:
     path = write_tree(tmp_path / "ntuple.root", jets(N, 5, is_signal=True, max_constituents=20))
-    return Ntuple(path, "Jets", [CUT], DEFINE)
+    return Ntuple(path, "Jets", selection=[CUT], define=DEFINE)
 
 
 def run(trained: Trained, ntuple: Ntuple, friend: Path, **changes: Any) -> None:
@@ -33,17 +34,17 @@ def run(trained: Trained, ntuple: Ntuple, friend: Path, **changes: Any) -> None:
 
 
 def alone(trained: Trained, tree: Any, entry: int) -> np.ndarray:
-    """The model's answer to one entry, its branches taken as they are."""
+    """The model's answer for one entry, from its unchanged branches."""
     session = ort.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
     inputs = {}
-    for i in session.get_inputs():
-        values = np.atleast_1d(ak.to_numpy(tree[i.name][entry])).astype(np.float32)
-        inputs[i.name] = (values if len(values) else np.zeros(1, np.float32))[None]
+    for model_input in session.get_inputs():
+        values = np.atleast_1d(ak.to_numpy(tree[model_input.name][entry])).astype(np.float32)
+        inputs[model_input.name] = (values if len(values) else np.zeros(1, np.float32))[None]
     return session.run(None, inputs)[0][0]
 
 
 def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_selected(
-    trained: Trained, ntuple: Ntuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, ntuple: Ntuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "_STEP", 20_000)  # many batches
     monkeypatch.setattr(module, "_BATCH", 64)
@@ -54,53 +55,56 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
         tree = file["Jets"].arrays()
     with uproot.open(tmp_path / "friends/ntuple.root") as file:
         friend = file["Jets"].arrays(library="np")
-        said = json.loads(file["cyclotrain"])
+        description = json.loads(file["cyclotrain"])
     assert list(friend) == ["test_background", "test_signal"]
     probabilities = np.stack(list(friend.values()), axis=1)
     assert probabilities.shape == (N, 2)
     passes = ak.to_numpy(tree["jet_pt"]) / 1000 > 0.6
     assert 0 < passes.sum() < N
     assert (probabilities[~passes] == NOT_SELECTED).all()
-    assert ak.any(ak.num(tree["pf_pt"]) == 0) and ak.any(ak.num(tree["pf_pt"]) > 8)  # empty ones, and such that are cut
+    assert ak.any(ak.num(tree["pf_pt"]) == 0) and ak.any(ak.num(tree["pf_pt"]) > 8)  # empty sets, and sets beyond max_length
     for entry in np.flatnonzero(passes)[::7]:
         np.testing.assert_allclose(probabilities[entry], alone(trained, tree, int(entry)), atol=1e-6)
-    assert said["ntuple"] | {"path": ntuple.path, "xxh3": before, "tree": "Jets", "entries": N} == said["ntuple"]
-    assert said["selection"] == [CUT] and said["selected"] == passes.sum() and said["not_selected"] == -1
-    assert said["model_sha256"] == file_sha256(trained.onnx)
-    assert said["contract"]["classes"] == ["background", "signal"]
+    expected = {"path": ntuple.path, "xxh3": before, "tree": "Jets", "entries": N}
+    assert description["ntuple"] | expected == description["ntuple"]
+    assert description["selection"] == [CUT] and description["selected"] == passes.sum() and description["not_selected"] == -1
+    assert description["model_sha256"] == file_sha256(trained.onnx)
+    assert description["contract"]["classes"] == ["background", "signal"]
+    summary = rf"{N} entries read, {passes.sum()} entries selected and scored in [\d.]+ s \([\d,]+ entries/s\)"
+    assert re.fullmatch(f"{re.escape(ntuple.path)}: {summary}", caplog.messages[-1])
 
 
-def test_all_constituents_are_handed_over_where_the_graph_sorts_them(
+def test_the_graph_gets_all_constituents_if_it_sorts_them(
     ingest: Any, toy_files: dict[str, str], ntuple: Ntuple, tmp_path: Path
 ) -> None:
-    """Else those that the file has first would be kept, and not the largest."""
+    """Otherwise the first constituents of the file would be kept instead of the largest."""
     raw = raw_config(toy_files)
     raw["inputs"]["pf"] |= {"sort_by": "pf_pt", "max_length": 3}
-    of_sorted = Trained(*ingest(raw), tmp_path / "trained")
-    of_sorted.verify()
-    run(of_sorted, ntuple, tmp_path / "friend.root")
+    sorted_model = Trained(*ingest(raw), tmp_path / "trained")
+    sorted_model.verify()
+    run(sorted_model, ntuple, tmp_path / "friend.root")
     with uproot.open(ntuple.path) as file, uproot.open(tmp_path / "friend.root") as friend:
         tree, scores = file["Jets"].arrays(), friend["Jets"]["test_signal"].array(library="np")
     for entry in np.flatnonzero(scores != NOT_SELECTED)[::11]:
-        assert scores[entry] == pytest.approx(alone(of_sorted, tree, int(entry))[1], abs=1e-6)
+        assert scores[entry] == pytest.approx(alone(sorted_model, tree, int(entry))[1], abs=1e-6)
 
 
 def test_the_friend_of_an_rntuple_is_an_rntuple(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
     columns = jets(N, 5, is_signal=True, max_constituents=20)
     path = write_tree(tmp_path / "rntuple.root", columns, rntuple=True)
     run(trained, ntuple, tmp_path / "friend.root")
-    run(trained, Ntuple(path, "Jets", [CUT], DEFINE), tmp_path / "rfriend.root")
+    run(trained, Ntuple(path, "Jets", selection=[CUT], define=DEFINE), tmp_path / "rfriend.root")
     with uproot.open(tmp_path / "friend.root") as tree, uproot.open(tmp_path / "rfriend.root") as rntuple:
         assert rntuple.classnames()["Jets;1"] == "ROOT::RNTuple"
         assert json.loads(rntuple["cyclotrain"])["ntuple"]["entries"] == N
-        expected, found = (of["Jets"].arrays(["test_background", "test_signal"], library="np") for of in (tree, rntuple))
+        expected, actual = (file["Jets"].arrays(["test_background", "test_signal"], library="np") for file in (tree, rntuple))
     for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(actual[name], expected[name])
 
 
 def test_an_empty_ntuple_gets_an_empty_friend(trained: Trained, tmp_path: Path) -> None:
     path = write_tree(tmp_path / "empty.root", {name: column[:0] for name, column in jets(3).items()})
-    run(trained, Ntuple(path, "Jets", [], {}), tmp_path / "friend.root")
+    run(trained, Ntuple(path, "Jets"), tmp_path / "friend.root")
     with uproot.open(tmp_path / "friend.root") as file:
         assert file["Jets"].num_entries == 0
 
@@ -113,9 +117,9 @@ def without(name: str) -> dict[str, Any]:
 
 BAD_NTUPLES = {
     "missing branch": (without("jet_mass"), "has no branch 'jet_mass'"),
-    "jagged where one number is taken": (
+    "jagged instead of one number": (
         {**jets(20), "jet_mass": ak.Array([[1.0, 2.0]] * 20)},
-        "branch 'jet_mass' has a list of numbers an entry, and the model takes one number",
+        "branch 'jet_mass' has a list of numbers per entry, but the model takes one number",
     ),
     "text": ({**jets(20), "jet_mass": ak.Array(["a"] * 20)}, "branch 'jet_mass' of tree 'Jets' is of type"),
 }
@@ -127,12 +131,12 @@ def test_an_ntuple_that_does_not_fit_is_named_and_leaves_nothing(
 ) -> None:
     path = write_tree(tmp_path / "bad.root", columns)
     with pytest.raises(InputError, match=message) as error:
-        run(trained, Ntuple(path, "Jets", [], {}), tmp_path / "friends/bad.root")
+        run(trained, Ntuple(path, "Jets"), tmp_path / "friends/bad.root")
     assert path in str(error.value)
     assert not list((tmp_path / "friends").glob("*"))
 
 
-def test_a_model_that_is_not_ours_or_was_changed_is_refused(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
+def test_a_foreign_or_changed_model_is_refused(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
     friend, other = tmp_path / "friend.root", tmp_path / "other.onnx"
     other.write_bytes(b"not ONNX")
     with pytest.raises(InputError, match=r"other\.onnx: not an ONNX file"):
@@ -150,16 +154,16 @@ def test_a_model_that_is_not_ours_or_was_changed_is_refused(trained: Trained, nt
     assert not friend.exists()
 
 
-def test_an_existing_file_is_not_written_over(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
     friend = tmp_path / "friend.root"
     friend.write_text("mine")
-    with pytest.raises(InputError, match=r"friend\.root: there is such a file already"):
+    with pytest.raises(InputError, match=r"friend\.root: this file exists already"):
         run(trained, ntuple, friend)
     assert friend.read_text() == "mine"
-    with pytest.raises(InputError, match="there is such a file already"):
+    with pytest.raises(InputError, match="this file exists already"):
         run(trained, ntuple, Path(ntuple.path))
 
 
-def test_a_place_that_cannot_be_written_to_is_named(trained: Trained, ntuple: Ntuple) -> None:
+def test_a_place_that_is_not_writable_is_named(trained: Trained, ntuple: Ntuple) -> None:
     with pytest.raises(OSError, match="/sys/cyclotrain"):  # read-only, for root too
         run(trained, ntuple, Path("/sys/cyclotrain/friend.root"))

@@ -88,8 +88,9 @@ def test_shards_and_scores_are_those_of_one_tree(
     trained = Trained(*joined, tmp_path / "trained")
     models = {str(trained.onnx): file_sha256(trained.onnx)}
     whole, main, friend = made["signal"]
-    score(Ntuple(whole, "Jets", ["jet_mass > 90"], {}), models, tmp_path / "a.root", threads=1)
-    score(Ntuple(main, "Jets", ["jet_mass > 90"], {}, [Friend(friend, "Extra", by)]), models, tmp_path / "b.root", threads=1)
+    cut, friends = ["jet_mass > 90"], [Friend(friend, "Extra", by)]
+    score(Ntuple(whole, "Jets", selection=cut), models, friend=tmp_path / "a.root", threads=1)
+    score(Ntuple(main, "Jets", selection=cut, friends=friends), models, friend=tmp_path / "b.root", threads=1)
     with uproot.open(tmp_path / "a.root") as a, uproot.open(tmp_path / "b.root") as b:
         scores = [of["Jets"]["test_signal"].array(library="np") for of in (a, b)]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)  # batches are cut elsewhere

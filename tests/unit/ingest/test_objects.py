@@ -374,9 +374,10 @@ def test_a_friend_tree_has_a_number_for_each_object(tmp_path: Path) -> None:
     path = real_file("pfnano.root")
     trained = Trained(*skim_and_assemble(nano(path), tmp_path), tmp_path / "out")
     friend = tmp_path / "friend.root"
-    score(Ntuple(str(path), "Events", ["FatJet_pt > 200"], {}), {str(trained.onnx): file_sha256(trained.onnx)}, friend, threads=1)
-    with uproot.open(path) as ntuple, uproot.open(friend) as file:
-        pt = ntuple["Events"]["FatJet_pt"].array()
+    ntuple = Ntuple(str(path), "Events", selection=["FatJet_pt > 200"])
+    score(ntuple, {str(trained.onnx): file_sha256(trained.onnx)}, friend=friend, threads=1)
+    with uproot.open(path) as source, uproot.open(friend) as file:
+        pt = source["Events"]["FatJet_pt"].array()
         scores = file["Events"].arrays(["nano_light", "nano_heavy"])
         said = json.loads(file["cyclotrain"])
     assert ak.num(scores.nano_light).tolist() == ak.num(pt).tolist()
