@@ -31,7 +31,7 @@ SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
     vectors = folder.with_name("reference")
-    write_reference(trained.contract, trained.onnx, trained.shards, vectors)
+    write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
     bundle(trained.contract, trained.onnx, others(trained), vectors, *page(folder.parent), folder)
     return folder
 

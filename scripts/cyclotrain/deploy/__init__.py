@@ -1,1 +1,1 @@
-"""What consumers of the model need. Rules `reference_vectors`, `bundle` and `score_file`."""
+"""Bundle, reference vectors and friend trees for consumers of the model. Rules `reference_vectors`, `bundle` and `score_file`."""
