@@ -1,4 +1,4 @@
-// A model made by Cyclotrain, in ONNX Runtime: branches of an ntuple in, probabilities out. C++17.
+// A model made by Cyclotrain, run in ONNX Runtime: branches of an ntuple in, probabilities out. C++17.
 #pragma once
 
 #include <algorithm>
@@ -14,22 +14,22 @@
 
 namespace cyclotrain {
 
-  // values of one example by branch: one for a scalar branch, any number for a branch of constituents
+  // The values of one example by branch: one value for a scalar branch, any number for a branch of constituents.
   using Branches = std::map<std::string, std::vector<float>>;
 
   class Model {
   public:
     struct Input {
       std::string branch;
-      std::string set;  // of constituents that the branch belongs to; empty for a scalar
+      std::string set;  // the set of constituents that has the branch; empty for a scalar
     };
 
-    // Throws Ort::Exception for a file that cannot be loaded, std::runtime_error for one that is not Cyclotrain's.
+    // Throws Ort::Exception if the file cannot be loaded, std::runtime_error if Cyclotrain did not make it.
     explicit Model(const std::string& path, int threads = 1) : session_(environment(), path.c_str(), options(threads)) {
       Ort::AllocatorWithDefaultOptions allocator;
       auto names = session_.GetModelMetadata().LookupCustomMetadataMapAllocated("cyclotrain.classes", allocator);
       if (!names)
-        throw std::runtime_error(path + ": not a model made by Cyclotrain; it has no list of classes");
+        throw std::runtime_error(path + ": not a model made by Cyclotrain; its metadata has no list of classes");
       std::string list = names.get();
       for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 1) {
         end = list.find(',', begin);
@@ -51,8 +51,8 @@ namespace cyclotrain {
     // The probability of each class.
     std::vector<float> operator()(const Branches& example) const { return evaluate({example}).front(); }
 
-    // The same for several examples at once: [example][class]. Throws std::invalid_argument naming the branch for one that
-    // is missing, and for a number of values that does not fit.
+    // The same for several examples at once: [example][class]. Throws std::invalid_argument, which names the branch, if a
+    // branch is missing or has the wrong number of values.
     std::vector<std::vector<float>> evaluate(const std::vector<Branches>& examples) const {
       if (examples.empty())
         return {};
@@ -65,20 +65,20 @@ namespace cyclotrain {
       std::vector<Ort::Value> tensors;
       std::vector<const char*> names;
       for (size_t i = 0; i < inputs_.size(); ++i) {
-        // zero-padded to the longest; a set is never without a slot
+        // zero-padded to the longest example, at least one slot
         const size_t length = inputs_[i].set.empty() ? 1 : std::max<size_t>(longest.at(inputs_[i].set), 1);
         values[i].resize(examples.size() * length);
         for (size_t row = 0; row < examples.size(); ++row) {
-          const auto& of_example = examples[row].at(inputs_[i].branch);
-          std::copy(of_example.begin(), of_example.end(), values[i].begin() + row * length);
+          const auto& branch = examples[row].at(inputs_[i].branch);
+          std::copy(branch.begin(), branch.end(), values[i].begin() + row * length);
         }
         const std::array<int64_t, 2> shape{n, static_cast<int64_t>(length)};
         tensors.push_back(Ort::Value::CreateTensor<float>(memory, values[i].data(), values[i].size(), shape.data(), 2));
         names.push_back(inputs_[i].branch.c_str());
       }
       const char* output = "probabilities";
-      auto answer = session_.Run(Ort::RunOptions{nullptr}, names.data(), tensors.data(), tensors.size(), &output, 1);
-      const float* probabilities = answer.front().GetTensorData<float>();
+      auto outputs = session_.Run(Ort::RunOptions{nullptr}, names.data(), tensors.data(), tensors.size(), &output, 1);
+      const float* probabilities = outputs.front().GetTensorData<float>();
       std::vector<std::vector<float>> result;
       for (size_t row = 0; row < examples.size(); ++row)
         result.emplace_back(probabilities + row * classes_.size(), probabilities + (row + 1) * classes_.size());
@@ -92,31 +92,31 @@ namespace cyclotrain {
     }
 
     static Ort::SessionOptions options(int threads) {
-      Ort::SessionOptions made;
-      made.SetIntraOpNumThreads(threads);
-      return made;
+      Ort::SessionOptions session_options;
+      session_options.SetIntraOpNumThreads(threads);
+      return session_options;
     }
 
     void check(const Branches& example, std::map<std::string, size_t>& longest) const {
-      std::map<std::string, std::pair<std::string, size_t>> first;  // of each set: a branch and its length
+      std::map<std::string, std::pair<std::string, size_t>> first;  // for each set its first branch and the length of this
       for (const auto& [branch, set] : inputs_) {
-        const auto found = example.find(branch);
-        if (found == example.end())
+        const auto entry = example.find(branch);
+        if (entry == example.end())
           throw std::invalid_argument("branch '" + branch + "' is missing");
-        const size_t n = found->second.size();
+        const size_t n = entry->second.size();
         if (set.empty() && n != 1)
-          throw std::invalid_argument("branch '" + branch + "' has " + std::to_string(n) + " values; it takes one");
+          throw std::invalid_argument("branch '" + branch + "' has " + std::to_string(n) + " values; the model takes one");
         if (set.empty())
           continue;
         const auto& [other, length] = first.try_emplace(set, branch, n).first->second;
         if (n != length)
           throw std::invalid_argument("branches of one set have different lengths: '" + other + "' has " +
-                                      std::to_string(length) + " and '" + branch + "' " + std::to_string(n));
+                                      std::to_string(length) + ", '" + branch + "' has " + std::to_string(n));
         longest[set] = std::max(longest[set], n);
       }
     }
 
-    mutable Ort::Session session_;  // Run changes nothing of it, and may be called by many threads at once
+    mutable Ort::Session session_;  // Run does not change it; many threads may call Run at the same time
     std::vector<Input> inputs_;
     std::vector<std::string> classes_;
   };

@@ -1,4 +1,4 @@
-// Reference vectors: inputs of real examples with the answers that the model must give.
+// Reference vectors: inputs of real examples and the answers that the model must give.
 #pragma once
 
 #include <cmath>
@@ -17,21 +17,21 @@ namespace cyclotrain {
     std::vector<std::map<std::string, std::vector<float>>> examples;  // values by branch
     std::vector<std::vector<float>> expected;                         // [example][class]
 
-    // Lines of words: `example`; `input NAME N VALUES...`; `output N VALUES...`
+    // The lines of the file: `example`; `input NAME N VALUES...`; `output N VALUES...`
     static Reference read(const std::string& path) {
       std::ifstream file(path);
       if (!file)
-        throw std::runtime_error(path + ": cannot be opened");
+        throw std::runtime_error(path + ": cannot open this file");
       auto values = [&file] {
         size_t n = 0;
         file >> n;
-        std::vector<float> read(n);
-        std::string word;  // strtof, as streams do not read denormals
-        for (auto& value : read) {
+        std::vector<float> numbers(n);
+        std::string word;  // read by strtof, because streams do not read denormals
+        for (auto& value : numbers) {
           file >> word;
           value = std::strtof(word.c_str(), nullptr);
         }
-        return read;
+        return numbers;
       };
       Reference reference;
       for (std::string word; file >> word;) {
@@ -48,12 +48,12 @@ namespace cyclotrain {
         }
       }
       if (reference.examples.empty() || reference.examples.size() != reference.expected.size())
-        throw std::runtime_error(path + ": truncated");
+        throw std::runtime_error(path + ": truncated; copy it again from the bundle");
       return reference;
     }
   };
 
-  // NaN where an answer is NaN.
+  // The result is NaN if an answer is NaN.
   inline double largest_difference(const std::vector<std::vector<float>>& answers,
                                    const std::vector<std::vector<float>>& expected) {
     double largest = 0;

@@ -1,4 +1,4 @@
-"""Compare the model with the reference vectors in this environment's ONNX Runtime: python check.py"""
+"""Compare the model with the reference vectors, in the ONNX Runtime of this environment. Run: python check.py"""
 
 import json
 import pathlib

@@ -1,9 +1,9 @@
 // The model as a column of an RDataFrame:
 //   auto with_scores = cyclotrain::define(frame, "probabilities", "model.onnx");
-// adds an RVec<float>, one probability a class. The branches are found by their names.
+// adds an RVec<float> with one probability per class. It finds the branches by their names.
 // In Python: ROOT.gInterpreter.AddIncludePath(<ONNX Runtime's headers>), ROOT.gSystem.Load(<libonnxruntime.so>), then
-// ROOT.gInterpreter.Declare('#include "rdataframe.h"'). In C++, declare it to the interpreter too: the types of the columns
-// are known only when the program runs.
+// ROOT.gInterpreter.Declare('#include "rdataframe.h"'). In C++, also declare it to the interpreter, because the types of the
+// columns are known only at run time.
 #pragma once
 
 #include <deque>
@@ -18,7 +18,7 @@
 namespace cyclotrain {
 
   inline std::deque<Model>& loaded_models() {
-    static std::deque<Model> models;  // a deque, as its elements stay where they are
+    static std::deque<Model> models;  // a deque: its elements do not move when it grows
     return models;
   }
 
@@ -30,19 +30,19 @@ namespace cyclotrain {
       return std::vector<float>(column.begin(), column.end());
   }
 
-  // `columns` in the order of the model's inputs
+  // `columns`: in the order of the model's inputs.
   inline ROOT::VecOps::RVec<float> evaluate_columns(size_t model, const std::vector<std::vector<float>>& columns) {
     Branches example;
     for (size_t i = 0; i < columns.size(); ++i)
       example[loaded_models()[model].inputs()[i].branch] = columns[i];
-    const auto found = loaded_models()[model](example);
-    return {found.begin(), found.end()};
+    const auto probabilities = loaded_models()[model](example);
+    return {probabilities.begin(), probabilities.end()};
   }
 
-  // One session on one thread, shared by all threads of the event loop.
+  // All threads of the event loop share one session, which runs on one thread.
   inline ROOT::RDF::RNode define(ROOT::RDF::RNode frame, const std::string& column, const std::string& model_path) {
     const auto& model = loaded_models().emplace_back(model_path);
-    // names stand here as columns alone: RDataFrame replaces them in strings too
+    // Use the branch names only as columns: RDataFrame replaces them even inside strings.
     std::string columns;
     for (const auto& input : model.inputs())
       columns += (columns.empty() ? "" : ", ") + ("cyclotrain::values(" + input.branch + ")");
