@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# onnxruntime_headers.sh FOLDER: ONNX Runtime's C++ headers, of Debian trixie, as older releases and PyPI have none
+# onnxruntime_headers.sh FOLDER: ONNX Runtime's C++ headers from Debian trixie; older releases and PyPI do not have them
 set -euo pipefail
 mkdir -p "$1"/{state/lists/partial,cache/archives/partial,etc}
 cd "$1"

@@ -1,5 +1,5 @@
-// Runs the plugin that is linked in on the reference vectors, a few objects an event: driver PACKAGE_FOLDER REFERENCE.
-// Then an event without objects, and one whose branches do not fit, which must throw.
+// Runs the linked plugin on the reference vectors, a few objects per event: driver PACKAGE_FOLDER REFERENCE JAGGED_BRANCHES...
+// Then runs it on an event without objects, and on one with a wrong number of constituents, which must throw.
 #include <algorithm>
 #include <iostream>
 
@@ -10,20 +10,20 @@ namespace {
   using Branches = std::map<std::string, std::vector<float>>;
 
   std::string camel(const std::string& name) {
-    std::string made;
+    std::string instance;
     bool upper = false;
     for (char c : name) {
       if (c == '_')
         upper = true;
       else {
-        made += upper ? static_cast<char>(std::toupper(c)) : c;
+        instance += upper ? static_cast<char>(std::toupper(c)) : c;
         upper = false;
       }
     }
-    return made;
+    return instance;
   }
 
-  edm::Event event_of(const std::vector<Branches>& objects, const Branches& names, const std::vector<std::string>& jagged) {
+  edm::Event make_event(const std::vector<Branches>& objects, const Branches& names, const std::vector<std::string>& jagged) {
     edm::Event event;
     for (const auto& [branch, unused] : names) {
       const bool is_jagged = std::find(jagged.begin(), jagged.end(), branch) != jagged.end();
@@ -67,34 +67,34 @@ int main(int argc, char** argv) try {
   for (size_t begin = 0; begin < reference.examples.size(); begin += per_event) {
     const size_t end = std::min(begin + per_event, reference.examples.size());
     const std::vector<Branches> objects(reference.examples.begin() + begin, reference.examples.begin() + end);
-    auto event = event_of(objects, objects.front(), jagged);
+    auto event = make_event(objects, objects.front(), jagged);
     producer->produce(event, {});
     const auto by_class = products(event, producer->produced());
     for (size_t object = 0; object < objects.size(); ++object) {
       answers.emplace_back();
-      for (const auto& of_class : by_class)
-        answers.back().push_back(of_class.at(object));
+      for (const auto& probabilities : by_class)
+        answers.back().push_back(probabilities.at(object));
     }
   }
   const double largest = cyclotrain::largest_difference(answers, reference.expected);
-  auto empty = event_of({}, reference.examples.front(), jagged);
+  auto empty = make_event({}, reference.examples.front(), jagged);
   producer->produce(empty, {});
   for (const auto& product : products(empty, producer->produced()))
     assert(product.empty());
   auto wrong = std::vector<Branches>{reference.examples.front(), reference.examples.back()};
-  std::string said;
+  std::string message;
   if (!jagged.empty()) {
     wrong.back().at(jagged.back()).push_back(1.f);
-    auto event = event_of(wrong, wrong.front(), jagged);
+    auto event = make_event(wrong, wrong.front(), jagged);
     try {
       producer->produce(event, {});
     } catch (const cms::Exception& error) {
-      said = error.what();
+      message = error.what();
     }
   }
   plugin.globalEndJob(cache.get());
   std::cout << descriptions.label() << ": " << reference.examples.size() << " examples, largest difference " << largest << "\n"
-            << said << "\n";
+            << message << "\n";
   return largest <= cyclotrain::tolerance ? 0 : 1;
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";

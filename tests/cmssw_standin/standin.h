@@ -1,5 +1,5 @@
-// A stand-in for the classes of CMSSW that a generated producer uses, and for no more of them: a parameter set is a map, an
-// event holds products by label and instance. `cms::Ort::ONNXRuntime` has the published interface and the real ONNX Runtime.
+// Stand-ins for the classes of CMSSW that a generated producer uses, with only the members that it needs: a parameter set is a
+// map, an event has products by label and instance. `cms::Ort::ONNXRuntime` has the published interface and the real ONNX Runtime.
 #pragma once
 
 #include <any>
@@ -37,11 +37,11 @@ namespace cms {
 }  // namespace cms
 
 namespace edm {
-  // the framework refuses such names of products and modules
+  // The framework refuses other names of products and modules.
   inline void require_alphanumeric(const std::string& name) {
     for (unsigned char c : name)
       if (!std::isalnum(c))
-        throw cms::Exception("Configuration") << "'" << name << "' is not of letters and digits";
+        throw cms::Exception("Configuration") << "'" << name << "' must have only letters and digits";
   }
 
   class InputTag {

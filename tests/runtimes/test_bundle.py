@@ -32,7 +32,7 @@ def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
     vectors = folder.with_name("reference")
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
-    bundle(trained.contract, trained.onnx, others(trained), vectors, *page(folder.parent), folder)
+    bundle(trained.contract, trained.onnx, others(trained), vectors, *card_and_plots(folder.parent), folder)
     return folder
 
 
@@ -43,33 +43,33 @@ def others(trained: Trained) -> list[Path]:
     return paths
 
 
-def page(folder: Path) -> tuple[list[Path], list[Path]]:
-    """A model card and its plots, of which the bundle takes the files as they are."""
-    made = folder / "made"
-    made.mkdir(exist_ok=True)
+def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files in place of a model card and its plots; the bundle copies them unchanged."""
+    page = folder / "page"
+    page.mkdir(exist_ok=True)
     for name in ("model_card.md", "model_card.html", "roc.png"):
-        (made / name).write_text(name)
-    return [made / "model_card.md", made / "model_card.html"], [made / "roc.png"]
+        (page / name).write_text(name)
+    return [page / "model_card.md", page / "model_card.html"], [page / "roc.png"]
 
 
 @pytest.fixture(scope="module")
 def onnxruntime_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """ONNX Runtime's headers and the folder of its library, the one of the installed wheel."""
+    """ONNX Runtime's headers, and a folder with the library of the installed wheel."""
     if not (shutil.which("apt-get") and shutil.which("dpkg") and Path("/etc/apt/sources.list.d/debian.sources").exists()):
-        pytest.skip("ONNX Runtime's C++ headers are fetched from Debian, and this is no Debian")
+        pytest.skip("ONNX Runtime's C++ headers come from Debian, and this machine does not run Debian")
     folder = tmp_path_factory.mktemp("onnxruntime")
     subprocess.run(["bash", HERE.parent / "onnxruntime_headers.sh", folder], check=True)
     (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
     (folder / "lib").mkdir()
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # as its SONAME says, and as the linker looks for it
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
         (folder / "lib" / name).symlink_to(library)
     return folder / "usr/include/onnxruntime", folder / "lib"
 
 
 def run(*command: str | Path, expected: int = 0) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == expected, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert process.returncode == expected, f"{command} ended with {process.returncode}:\n{process.stdout}\n{process.stderr}"
+    return process.stdout + process.stderr
 
 
 def uv_environment(folder: Path, *packages: str) -> Path:
@@ -79,33 +79,33 @@ def uv_environment(folder: Path, *packages: str) -> Path:
 
 
 def test_every_file_is_listed_with_its_checksum(deployed: Path, trained: Trained) -> None:
-    lines = dict(reversed(line.split("  ")) for line in (deployed / "SHA256SUMS").read_text().splitlines())
-    found = {str(p.relative_to(deployed)) for p in deployed.rglob("*") if p.is_file()} - {"SHA256SUMS"}
-    assert set(lines) == found
+    checksums = dict(reversed(line.split("  ")) for line in (deployed / "SHA256SUMS").read_text().splitlines())
+    files = {str(p.relative_to(deployed)) for p in deployed.rglob("*") if p.is_file()} - {"SHA256SUMS"}
+    assert set(checksums) == files
     assert (deployed / "model_card.md").read_text() == "model_card.md" and (deployed / "plots/roc.png").exists()
-    models = [path for path in lines if path.endswith("model.onnx")]
-    assert len(models) == 3 and {lines[path] for path in models} == {file_sha256(trained.onnx)}
+    models = [path for path in checksums if path.endswith("model.onnx")]
+    assert len(models) == 3 and {checksums[path] for path in models} == {file_sha256(trained.onnx)}
 
 
 def test_python_checks_the_reference_vectors(deployed: Path, tmp_path: Path) -> None:
     assert "examples, largest difference 0" in run(sys.executable, deployed / "reference/check.py")
     copy = tmp_path / "deploy"
     shutil.copytree(deployed, copy)
-    content = json.loads((copy / "reference/reference.json").read_text())
-    content["examples"][-1]["probabilities"][0] += 1e-5
-    (copy / "reference/reference.json").write_text(json.dumps(content))
+    reference = json.loads((copy / "reference/reference.json").read_text())
+    reference["examples"][-1]["probabilities"][0] += 1e-5
+    (copy / "reference/reference.json").write_text(json.dumps(reference))
     run(sys.executable, copy / "reference/check.py", expected=1)
 
 
-def test_the_network_behind_its_preprocess_json_gives_the_same_numbers(deployed: Path, trained: Trained) -> None:
+def test_the_network_after_its_preprocess_json_gives_the_same_numbers(deployed: Path, trained: Trained) -> None:
     data = deployed / "cmssw/Cyclotrain/Test/data/test/V01"
     session = ort.InferenceSession(data / "network.onnx", providers=["CPUExecutionProvider"])
-    content = json.loads((data / "preprocess.json").read_text())
+    preprocess = json.loads((data / "preprocess.json").read_text())
     layer, layout = FeatureLayer(trained.contract.layout), trained.contract.layout
     examples = json.loads((deployed / "reference/reference.json").read_text())["examples"]
     for example in examples:
         branches = {branch: torch.tensor([values or [0.0]]) for branch, values in example["inputs"].items()}
-        inputs = prepare(content, variables(layer, layout, branches))
+        inputs = prepare(preprocess, variables(layer, layout, branches))
         (answer,) = session.run(None, inputs)
         np.testing.assert_allclose(answer[0], example["probabilities"], atol=1e-6)
     assert "preprocess.json" in (deployed / "cmssw/README.md").read_text()
@@ -134,8 +134,8 @@ def test_cpp_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path,
         f"-DONNXRUNTIME_LIBRARY={library}/libonnxruntime.so", f"-DCMAKE_CXX_FLAGS={SANITISERS}",
     )  # fmt: skip
     run(cmake, "--build", build)
-    said = run(build / "check", deployed / "model.onnx", deployed / "reference/reference.txt")
-    assert re.search(r"3\d\d examples, largest difference \S+ one by one", said)
+    output = run(build / "check", deployed / "model.onnx", deployed / "reference/reference.txt")
+    assert re.search(r"3\d\d examples, largest difference \S+ one by one", output)
     wrong = tmp_path / "wrong.txt"
     text = (deployed / "reference/reference.txt").read_text()
     wrong.write_text(text.replace("input pf_pt", "input pf_energy"))
@@ -158,9 +158,9 @@ def test_the_cmssw_producer_gives_the_same_numbers(
         f"-Wl,-rpath,{library}", "-o", tmp_path / "driver",
     )  # fmt: skip
     jagged = [branch for branch, name in trained.contract.layout.inputs.items() if name]
-    said = run(tmp_path / "driver", deployed / "cmssw", deployed / "reference/reference.txt", *jagged)
-    assert re.search(r"testProducer: 3\d\d examples, largest difference", said)
-    assert "InputMismatch: branch 'pf_charge' has" in said
+    output = run(tmp_path / "driver", deployed / "cmssw", deployed / "reference/reference.txt", *jagged)
+    assert re.search(r"testProducer: 3\d\d examples, largest difference", output)
+    assert "InputMismatch: branch 'pf_charge' has" in output
     for script in package.rglob("*.py"):
         compile(script.read_text(), script, "exec")
 
@@ -198,8 +198,8 @@ ROOT.gInterpreter.AddIncludePath("{headers}")
 assert ROOT.gSystem.Load("{library}/libonnxruntime.so.1") >= 0
 assert ROOT.gInterpreter.Declare('#include "{deployed}/root/rdataframe.h"')
 frame = ROOT.RDataFrame("reference", "{deployed}/reference/reference.root")
-frame = ROOT.cyclotrain.define(ROOT.RDF.AsRNode(frame), "again", "{deployed}/model.onnx")
-frame = frame.Define("difference", "ROOT::VecOps::Max(abs(again - probabilities))")
+frame = ROOT.cyclotrain.define(ROOT.RDF.AsRNode(frame), "computed", "{deployed}/model.onnx")
+frame = frame.Define("difference", "ROOT::VecOps::Max(abs(computed - probabilities))")
 print(frame.Count().GetValue(), frame.Max("difference").GetValue())
 """
     n, largest = run(python_with_root, "-W", "ignore", "-c", script).split()
@@ -219,7 +219,7 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
     config = json.loads(run(python, "-c", script))
     assert config["name"] == "test" and config["platform"] == "onnxruntime_onnx" and "dynamic_batching" in config
     session = ort.InferenceSession(repository / "1/model.onnx", providers=["CPUExecutionProvider"])
-    # Triton adds the batch axis that max_batch_size stands for
+    # max_batch_size stands for the batch axis, which Triton adds
     dims = {i["name"]: [int(d) for d in i["dims"]] for i in config["input"]}
     assert dims == {i.name: [1 if i.shape[1] == 1 else -1] for i in session.get_inputs()}
     (output,) = config["output"]
@@ -229,9 +229,9 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
     assert int(config["max_batch_size"]) > 1
 
 
-def test_a_bundle_that_fails_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
+def test_a_failed_bundle_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], deployed, *page(deployed.parent), deployed)
+        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], deployed, *card_and_plots(deployed.parent), deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
-    assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "made", "reference"]
+    assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "page", "reference"]

@@ -1,4 +1,4 @@
-"""The exported model in the ONNX Runtime releases of the targets, each in an environment of its own."""
+"""The exported model in the ONNX Runtime releases of the targets, each in its own environment."""
 
 import json
 from pathlib import Path
@@ -22,38 +22,38 @@ pytestmark = pytest.mark.runtimes
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runtimes")
-    found = {version: folder / version / "installed.json" for version in RUNTIMES}
-    for version, path in found.items():
+    installed = {version: folder / version / "installed.json" for version in RUNTIMES}
+    for version, path in installed.items():
         install(version, path)
         assert "python" in json.loads(path.read_text()), path.read_text()
-    return found
+    return installed
 
 
 @pytest.mark.parametrize("target", ["CMSSW_12_4_X", "CMSSW_13_1_X", "triton_23.12", "CMSSW_14_1_X", "CMSSW_15_0_X"])
-def test_every_runtime_from_the_targets_on_agrees(
+def test_the_runtimes_of_the_target_and_all_newer_ones_agree(
     target: str, environments: dict[str, Path], trained: Trained, tmp_path: Path
 ) -> None:
     exported = tmp_path / "model.onnx"
     export(trained.model, targets=[target], path=exported)
     model = onnx.load(exported)
     assert (model.ir_version, model.opset_import[0].version) == settings_for([target])
-    able = [v for v, r in RUNTIMES.items() if r.ir_version >= model.ir_version and r.opset >= model.opset_import[0].version]
-    result = trained.verify(exported, [environments[version] for version in able])
+    versions = [v for v, r in RUNTIMES.items() if r.ir_version >= model.ir_version and r.opset >= model.opset_import[0].version]
+    result = trained.verify(exported, [environments[version] for version in versions])
     assert result["passed"], result["failed"]
-    assert result["runtimes"][1:] == [f"onnxruntime {version}" for version in able]
+    assert result["runtimes"][1:] == [f"onnxruntime {version}" for version in versions]
     assert result["not_run"] == []
     assert len(result["matrix"]) == len(result["runtimes"]) * len(OPTIMISATIONS) * 2
     assert all(line["bitwise_repeatable"] for line in result["matrix"])
-    # the runtime is as near to the exact answer as PyTorch in float32 is
+    # the runtime is as close to the exact answer as PyTorch in float32
     assert result["max_abs_float64"]["onnxruntime"] <= 1e-6 + 2 * result["max_abs_float64"]["torch, float32"]
 
 
-def test_a_runtime_that_is_too_old_for_the_file_is_named(environments: dict[str, Path], trained: Trained, tmp_path: Path) -> None:
+def test_a_runtime_too_old_for_the_file_is_named(environments: dict[str, Path], trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"ONNX Runtime in .*1\.10\.0.*opset"):
         trained.verify(environments=[environments["1.10.0"]])
 
 
-def test_a_runtime_that_cannot_be_installed_is_said_to_be_not_run(
+def test_a_runtime_that_cannot_be_installed_is_reported_as_not_run(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(targets.RUNTIMES, "0.0.1", targets.Runtime("0.0.1", 8, 15, ">=3.8", "<2"))
@@ -65,7 +65,7 @@ def test_a_runtime_that_cannot_be_installed_is_said_to_be_not_run(
 
 
 class Normalised(nn.Module):
-    """Its LayerNormalization came with opset 17."""
+    """A network whose LayerNormalization needs opset 17."""
 
     def __init__(self, sets: dict[str, Any], n_classes: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Normalised(nn.Module):
         return logits
 
 
-def test_a_network_that_an_old_target_cannot_run_is_refused_by_operator(
+def test_a_network_that_an_old_target_cannot_run_is_refused_with_the_operator(
     ingest: Any, toy_files: dict[str, str], tmp_path: Path
 ) -> None:
     trained = Trained(*ingest(raw_config(toy_files, model={"name": f"{__name__}:Normalised"})), tmp_path / "trained")
