@@ -1,1 +1,1 @@
-"""What our speed is in units of the limit, from one run on one machine: `make bench`."""
+"""Our speed relative to the best possible, from one run on one machine. Run: make bench"""

@@ -12,18 +12,19 @@ from cyclotrain.core.files import write_json
 
 
 def main() -> None:
-    """All figures, or those of `--only`."""
+    """Measure all figures, or those of `--only`."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(LeafSpec|val_dataloader).*")  # of Lightning, on purpose without validation
+    # Lightning warns that the training has no validation, which is on purpose here.
+    warnings.filterwarnings("ignore", message=".*(LeafSpec|val_dataloader).*")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", type=Path, help="the JSON file to write")
-    parser.add_argument("--only", choices=("ingest", "model"), help="a part of the table")
+    parser.add_argument("--only", choices=("ingest", "model"), help="measure only this part of the table")
     arguments = parser.parse_args()
     parts = {"ingest": ingest.figures, "model": model.figures}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = sample.make(folder)
-        table = [line for part, figures in parts.items() if arguments.only in (None, part) for line in figures(made, folder)]
+        jets = sample.make(folder)
+        table = [line for part, figures in parts.items() if arguments.only in (None, part) for line in figures(jets, folder)]
     write_json(arguments.result, table)
     print(f"\n{'':36}{'Cyclotrain':>14}{'reference':>14}{'ratio':>8}")
     for line in table:

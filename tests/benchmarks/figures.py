@@ -1,4 +1,4 @@
-"""Lines of the table, and how they are measured."""
+"""The lines of the table, and how to measure them."""
 
 import multiprocessing
 import time
@@ -11,8 +11,8 @@ from cyclotrain.runtimes.worker import peak_memory as peak_memory_here
 Figure = dict[str, str | float]
 
 
-def figure(name: str, value: float, unit: str, reference: str, reference_value: float) -> Figure:
-    """One line of the table; value and reference_value are rates in the same unit."""
+def figure(name: str, value: float, unit: str, *, reference: str, reference_value: float) -> Figure:
+    """One line of the table; `value` and `reference_value` are rates in the same unit, `reference` describes the reference."""
     return {
         "name": name, "value": value, "unit": unit, "reference": reference, "reference_value": reference_value,
         "ratio": value / reference_value,
@@ -20,13 +20,13 @@ def figure(name: str, value: float, unit: str, reference: str, reference_value: 
 
 
 def memory(name: str, peaks: Sequence[float], reference: str) -> Figure:
-    """A line on peak memory in MB, of the small and of the large input; the ratio is 1 where it does not grow."""
+    """A line on peak memory in MB for the small and the large input; the ratio is 1 if memory does not grow."""
     small, large = peaks
-    return {**figure(name, large, "MB", reference, small), "ratio": small / large}
+    return {**figure(name, large, "MB", reference=reference, reference_value=small), "ratio": small / large}
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
-    """How long it takes."""
+    """The seconds that the call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -35,7 +35,7 @@ def seconds_of(call: Callable[[], Any]) -> float:
 def alternating(
     ours: Callable[[], Any], reference: Callable[[], Any], repeats: int, before: Callable[[], None] = lambda: None
 ) -> tuple[float, float]:
-    """The shortest times of both; taken in turns, so that what else the machine does meets both alike. `before` is not timed."""
+    """The shortest time of each. They run in turns, so other load on the machine affects both alike. `before` is not timed."""
     times = []
     for _ in range(repeats):
         before()
@@ -45,7 +45,7 @@ def alternating(
 
 
 def peak_memory(call: Callable[..., Any], *arguments: Any) -> float:
-    """The most memory that a call takes in a process of its own, with all that it imports, in MB."""
+    """Peak memory in MB of a call in a new process, including its imports."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_memory, (call, arguments))
 
@@ -53,5 +53,5 @@ def peak_memory(call: Callable[..., Any], *arguments: Any) -> float:
 def _peak_memory(call: Callable[..., Any], arguments: Sequence[Any]) -> float:
     call(*arguments)
     peak = peak_memory_here()
-    assert peak is not None, "there is no /proc here"
+    assert peak is not None, "peak memory is read from /proc, which this machine lacks"
     return peak

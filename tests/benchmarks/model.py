@@ -1,4 +1,4 @@
-"""Training against a bare loop, friend trees against bare reading and running, the exported model against eager PyTorch."""
+"""Training against a plain loop, friend trees against plain reading and inference, the exported model against eager PyTorch."""
 
 import statistics
 import time
@@ -37,7 +37,7 @@ _REPEATS, _STEPS, _SINGLES = 5, 60, 500
 
 
 def figures(sample: Sample, folder: Path) -> list[Figure]:
-    """Training, friend trees, and one example at a time."""
+    """All figures of training, of friend trees, and of inference for one example at a time."""
     contract, shards = _assembled(sample.config, sample.files, folder / "deep_sets")
     deep_sets = _Exported(contract, sample.config.model, folder / "deep_sets")
     table = [_train_vs_resident_batch(sample.config, contract, shards), _score_vs_bare(deep_sets, sample, shards, folder)]
@@ -59,7 +59,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
 
 
 class _Clock(Callback):
-    """The time of each step, from the end of the one before, so with loading, and without the first of an epoch."""
+    """The time of each step from the end of the step before, so it includes loading; without the first step of an epoch."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -96,13 +96,8 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
         trainer.fit(module, batches)
         loop.append(statistics.median(clock.seconds))
         resident.append(statistics.median(_resident(module, batch, device)))
-    return figure(
-        "train_vs_resident_batch",
-        1 / min(loop),
-        "steps/s",
-        "the same model on one batch, plain PyTorch",
-        1 / min(resident),
-    )
+    reference = "the same model on one batch, plain PyTorch"
+    return figure("train_vs_resident_batch", 1 / min(loop), "steps/s", reference=reference, reference_value=1 / min(resident))
 
 
 def _resident(module: WeightedTraining, batch: Batch, device: torch.device) -> list[float]:
@@ -121,7 +116,7 @@ def _resident(module: WeightedTraining, batch: Batch, device: torch.device) -> l
 
 
 class _Exported:
-    """A network with the weights that it starts from, as its speed does not depend on them, exported."""
+    """An exported network with its initial weights; its speed does not depend on them."""
 
     def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
@@ -138,23 +133,23 @@ def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folde
     made = open_session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
     for split in SPLITS:
-        of_split = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
-        batches += [{b: v.numpy() for b, v in batch.branches.items()} for batch in of_split]
+        tensors = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
+        batches += [{b: v.numpy() for b, v in batch.branches.items()} for batch in tensors]
     n = sum(len(next(iter(batch.values()))) for batch in batches)
 
     def bare() -> None:
         for _ in uproot.iterate({path: JETS_TREE}, list(layout.inputs), step_size=f"{STEP} B"):
             pass
         for batch in batches:
-            made.run(None, batch)
+            model.run(None, batch)
 
     def ours() -> None:
         (folder / "friend.root").unlink(missing_ok=True)
         _score(path, exported.path, folder / "friend.root")
 
     best, best_bare = alternating(ours, bare, repeats=2)
-    reference = "uproot.iterate, and ONNX Runtime on batches made before"
-    return figure("score_vs_bare", n / best, "entries/s", reference, n / best_bare)
+    reference = "uproot.iterate, and ONNX Runtime on batches that were padded before"
+    return figure("score_vs_bare", n / best, "entries/s", reference=reference, reference_value=n / best_bare)
 
 
 def _score(path: str, model: Path, friend: Path) -> None:
@@ -162,7 +157,7 @@ def _score(path: str, model: Path, friend: Path) -> None:
 
 
 def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
-    """The most memory that scoring takes, of a file with one share of the sample's entries and of one with eight."""
+    """Peak memory of scoring a file with an eighth of the sample's entries, and a file with all."""
     peaks = []
     for shares in (1, 8):
         path = sample.write(folder / f"{shares}.root", copies=COPIES * shares // 8)
@@ -171,7 +166,7 @@ def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
 
 
 def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
-    """One example at a time on one thread, over the real lengths: the model against eager PyTorch, and its network alone."""
+    """One example at a time on one thread, over the real lengths: the model against eager PyTorch and its network alone."""
     torch.set_num_threads(1)
     layout = exported.contract.layout
     test = Batches(read_split(shards, exported.contract, "test"), layout, 1)
@@ -185,33 +180,28 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     with torch.inference_mode():
         for _ in range(_REPEATS):
             eager.append(seconds_of(lambda: [exported.eager(single) for single in singles]))
-            whole.append(seconds_of(lambda: [made.run(None, inputs) for inputs in arrays]))
+            whole.append(seconds_of(lambda: [model.run(None, inputs) for inputs in arrays]))
             alone.append(seconds_of(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
-            branches.append(seconds_of(lambda: [handed[0].run(None, inputs) for inputs in arrays]))
-            groups.append(seconds_of(lambda: [handed[1].run(None, inputs) for inputs in inputs_alone]))
+            branches.append(seconds_of(lambda: [takes_branches.run(None, inputs) for inputs in arrays]))
+            groups.append(seconds_of(lambda: [takes_groups.run(None, inputs) for inputs in inputs_alone]))
     n = len(singles)
-    of = f"{exported.name}, batch 1, 1 thread"
+    setting = f"{exported.name}, batch 1, 1 thread"
+    rate, rate_alone = n / min(whole), n / min(alone)
+    limit = n / (min(alone) + min(branches) - min(groups))
+    free = f"the same; if features cost nothing but passing {len(arrays[0])} inputs; {setting}"
+    references = {
+        "onnx_vs_eager_batch1": (rate, f"eager PyTorch; {setting}", n / min(eager)),
+        "in_graph_vs_network_only": (rate, f"the network without its features, exported; {setting}", rate_alone),
+        "in_graph_limit": (limit, free, rate_alone),
+    }
     return [
-        figure(f"onnx_vs_eager_batch1_{exported.name}", n / min(whole), "examples/s", f"eager PyTorch; {of}", n / min(eager)),
-        figure(
-            f"in_graph_vs_network_only_{exported.name}",
-            n / min(whole),
-            "examples/s",
-            f"the network without its features, exported; {of}",
-            n / min(alone),
-        ),
-        figure(
-            f"in_graph_limit_{exported.name}",
-            n / (min(alone) + min(branches) - min(groups)),
-            "examples/s",
-            f"the same; if features cost nothing but handing over {len(arrays[0])} inputs; {of}",
-            n / min(alone),
-        ),
+        figure(f"{name}_{exported.name}", value, "examples/s", reference=reference, reference_value=reference_value)
+        for name, (value, reference, reference_value) in references.items()
     ]
 
 
 def _nothing(inputs: dict[str, Any], path: Path) -> Path:
-    """A graph that takes these inputs and does nothing with them."""
+    """Write a graph that takes these inputs and does nothing with them."""
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None] * x.ndim) for name, x in inputs.items()]
     first = next(iter(inputs))
     output = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [None] * inputs[first].ndim)
@@ -223,7 +213,7 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
 
 
 def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
-    """The network as CMSSW's preprocess.json has it, and its inputs, made before."""
+    """The network of CMSSW's preprocess.json, and its inputs, which are prepared before timing."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
     ir_version, opset = settings_for(ExportConfig().targets)
     onnx.save(network_to_onnx(exported.eager.model, layout, opset=opset, ir_version=ir_version), path)

@@ -1,5 +1,5 @@
-"""The demo's jets, repeated to a size that can be timed, as a TTree or an RNTuple with any compression, with and without
-their constituents."""
+"""The demo's jets, repeated to a size that can be timed; as TTree or RNTuple, with any compression, with or without
+constituents."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +15,33 @@ from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.demo.simulate import simulate
 
 JETS, COPIES = 3000, 56
-# Half a GB and more, as files are that are skimmed: of a small one, the start and the first batch are much of the time.
+# Half a GB or more, like real input files: in a small file, the start and the first batch take much of the time.
 LARGE_COPIES, FLAT_COPIES = 168, 4000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The demo's config on `files`, one a sample, of COPIES times the simulated jets; `columns`: the jets of the first once."""
+    """The demo's config on `files`, one per sample, each with COPIES times its simulated jets.
+
+    `columns`: the simulated jets of the first sample.
+    """
 
     config: Config
     files: dict[str, str]
     columns: Any
 
     def write(self, path: Path, copies: int = LARGE_COPIES, compression: Any = None, rntuple: bool = False) -> str:
-        """Another file of the first sample's jets."""
+        """Write another file with the jets of the first sample."""
         return _write(self.columns, path, copies, compression or uproot.ZSTD(3), rntuple)
 
     def write_flat(self, path: Path, compression: Any = None, rntuple: bool = False) -> str:
-        """A file of 12 million jets without constituents."""
+        """Write a file of 12 million jets without constituents."""
         columns = self.columns[[branch for branch in self.columns.fields if not branch.startswith(("pf_", "npf"))]]
         return _write(columns, path, FLAT_COPIES, compression or uproot.ZSTD(3), rntuple)
 
 
 def make(folder: Path) -> Sample:
-    """Simulate, and write the files."""
+    """Simulate the jets and write the files."""
     raw = yaml.safe_load(Path("config/config.yaml").read_text())
     files, first = {}, None
     for run, (name, sample) in enumerate(raw["samples"].items()):
@@ -53,16 +56,16 @@ def make(folder: Path) -> Sample:
 
 
 def flat(config: Config) -> Config:
-    """The same with the jet-level features of the boosted trees alone, and `mlp`."""
+    """The config with only the jet-level features of the boosted trees, and `mlp`."""
     return config.model_copy(
         update={"inputs": {"jet": InputSetConfig(features=list(config.baseline_features))}, "model": ModelConfig(name="mlp")}
     )
 
 
 def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: bool) -> str:
-    of_jet = [branch for branch in columns.fields if not branch.startswith("pf_") and branch != "npf"]
+    jet_branches = [branch for branch in columns.fields if not branch.startswith("pf_") and branch != "npf"]
     constituents = [branch for branch in columns.fields if branch.startswith("pf_")]
-    entries = {branch: columns[branch] for branch in of_jet}
+    entries = {branch: columns[branch] for branch in jet_branches}
     with uproot.recreate(path, compression=compression) as target:
         if rntuple:
             entries |= {branch: columns[branch] for branch in constituents}
@@ -71,7 +74,7 @@ def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: boo
             if constituents:
                 entries["pf"] = ak.zip({b.removeprefix("pf_"): columns[b] for b in constituents})
             tree = target.mktree(JETS_TREE, {b: column.type for b, column in entries.items()})
-        at_once = 2 if constituents else 40  # baskets, or clusters, of about 10 MB, as ROOT makes them
+        at_once = 2 if constituents else 40  # about 10 MB per basket or cluster, as in files from ROOT
         random = np.random.default_rng(0)
         for first in range(0, copies, at_once):
             repeated = {b: ak.concatenate([column] * min(at_once, copies - first)) for b, column in entries.items()}
@@ -80,7 +83,7 @@ def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: boo
 
 
 def _vary(random: np.random.Generator) -> Any:
-    """What makes copies differ, which would compress too well, by a thousandth."""
+    """Change values by a thousandth, because identical copies would compress too well."""
 
     def vary(layout: Any, **_: Any) -> Any:
         if not (layout.is_numpy and layout.dtype == np.float32):

@@ -1,4 +1,7 @@
-"""weaver's own loader over a file, run with weaver-core on the path: prints examples and seconds. config.yaml file.root"""
+"""Run weaver's own loader on a file and print examples and seconds: weaver_loader.py config.yaml file.root
+
+Needs weaver-core on PYTHONPATH.
+"""
 
 import sys
 import time
@@ -7,7 +10,7 @@ from weaver.utils.dataset import SimpleIterDataset
 
 
 def main(config: str, path: str) -> None:
-    """Every example once, as tensors, in this process; the second time, when what numba compiles is compiled."""
+    """Load every example once, as tensors, in this process. The second time counts: numba has then compiled its functions."""
     dataset = SimpleIterDataset(
         {"jets": [path]}, config, for_training=False, load_range_and_fraction=((0, 1), 1, 1), fetch_by_files=True, fetch_step=1,
         async_load=False, name="test",
