@@ -30,14 +30,14 @@ class Sample:
     files: dict[str, str]
     columns: Any
 
-    def write(self, path: Path, copies: int = LARGE_COPIES, compression: Any = None, rntuple: bool = False) -> str:
+    def write(self, path: Path, *, copies: int = LARGE_COPIES, compression: Any = None, rntuple: bool = False) -> str:
         """Write another file with the jets of the first sample."""
-        return _write(self.columns, path, copies, compression or uproot.ZSTD(3), rntuple)
+        return _write(self.columns, path, copies=copies, compression=compression, rntuple=rntuple)
 
-    def write_flat(self, path: Path, compression: Any = None, rntuple: bool = False) -> str:
+    def write_flat(self, path: Path, *, compression: Any = None, rntuple: bool = False) -> str:
         """Write a file of 12 million jets without constituents."""
         columns = self.columns[[branch for branch in self.columns.fields if not branch.startswith(("pf_", "npf"))]]
-        return _write(columns, path, FLAT_COPIES, compression or uproot.ZSTD(3), rntuple)
+        return _write(columns, path, copies=FLAT_COPIES, compression=compression, rntuple=rntuple)
 
 
 def make(folder: Path) -> Sample:
@@ -49,7 +49,7 @@ def make(folder: Path) -> Sample:
         simulate(sample["simulate"]["process"], JETS, run, 0, 1, once)
         with uproot.open(once) as source:
             columns = source[JETS_TREE].arrays()
-        files[name] = _write(columns, folder / f"{name}.root", COPIES, uproot.ZSTD(3), rntuple=False)
+        files[name] = _write(columns, folder / f"{name}.root", copies=COPIES)
         first = columns if first is None else first
         raw["samples"][name] = {"files": [files[name]], "tree": JETS_TREE, "label": sample["label"]}
     return Sample(load(raw), files, first)
@@ -62,11 +62,11 @@ def flat(config: Config) -> Config:
     )
 
 
-def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: bool) -> str:
+def _write(columns: Any, path: Path, *, copies: int, compression: Any = None, rntuple: bool = False) -> str:
     jet_branches = [branch for branch in columns.fields if not branch.startswith("pf_") and branch != "npf"]
     constituents = [branch for branch in columns.fields if branch.startswith("pf_")]
     entries = {branch: columns[branch] for branch in jet_branches}
-    with uproot.recreate(path, compression=compression) as target:
+    with uproot.recreate(path, compression=compression or uproot.ZSTD(3)) as target:
         if rntuple:
             entries |= {branch: columns[branch] for branch in constituents}
             tree = target.mkrntuple(JETS_TREE, {b: column.type.content for b, column in entries.items()})
@@ -83,7 +83,7 @@ def _write(columns: Any, path: Path, copies: int, compression: Any, rntuple: boo
 
 
 def _vary(random: np.random.Generator) -> Any:
-    """Change values by a thousandth, because identical copies would compress too well."""
+    """Vary values by about a thousandth, because identical copies would compress too well."""
 
     def vary(layout: Any, **_: Any) -> Any:
         if not (layout.is_numpy and layout.dtype == np.float32):

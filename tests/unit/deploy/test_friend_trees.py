@@ -33,7 +33,7 @@ def run(trained: Trained, ntuple: Ntuple, friend: Path, **changes: Any) -> None:
     score(ntuple, friend=friend, threads=1, **arguments)
 
 
-def alone(trained: Trained, tree: Any, entry: int) -> np.ndarray:
+def answer_for_entry(trained: Trained, tree: Any, entry: int) -> np.ndarray:
     """The model's answer for one entry, from its unchanged branches."""
     session = ort.InferenceSession(trained.onnx, providers=["CPUExecutionProvider"])
     inputs = {}
@@ -64,7 +64,7 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
     assert (probabilities[~passes] == NOT_SELECTED).all()
     assert ak.any(ak.num(tree["pf_pt"]) == 0) and ak.any(ak.num(tree["pf_pt"]) > 8)  # empty sets, and sets beyond max_length
     for entry in np.flatnonzero(passes)[::7]:
-        np.testing.assert_allclose(probabilities[entry], alone(trained, tree, int(entry)), atol=1e-6)
+        np.testing.assert_allclose(probabilities[entry], answer_for_entry(trained, tree, int(entry)), atol=1e-6)
     expected = {"path": ntuple.path, "xxh3": before, "tree": "Jets", "entries": N}
     assert description["ntuple"] | expected == description["ntuple"]
     assert description["selection"] == [CUT] and description["selected"] == passes.sum() and description["not_selected"] == -1
@@ -86,7 +86,7 @@ def test_the_graph_gets_all_constituents_if_it_sorts_them(
     with uproot.open(ntuple.path) as file, uproot.open(tmp_path / "friend.root") as friend:
         tree, scores = file["Jets"].arrays(), friend["Jets"]["test_signal"].array(library="np")
     for entry in np.flatnonzero(scores != NOT_SELECTED)[::11]:
-        assert scores[entry] == pytest.approx(alone(sorted_model, tree, int(entry))[1], abs=1e-6)
+        assert scores[entry] == pytest.approx(answer_for_entry(sorted_model, tree, int(entry))[1], abs=1e-6)
 
 
 def test_the_friend_of_an_rntuple_is_an_rntuple(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
