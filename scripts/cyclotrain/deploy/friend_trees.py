@@ -173,7 +173,7 @@ def check_ntuple(layout: Layout, ntuple: Ntuple, depths: Mapping[str, int]) -> N
             )
     cuts = {f"selection {i + 1}": Expression(cut) for i, cut in enumerate(ntuple.selection)}
     per_example = example_depths(layout.object, depths, ntuple.path)
-    check_numbers(cuts, ntuple.define if cuts else {}, per_example, ntuple.path, layout.object or "entry")
+    check_numbers(cuts, ntuple.define if cuts else {}, per_example, where=ntuple.path, unit=layout.object or "entry")
 
 
 @dataclass(frozen=True)
