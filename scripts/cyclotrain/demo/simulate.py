@@ -58,7 +58,7 @@ def simulate(process: str, n_jets: int, run: int, part: int, seed: int, path: st
         # mktree, as assignment would write an RNTuple
         file.mktree(RUNS_TREE, {name: array.dtype for name, array in runs.items()}).extend(runs)
     seconds = time.monotonic() - start
-    _log.info("%s: %d jets of %d events in %.0f s (%.0f jets/s)", process, made, generated, seconds, made / seconds)
+    _log.info(f"{process}: {made:,} jets from {generated:,} events in {seconds:.1f} s ({made / seconds:,.0f} jets/s)")
 
 
 def _entries(

@@ -8,8 +8,10 @@ what was read and kept.
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -57,15 +59,18 @@ def skim(
     InputError for NaN in weights, and for labels outside the classes.
     """
     skipped: dict[str, str] = {}
+    stopwatch = _Stopwatch()
     while True:
         try:
-            content = _skim(recipe, [path for path in paths if path not in skipped], friends, shard)
+            content = _skim(recipe, [path for path in paths if path not in skipped], friends, shard, stopwatch)
             break
         except _BrokenFileError as broken:
             if not skip_broken:
                 raise broken.error from None
             skipped[broken.path] = str(broken.error)
             _log.warning("skipped, and begun again without it: %s", broken.error)
+    timing = stopwatch.timing(content["events_read"])
+    _log.info(_summary(content["events_read"], content["events_kept"], recipe.object, timing))
     write_json(
         receipt,
         {
@@ -74,8 +79,45 @@ def skim(
             "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
             "branches": recipe.branches(),
             "recipe": recipe.to_dict(),
+            "timing": timing,
         },
     )
+
+
+def _summary(read: int, kept: int, collection: str | None, timing: Mapping[str, float]) -> str:
+    objects = f" {collection} objects" if collection else ""
+    parts = ", ".join(f"{part} {timing[f'{part}_seconds']:.1f} s" for part in _Stopwatch.PARTS)
+    return (
+        f"{read:,} events read, {kept:,}{objects} kept in {timing['wall_seconds']:.1f} s "
+        f"({timing['events_per_second']:,.0f} events/s): {parts}"
+    )
+
+
+class _Stopwatch:
+    """Seconds since the start of the job, and seconds spent on each of its parts.
+
+    Reading: the main thread waits for input. Writing runs beside the other two, so the parts need not add up to the wall time.
+    """
+
+    PARTS = ("reading", "computing", "writing")
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds = dict.fromkeys(self.PARTS, 0.0)
+
+    @contextmanager
+    def time(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[part] += time.perf_counter() - start
+
+    def timing(self, events: int) -> dict[str, float]:
+        """The section of the receipt, for the events read so far."""
+        wall = time.perf_counter() - self._start
+        parts = {f"{part}_seconds": round(seconds, 3) for part, seconds in self._seconds.items()}
+        return {"wall_seconds": round(wall, 3), **parts, "events_per_second": round(events / wall, 1)}
 
 
 class _BrokenFileError(Exception):
@@ -86,15 +128,17 @@ class _BrokenFileError(Exception):
         self.path, self.error = path, error
 
 
-def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path) -> dict[str, Any]:
+def _skim(
+    recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path, stopwatch: _Stopwatch
+) -> dict[str, Any]:
     """Write the shard of all of these files; gives what the receipt tells of them."""
     # While batches are read, one helper counts and writes and the other computes checksums.
-    with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper) as writer:
+    with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper, stopwatch) as writer:
         origin = helper.submit(lambda: {"commit": commit(), "software": software()})
         files = []
         for path in paths:
             try:
-                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, helper))
+                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, helper, stopwatch))
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
         xxh3 = writer.finish()
@@ -111,35 +155,46 @@ def _skim(recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[s
 
 
 def _skim_file(
-    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor
+    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor, stopwatch: _Stopwatch
 ) -> dict[str, Any]:
-    with open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)) as ntuple:
+    with ExitStack() as stack:
+        with stopwatch.time("reading"):
+            ntuple = stack.enter_context(open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)))
+            depths_of_branches = ntuple.depths(recipe.branches())
         checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
-        found = check_branches(recipe, ntuple.depths(recipe.branches()), path)
+        found = check_branches(recipe, depths_of_branches, path)
         writer.begin(found, path)
         kept = 0
         with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
-            for values, n, where in batches:
-                batch = _select(recipe, found, values, n, where)
+            while True:
+                with stopwatch.time("reading"):
+                    read = next(batches, None)
+                if read is None:
+                    break
+                with stopwatch.time("computing"):
+                    batch = _select(recipe, found, *read)
                 kept += len(batch.label)
                 writer.write(batch)
+        with stopwatch.time("reading"):
+            xxh3 = checksum.result() if checksum else None  # a remote file is not read a second time for it
         told = {
             **identity(ntuple.tree, path),
-            "xxh3": checksum.result() if checksum else None,  # a remote file is not read a second time for it
+            "xxh3": xxh3,
             "events": int(ntuple.tree.num_entries),
             "kept": kept,
             "friends": ntuple.identities(),
         }
     if recipe.sum_of_weights:
-        told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
+        with stopwatch.time("reading"):
+            told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
     return told
 
 
 class _Writer:
     """The shard, whose schema is known with the first file, and what is in it; the helper does one batch at a time."""
 
-    def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor) -> None:
-        self._recipe, self._helper = recipe, helper
+    def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor, stopwatch: _Stopwatch) -> None:
+        self._recipe, self._helper, self._stopwatch = recipe, helper, stopwatch
         self._file = HashedFile(path)
         self.layout: Layout | None = None
         self.totals = _Totals(recipe.classes)
@@ -163,8 +218,9 @@ class _Writer:
 
     def _write(self, batch: "_Batch") -> None:
         assert self.layout
-        self.totals.add(batch, self.layout)
-        self._batches.write_batch(_to_arrow(batch, self.layout, self._schema))
+        with self._stopwatch.time("writing"):
+            self.totals.add(batch, self.layout)
+            self._batches.write_batch(_to_arrow(batch, self.layout, self._schema))
 
     def finish(self) -> str:
         """Write the shard's end; gives its XXH3."""

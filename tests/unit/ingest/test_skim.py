@@ -1,7 +1,8 @@
 import itertools
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import uproot
 import xxhash
 from uproot.models.RNTuple import Model_ROOT_3a3a_RNTuple
 
-from conftest import jets, raw_config, real_file, write_tree
+from conftest import jets, raw_config, real_file, skim_and_assemble, toys, write_tree
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import FileError
 from cyclotrain.core.files import file_xxh3
+from cyclotrain.data.assemble import assemble
+from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import Examples, concatenate, iterate_split
 from cyclotrain.ingest import skim as skim_module
 from cyclotrain.ingest.columns import constituents
@@ -234,3 +237,44 @@ def test_the_receipt_names_input_and_output(tmp_path: Path) -> None:
     assert file == {**expected, "uuid": str(uproot.open(path).file.uuid), "friends": []}
     assert receipt["shard_xxh3"] == xxhash.xxh3_128((tmp_path / "out.arrow").read_bytes()).hexdigest()
     assert {"commit", "software", "recipe"} <= set(receipt)
+
+
+def test_the_log_and_the_receipt_tell_what_took_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+        def slowed(*arguments: Any) -> Any:
+            time.sleep(seconds)
+            return function(*arguments)
+
+        return slowed
+
+    monkeypatch.setattr(skim_module, "_select", slow(skim_module._select, 0.2))
+    monkeypatch.setattr(skim_module, "_to_arrow", slow(skim_module._to_arrow, 0.4))
+    path = write_tree(tmp_path / "jets.root", jets(2000, 3))
+    receipt = skim_one(tmp_path, path, selection="jet_pt > 600")
+    timing = receipt["timing"]
+    assert timing["reading_seconds"] > 0
+    assert timing["computing_seconds"] >= 0.2
+    assert 0.4 <= timing["writing_seconds"] < timing["wall_seconds"]
+    assert timing["events_per_second"] == pytest.approx(2000 / timing["wall_seconds"], rel=0.01)
+    lines = [record.getMessage() for record in caplog.records if record.name == "cyclotrain.ingest.skim"]
+    assert len(lines) == 1
+    assert re.fullmatch(
+        rf"2,000 events read, {receipt['events_kept']} kept in \d\.\d s \([\d,]+ events/s\): "
+        r"reading \d\.\d s, computing \d\.\d s, writing \d\.\d s",
+        lines[0],
+    )
+
+
+def test_dataset_and_contract_do_not_depend_on_the_time_of_a_skim(tmp_path: Path) -> None:
+    config, _, shards = skim_and_assemble(raw_config(toys(tmp_path)), tmp_path)
+    outputs = [tmp_path / name for name in ("contract.json", "dataset.json")]
+    before = [path.read_bytes() for path in outputs]
+    receipts = [Path(shard).with_suffix(".json") for shard in shards]
+    for receipt in receipts:
+        read = json.loads(receipt.read_text())
+        assert read.pop("timing")
+        receipt.write_text(json.dumps(read))
+    assemble(DatasetRecipe.of(config, None), list(map(str, receipts)), shards, *outputs)
+    assert [path.read_bytes() for path in outputs] == before
