@@ -34,7 +34,7 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("samples.signal.tree", "Jet", "no tree 'Jet'; did you mean 'Jets'?"),
         ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
-        ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' is over a list, and this is one number, at position 5"),
+        ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' needs a list, and this is one number, at position 5"),
         ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, as 'pf_pt' is jagged; one number for each event"),
         ("inputs.jet.features", ["sum(pf_pt)"], "inputs.jet.features.0: 'sum' is for selection, define, weight and label"),
         ("inputs.pf.sort_by", "jet_pt", "inputs.pf.sort_by: 'jet_pt' has no value for each constituent"),

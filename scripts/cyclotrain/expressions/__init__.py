@@ -1,4 +1,4 @@
-"""The expression language of the configuration: its grammar, its functions, and their evaluation on awkward arrays."""
+"""The expression language of the configuration: its grammar, its functions, and the awkward backend."""
 
 from cyclotrain.expressions.language import Expression, ExpressionError
 

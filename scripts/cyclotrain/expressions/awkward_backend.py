@@ -1,5 +1,6 @@
-"""Expressions on an ntuple's columns: NumPy arrays of numbers an entry, awkward arrays of lists; and what only ingest can do,
-functions over lists and indices.
+"""Evaluate expressions on an ntuple's columns: NumPy arrays for one number per entry, awkward arrays for lists.
+
+Only this backend has functions over lists, and indices.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ def _dtype(x: Any) -> np.dtype[Any]:
 
 
 def _number(x: Any) -> Any:
-    # booleans and integers as float64, so that no arithmetic overflows in an 8-bit branch
+    # booleans and integers become float64, so that arithmetic on an 8-bit branch does not overflow
     if isinstance(x, np.ndarray):
         return x.astype(np.float64, copy=False)
     return float(x) if isinstance(x, bool | float) else ak.values_astype(x, np.float64)
@@ -32,7 +33,7 @@ def _is_condition(x: Any) -> bool:
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
     if any(isinstance(value, ak.Array) for value in (condition, x, y)):
-        return ak.where(*ak.broadcast_arrays(condition, x, y))  # ak.where alone repeats no number an entry over its list
+        return ak.where(*ak.broadcast_arrays(condition, x, y))  # ak.where does not repeat an entry's number over its list
     return np.where(condition, x, y)
 
 
@@ -42,9 +43,9 @@ def _argmax(x: Any) -> Any:
 
 
 def element(x: Any, index: Any) -> Any:
-    """`x[index]` of lists [n, var]: a list for a mask or a list of indices, else a number; NaN where the index points nowhere.
+    """`x[index]` for lists [n, var]: a list for a mask or a list of indices, else a number. NaN where no such element exists.
 
-    Negative indices point nowhere, as in NanoAOD, where -1 says that there is no partner.
+    No element has a negative index: in NanoAOD, -1 means that there is no partner.
     """
     if isinstance(index, float):
         index = np.full(len(x), index)
@@ -52,20 +53,21 @@ def element(x: Any, index: Any) -> Any:
     per_list = ak.to_numpy(ak.num(index)) if index.ndim > 1 else np.ones(len(x), np.int64)
     if _dtype(index) == np.bool_:
         if index.ndim == 1:
-            raise TypeError("an index is a condition for the whole entry, and chooses no element of a list")
+            raise TypeError("the index is one condition per entry, which cannot choose elements of a list")
         if (wrong := np.flatnonzero(counts != per_list)).size:
             entry = int(wrong[0])
-            there = f"{per_list[entry]} conditions in entry {entry} of these, and the list {counts[entry]} elements"
-            raise TypeError(f"an index has {there}")
+            raise TypeError(
+                f"in entry {entry} of these, the index has {per_list[entry]} conditions and the list has {counts[entry]} elements"
+            )
         return x[index]
     starts = np.repeat(np.cumsum(counts) - counts, per_list)
     wanted = ak.to_numpy(ak.flatten(index, axis=None))
-    if (between := wanted[np.isfinite(wanted) & (wanted != np.trunc(wanted))]).size:
-        raise TypeError(f"an index is {between[0]:g}, which is no whole number")
-    there = (wanted >= 0) & (wanted < np.repeat(counts, per_list))
-    found: npt.NDArray[np.float64] = np.full(len(wanted), np.nan)
-    found[there] = ak.to_numpy(ak.flatten(x))[starts[there] + wanted[there].astype(np.int64)]
-    return ak.unflatten(found, per_list) if index.ndim > 1 else found
+    if (fractional := wanted[np.isfinite(wanted) & (wanted != np.trunc(wanted))]).size:
+        raise TypeError(f"an index is {fractional[0]:g}, but must be a whole number")
+    exists = (wanted >= 0) & (wanted < np.repeat(counts, per_list))
+    elements: npt.NDArray[np.float64] = np.full(len(wanted), np.nan)
+    elements[exists] = ak.to_numpy(ak.flatten(x))[starts[exists] + wanted[exists].astype(np.int64)]
+    return ak.unflatten(elements, per_list) if index.ndim > 1 else elements
 
 
 AWKWARD = Backend(

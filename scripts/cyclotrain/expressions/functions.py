@@ -1,4 +1,4 @@
-"""The functions of the expression language, written once for all backends: awkward arrays (`lists`) and tensors (`features`)."""
+"""The functions of the expression language, written once for both backends: awkward arrays at ingest, tensors in the graph."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,30 +7,30 @@ from typing import Any, Literal
 
 import numpy as np
 
-# A feature beyond is no number: it becomes the mean, as NaN does. It is the limit of CMSSW's btagbtvdeep::catch_infs, so that
-# both ways to CMSSW agree.
+# A larger feature counts as non-finite: the training mean replaces it, as it replaces NaN. CMSSW's btagbtvdeep::catch_infs has
+# the same limit, so both ways into CMSSW agree.
 LARGEST = 1e32
 
 
 @dataclass(frozen=True)
 class Backend:
-    """The few operations that awkward (in `lists`) and torch (in `features`) spell differently; the rest is shared."""
+    """The few operations that awkward and torch spell differently. Everything else is shared."""
 
     where: Callable[[Any, Any, Any], Any]
     number: Callable[[Any], Any]
-    real: Callable[[Any], Any]  # integers and booleans as `number` has them, floating point as it is
+    real: Callable[[Any], Any]  # converts integers and booleans as `number` does, keeps floating point as it is
     is_condition: Callable[[Any], bool]
     elementary: Any  # the module that holds log, exp, sqrt, ...
-    lists: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # functions over lists, none in the graph
+    lists: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # functions over lists; empty for the graph
 
     def unary(self, name: str) -> Callable[[Any], Any]:
-        """The elementwise function `name`; plain numbers (constants of an expression) are computed by NumPy."""
+        """The elementwise function `name`. NumPy computes it for plain numbers, the constants of an expression."""
         on_array, on_number = getattr(self.elementary, name), getattr(np, name)
         return lambda x: float(on_number(x)) if isinstance(x, float) else on_array(self.number(x))
 
 
 def _minimum(b: Backend, x: Any, y: Any) -> Any:
-    # Written with comparisons: ONNX Runtime's own Min and Max treat NaN differently from release to release.
+    # Comparisons, because ONNX Runtime's Min and Max treat NaN differently from release to release.
     if isinstance(x, float) and isinstance(y, float):
         return min(x, y)
     return b.where((x < y) | (x != x), *_arrays(b, x, y))
@@ -43,12 +43,12 @@ def _maximum(b: Backend, x: Any, y: Any) -> Any:
 
 
 def _arrays(b: Backend, x: Any, y: Any) -> tuple[Any, Any]:
-    """Both alternatives of a choice as numbers of one type."""
+    """Convert both alternatives of a choice to numbers of one type."""
     return b.number(x), b.number(y)
 
 
 def _delta_phi(b: Backend, phi1: Any, phi2: Any) -> Any:
-    """phi1 - phi2 in [-pi, pi); only exactly rounded operations, so that runtimes agree for any argument."""
+    """phi1 - phi2 in [-pi, pi). Uses only exactly rounded operations, so that runtimes agree for any argument."""
     difference = phi1 - phi2
     return difference - 2 * math.pi * b.unary("floor")((difference + math.pi) / (2 * math.pi))
 
@@ -59,7 +59,7 @@ def _delta_r(b: Backend, eta1: Any, phi1: Any, eta2: Any, phi2: Any) -> Any:
 
 
 def _log1p(b: Backend, x: Any) -> Any:
-    """log(1 + x) to full precision with log alone (Goldberg 1991, theorem 4): ONNX has no Log1p and would lose small x."""
+    """log(1 + x) to full precision from log (Goldberg 1991, theorem 4). ONNX has no Log1p, and log(1 + x) would lose small x."""
     u = 1 + x
     is_one = u == 1
     if isinstance(x, float):
@@ -68,7 +68,7 @@ def _log1p(b: Backend, x: Any) -> Any:
 
 
 def _atan2(b: Backend, y: Any, x: Any) -> Any:
-    """The angle of (x, y) by atan alone: ONNX has no Atan2, and what PyTorch exports for it loses NaN."""
+    """The angle of (x, y), computed from atan: ONNX has no Atan2, and PyTorch's export of it loses NaN."""
     if isinstance(x, float) and isinstance(y, float):
         return math.atan2(y, x)
     zero = 0 * y if isinstance(x, float) else 0 * x
@@ -80,7 +80,7 @@ def _atan2(b: Backend, y: Any, x: Any) -> Any:
 
 
 def _arcsinh(b: Backend, x: Any) -> Any:
-    """By log and sqrt alone, for the same reason; with log1p, so that small arguments keep their precision."""
+    """Computed from log and sqrt, for the same reason. log1p keeps the precision of small arguments."""
     if isinstance(x, float):
         return math.asinh(x)
     a = b.unary("abs")(x)
@@ -90,12 +90,12 @@ def _arcsinh(b: Backend, x: Any) -> Any:
 
 
 def _norm(b: Backend, *components: Any) -> Any:
-    # not hypot: it has no ONNX function
+    # not hypot, which ONNX does not have
     return _root(b, sum(component * component for component in components))
 
 
 def _root(b: Backend, x: Any) -> Any:
-    """The square root of what is finite; of a square that overflowed, NaN: ONNX Runtime 1.20 gives now that, now infinity."""
+    """The square root; NaN for a square that overflowed, where ONNX Runtime 1.20 returns NaN or infinity unpredictably."""
     if isinstance(x, float):
         return math.sqrt(x)
     return b.where(x < 3e38, b.unary("sqrt")(x), math.nan)
@@ -115,9 +115,9 @@ def _signed(b: Backend, size: Any, sign: Any) -> Any:
 
 
 def _invariant_mass(b: Backend, pt1: Any, eta1: Any, phi1: Any, m1: Any, pt2: Any, eta2: Any, phi2: Any, m2: Any) -> Any:
-    """m^2 = m1^2 + m2^2 + 2 (mt1 mt2 cosh(dy) - pt1 pt2 cos(dphi)), as a sum of terms that are not negative.
+    """m^2 = m1^2 + m2^2 + 2 (mt1 mt2 cosh(dy) - pt1 pt2 cos(dphi)), written as a sum of non-negative terms.
 
-    Written so, nothing cancels where the two are close, which in single precision would leave noise.
+    So nothing cancels for two close particles; in single precision, only noise would remain.
     """
     mt1, mt2 = _norm(b, pt1, m1), _norm(b, pt2, m2)
     y1, y2 = (_arcsinh(b, pt * b.unary("sinh")(eta) / mt) for pt, eta, mt in ((pt1, eta1, mt1), (pt2, eta2, mt2)))
@@ -129,10 +129,10 @@ def _invariant_mass(b: Backend, pt1: Any, eta1: Any, phi1: Any, m1: Any, pt2: An
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the language: its number of arguments and what it does on a backend.
+    """A function of the language: its number of arguments, and its implementation for any backend.
 
-    `lists`: what the value of a function over the lists of its first argument is, None for one that goes element by element.
-    `conditions`: how many arguments, the first ones, are conditions.
+    `lists`: what a function over the lists of its first argument gives; None for an elementwise function.
+    `conditions`: how many of the first arguments are conditions.
     """
 
     arguments: int
@@ -143,12 +143,12 @@ class Function:
     conditions: int = 0
 
 
-def _elementary(name: str, meaning: str, also: str | None = None) -> Function:
-    return Function(1, lambda b, x: b.unary(also or name)(x), meaning)
+def _elementary(name: str, meaning: str) -> Function:
+    return Function(1, lambda b, x: b.unary(name)(x), meaning)
 
 
 def _over_list(
-    name: str, meaning: str, arguments: int = 1, lists: Literal["a number", "a list"] = "a number", is_condition: bool = False
+    name: str, meaning: str, *, arguments: int = 1, lists: Literal["a number", "a list"] = "a number", is_condition: bool = False
 ) -> Function:
     return Function(arguments, lambda b, *values: b.lists[name](*values), meaning, lists, is_condition, int(is_condition))
 

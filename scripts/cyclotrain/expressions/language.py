@@ -1,13 +1,13 @@
-"""The one expression language of Cyclotrain: parsed by `ast`, never by `eval`, evaluated on awkward arrays and on tensors.
+"""The expression language of Cyclotrain: parsed with `ast`, never with `eval`; evaluated on awkward arrays and on tensors.
 
     >>> Expression("log(pf_pt / jet_pt)").branches
     ('pf_pt', 'jet_pt')
 
-A branch whose name is not a Python name stands in backticks: `` `jet1_b-tag` > 0 ``.
+Write a branch whose name is not a Python name in backticks: `` `jet1_b-tag` > 0 ``.
 Operators: `+ - * / **`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
-Where an entry has lists, and at ingest alone: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
-Both backends follow one set of rules, so that the sample and the model agree on what a text means:
-division is true division, booleans are 0 and 1 in arithmetic, NaN goes through `min`, `max` and `clip`.
+Only at ingest, for lists: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
+Both backends follow the same rules, so that a text means the same for the sample and for the model:
+division is true division, booleans are 0 and 1 in arithmetic, `min`, `max` and `clip` propagate NaN.
 """
 
 import ast
@@ -22,7 +22,7 @@ from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS, Backend
 
 
 class ExpressionError(ValueError):
-    """An expression that the language does not have; the message shows the text and the position."""
+    """An expression outside the language. The message shows the text and the position."""
 
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -46,7 +46,7 @@ _MAX_LENGTH = 10_000
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression, checked when it is made.
+    """An expression, checked on construction.
 
     Raises ExpressionError for anything outside the language, naming the text and the position.
     """
@@ -57,7 +57,7 @@ class Expression:
 
     def __post_init__(self) -> None:
         if len(self.text) > _MAX_LENGTH:
-            raise ExpressionError(f"expression of {len(self.text)} characters; at most {_MAX_LENGTH} are read")
+            raise ExpressionError(f"the expression has {len(self.text)} characters; at most {_MAX_LENGTH} are allowed")
         readable, quoted = _without_backticks(self.text.strip())
         try:
             tree = ast.parse(readable, mode="eval").body
@@ -68,23 +68,23 @@ class Expression:
             if isinstance(node, ast.Name):
                 node.id = quoted.get(node.id, node.id)
         if constant := next((name for name in quoted.values() if name in CONSTANTS), None):
-            raise self._error(f"'{constant}' is the constant, and no branch can be read by this name", 0)
+            raise self._error(f"'{constant}' is a constant; a branch of this name cannot be used", 0)
         names: dict[str, None] = {}
         self._check(tree, names)
         object.__setattr__(self, "_tree", tree)
         object.__setattr__(self, "branches", tuple(names))
 
     def __call__(self, values: Mapping[str, Any], backend: Backend) -> Any:
-        """The value for `values`, a mapping of branch name to NumPy or awkward array, or tensor (scalars [B, 1], sets [B, L])."""
+        """Evaluate on `values`: for each branch, a NumPy or awkward array, or a tensor (scalars [B, 1], sets [B, L])."""
         return self._evaluate(self._tree, values, backend)
 
     @property
     def is_condition(self) -> bool:
-        """Whether the text alone tells that it is true or false; a branch by itself, which may be either, is none."""
+        """Whether the text shows that the value is true or false. False for a bare branch, which may be a number."""
         return _is_condition(self._tree)
 
     def check_in_graph(self) -> None:
-        """Raise ExpressionError for what the exported graph does not have: functions over lists, and indices."""
+        """Raise ExpressionError for functions over lists and for indices, which the exported graph does not have."""
         for node in ast.walk(self._tree):
             match node:
                 case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
@@ -93,9 +93,9 @@ class Expression:
                     raise self._error("indices are for selection, define, weight and label, not for features", node.col_offset)
 
     def depth(self, depths: Mapping[str, int]) -> int:
-        """How many lists within lists the value has, of branches with these depths: 0 for one number.
+        """The nesting depth of the value, given the depths of the branches: 0 for one number, 1 for a list.
 
-        Raises ExpressionError for a function over the lists of what has none, and for an index into it.
+        Raises ExpressionError for a function over lists or an index that is applied to a number.
         """
         return self._depth(self._tree, depths)
 
@@ -103,24 +103,23 @@ class Expression:
         match node:
             case ast.Name(id=name):
                 return 0 if name in CONSTANTS else depths[name]
-            case ast.Call(func=ast.Name(id=name), args=[of, *_]) if FUNCTIONS[name].lists:
-                if not (depth := self._depth(of, depths)):
-                    raise self._error(f"'{name}' is over a list, and this is one number", of.col_offset)
+            case ast.Call(func=ast.Name(id=name), args=[argument, *_]) if FUNCTIONS[name].lists:
+                if not (depth := self._depth(argument, depths)):
+                    raise self._error(f"'{name}' needs a list, and this is one number", argument.col_offset)
                 return depth - (FUNCTIONS[name].lists == "a number")
-            case ast.Subscript(value=of, slice=index):
-                depth, of_index = self._depth(of, depths), self._depth(index, depths)
-                if depth != 1 or of_index > 1:
-                    there = ("one number", "a list", "a list of lists")[depth if depth != 1 else of_index]
-                    at = of if depth != 1 else index
-                    raise self._error(
-                        f"an index is for a list of numbers, and by a number or a list; this is {there}", at.col_offset
-                    )
-                if not of_index and _is_condition(index):
-                    message = "this is a condition for the whole entry, and chooses no element of a list"
+            case ast.Subscript(value=indexed, slice=index):
+                depth, index_depth = self._depth(indexed, depths), self._depth(index, depths)
+                kinds = ("one number", "a list", "a list of lists")
+                if depth != 1:
+                    raise self._error(f"only a list of numbers has an index; this is {kinds[depth]}", indexed.col_offset)
+                if index_depth > 1:
+                    raise self._error(f"an index is a number or a list; this is {kinds[index_depth]}", index.col_offset)
+                if not index_depth and _is_condition(index):
+                    message = "this is one condition per entry, which cannot choose elements of a list"
                     raise self._error(message, index.col_offset)
-                return of_index
-        name_of_function = node.func if isinstance(node, ast.Call) else None
-        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not name_of_function]
+                return index_depth
+        function_name = node.func if isinstance(node, ast.Call) else None
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not function_name]
         return max((self._depth(part, depths) for part in parts), default=0)
 
     def _error(self, message: str, column: int) -> ExpressionError:
@@ -140,7 +139,7 @@ class Expression:
             case ast.BinOp(left=left, right=right) if type(node.op) in _LOGIC:
                 for part in (left, right):
                     if _is_number(part):
-                        message = "'&' and '|' join conditions, not numbers; put each comparison in brackets"
+                        message = "'&' and '|' combine conditions, not numbers; put each comparison in brackets"
                         raise self._error(message, part.col_offset)
                 parts = [left, right]
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() | ast.Invert(), operand=operand):
@@ -149,8 +148,8 @@ class Expression:
                 parts = [left, *comparators]
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
                 parts = self._check_call(node, name, arguments)
-            case ast.Subscript(value=of, slice=ast.expr() as index) if not isinstance(index, (ast.Slice, ast.Tuple)):
-                parts = [of, index]
+            case ast.Subscript(value=indexed, slice=ast.expr() as index) if not isinstance(index, (ast.Slice, ast.Tuple)):
+                parts = [indexed, index]
             case ast.BoolOp():
                 raise self._error("write '&' and '|' with brackets instead of 'and' and 'or'", node.col_offset)
             case ast.UnaryOp(op=ast.Not()):
@@ -163,13 +162,13 @@ class Expression:
     def _check_call(self, node: ast.Call, name: str, arguments: list[ast.expr]) -> list[ast.expr]:
         if name not in FUNCTIONS:
             near = difflib.get_close_matches(name, FUNCTIONS, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(FUNCTIONS)}"
+            hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(FUNCTIONS)}"
             raise self._error(f"unknown function '{name}' ({hint})", node.col_offset)
         expected = FUNCTIONS[name].arguments
         if len(arguments) != expected:
-            raise self._error(f"'{name}' takes {expected} arguments, not {len(arguments)}", node.col_offset)
+            raise self._error(f"'{name}' takes {expected} argument{'s' * (expected > 1)}, not {len(arguments)}", node.col_offset)
         if name == "leading" and not (isinstance(n := arguments[1], ast.Constant) and type(n.value) is int and n.value > 0):
-            raise self._error("'leading' takes a whole number as its second argument", arguments[1].col_offset)
+            raise self._error("the second argument of 'leading' must be a positive whole number", arguments[1].col_offset)
         return arguments
 
     def _evaluate(self, node: ast.expr, values: Mapping[str, Any], backend: Backend) -> Any:
@@ -177,11 +176,11 @@ class Expression:
             return self._evaluate(part, values, backend)
 
         def condition(part: ast.expr) -> Any:
-            found = value(part)
-            if not backend.is_condition(found):
-                message = "a condition is needed, and this is a number; compare it with something, and put that in brackets"
+            result = value(part)
+            if not backend.is_condition(result):
+                message = "this must be a condition, and is a number; compare it with something, in brackets"
                 raise self._error(message, part.col_offset)
-            return found
+            return result
 
         match node:
             case ast.Constant(value=constant):
@@ -193,8 +192,8 @@ class Expression:
                     return _LOGIC[type(op)](condition(left), condition(right))
                 return _ARITHMETIC[type(op)](backend.number(value(left)), backend.number(value(right)))
             case ast.UnaryOp(op=ast.Invert(), operand=operand):
-                found = condition(operand)
-                return not found if isinstance(found, bool) else ~found
+                result = condition(operand)
+                return not result if isinstance(result, bool) else ~result
             case ast.UnaryOp(op=op, operand=operand):
                 number = backend.number(value(operand))
                 return -number if isinstance(op, ast.USub) else number
@@ -205,8 +204,8 @@ class Expression:
                 for further in results[1:]:
                     result = result & further
                 return result
-            case ast.Subscript(value=of, slice=index):
-                return backend.lists["[]"](value(of), value(index))
+            case ast.Subscript(value=indexed, slice=index):
+                return backend.lists["[]"](value(indexed), value(index))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 function = FUNCTIONS[name]
                 conditions, others = arguments[: function.conditions], map(value, arguments[function.conditions :])
@@ -217,7 +216,7 @@ class Expression:
 
 
 def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
-    """The text with each name in backticks as a plain name of the same length, and what these stand for."""
+    """Replace each name in backticks by a plain name of the same length; gives the text and the original names."""
     quoted: dict[str, str] = {}
 
     def plain(match: re.Match[str]) -> str:
@@ -229,7 +228,7 @@ def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _is_number(node: ast.expr) -> bool:
-    """True where the text alone tells that a part is a number, as in `pt > 30 & eta < 2`, read as `pt > (30 & eta) < 2`."""
+    """Whether the text shows that a part is a number, as in `pt > 30 & eta < 2`, which Python reads as `pt > (30 & eta) < 2`."""
     match node:
         case ast.Constant(value=value):
             return not isinstance(value, bool)
@@ -244,7 +243,7 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _is_condition(node: ast.expr) -> bool:
-    """True where the text alone tells that a part is true or false."""
+    """Whether the text shows that a part is true or false."""
     match node:
         case ast.BinOp(op=op) | ast.UnaryOp(op=op):
             return type(op) in _LOGIC or isinstance(op, ast.Invert)

@@ -21,7 +21,7 @@ CALLS = {
     "clip": "clip(x, -1, y)",
     "where": "where(x > y, x, y)",
     "delta_r": "delta_r(x, y, y, x)",
-    # of angles and masses that exist, as energies are squared and sinh grows
+    # with realistic angles and masses, because energies are squared and sinh grows fast
     "energy": "energy(abs(x), y / 20, 5)",
     "eta": "eta(x + 60, y, x * y)",
     "mass": "mass(1, x, y, abs(x) + abs(y) + 2)",
@@ -52,12 +52,12 @@ def test_numbers_lists_and_tensors_give_the_same(text: str, pairs: list[tuple[fl
     with np.errstate(all="ignore"):
         jagged = expression({"x": ak.unflatten(x, [len(x)]), "y": ak.unflatten(y, [len(y)])}, AWKWARD)
         on_awkward = ak.to_numpy(jagged[0]).astype(np.float32)
-        of_numbers = ak.to_numpy(expression({"x": x, "y": y}, AWKWARD))
+        on_numpy = ak.to_numpy(expression({"x": x, "y": y}, AWKWARD))
         mixed = ak.to_numpy(expression({"x": ak.unflatten(x, np.ones(len(x), np.int64)), "y": y}, AWKWARD)[:, 0])
-    np.testing.assert_array_equal(of_numbers, ak.to_numpy(jagged[0]))
-    np.testing.assert_array_equal(mixed, of_numbers)
+    np.testing.assert_array_equal(on_numpy, ak.to_numpy(jagged[0]))
+    np.testing.assert_array_equal(mixed, on_numpy)
     on_torch = expression({"x": torch.from_numpy(x), "y": torch.from_numpy(y)}, TORCH).float().numpy()
-    # single against double precision: a few units in the last place of the largest term
+    # single against double precision: agreement within a few units in the last place of the largest term
     scale = np.nanmax(np.abs(np.where(np.isfinite(on_awkward), on_awkward, 0)), initial=1.0)
     np.testing.assert_allclose(on_torch, on_awkward, rtol=2e-5, atol=2e-5 * min(scale, 100))
 
@@ -90,9 +90,9 @@ def test_four_vectors_are_those_of_the_definition() -> None:
 
 
 def test_the_mass_of_two_close_particles_keeps_its_precision_in_the_graph() -> None:
-    """In single precision, (E1 + E2)^2 - (p1 + p2)^2 would be noise of some GeV here."""
-    found = Expression("invariant_mass(pt, 0.5, 1, 0, pt, 0.501, 1.001, 0)")({"pt": torch.tensor([[500.0]])}, TORCH)
-    assert found.item() == pytest.approx(500 * math.sqrt(2 * (math.cosh(0.001) - math.cos(0.001))), rel=1e-3)
+    """In single precision, (E1 + E2)^2 - (p1 + p2)^2 would be noise of a few GeV here."""
+    mass = Expression("invariant_mass(pt, 0.5, 1, 0, pt, 0.501, 1.001, 0)")({"pt": torch.tensor([[500.0]])}, TORCH)
+    assert mass.item() == pytest.approx(500 * math.sqrt(2 * (math.cosh(0.001) - math.cos(0.001))), rel=1e-3)
 
 
 lists = st.lists(st.lists(st.floats(-9, 9) | st.just(math.nan), max_size=4), min_size=1, max_size=6)
@@ -124,18 +124,17 @@ def test_functions_over_lists_and_indices_are_those_of_a_loop(x: list[list[float
         "first(x)": [at(values, 0) for values in x],
         "x[1]": [at(values, 1) for values in x],
         "x[one]": [at(values, i) for values, i in zip(x, one, strict=True)],
-        "x[many]": [[at(values, i) for i in of] for values, of in zip(x, many, strict=True)],
+        "x[many]": [[at(values, i) for i in indices] for values, indices in zip(x, many, strict=True)],
         "leading(x, 2)": [values[:2] for values in x],
         "x[x > 2]": [[v for v in values if v > 2] for values in x],
         "x[argmax(x)]": [max((v for v in values if v == v), default=math.nan) for values in x],
     }
     for text, loop in expected.items():
-        found = Expression(text)(values, AWKWARD).tolist()
-        np.testing.assert_equal(found, loop, err_msg=text)
+        np.testing.assert_equal(Expression(text)(values, AWKWARD).tolist(), loop, err_msg=text)
 
 
-def test_a_condition_for_the_whole_entry_is_no_index() -> None:
-    with pytest.raises(TypeError, match="a condition for the whole entry"):
+def test_one_condition_per_entry_is_no_index() -> None:
+    with pytest.raises(TypeError, match="the index is one condition per entry"):
         Expression("x[y]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([True, False])}, AWKWARD)
 
 
@@ -167,7 +166,7 @@ def test_integers_do_not_overflow_in_functions(text: str) -> None:
 @pytest.mark.parametrize("text", ["flag & n > 0", "~n", "where(n, 1, 2)", "flag | x", "any(x)", "(flag & (n > 0)) & n"])
 def test_a_number_is_no_condition(text: str) -> None:
     values = {"flag": np.array([True, False]), "n": np.array([2, 3], np.uint32), "x": ak.Array([[1.0], [2.0, 0.0]])}
-    with pytest.raises(ExpressionError, match="a condition is needed, and this is a number; compare it with something"):
+    with pytest.raises(ExpressionError, match="this must be a condition, and is a number; compare it with something"):
         Expression(text)(values, AWKWARD)
 
 
@@ -175,7 +174,7 @@ def test_conditions_among_constants() -> None:
     assert Expression("where(~(1 > 0), x, y)")({"x": np.array([1.0]), "y": np.array([2.0])}, AWKWARD).tolist() == [2.0]
 
 
-def test_a_condition_for_the_whole_entry_chooses_between_lists() -> None:
+def test_one_condition_per_entry_chooses_between_lists() -> None:
     values = {"flag": np.array([True, False]), "x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([7.0, 8.0])}
     assert Expression("where(flag, x, 0)")(values, AWKWARD).tolist() == [[1.0, 2.0], [0.0]]
     assert Expression("where(flag, x, y)")(values, AWKWARD).tolist() == [[1.0, 2.0], [8.0]]
@@ -183,18 +182,18 @@ def test_a_condition_for_the_whole_entry_chooses_between_lists() -> None:
 
 
 def test_conditions_on_another_list_are_no_index() -> None:
-    with pytest.raises(TypeError, match="an index has 1 conditions in entry 0 of these, and the list 2 elements"):
+    with pytest.raises(TypeError, match="in entry 0 of these, the index has 1 conditions and the list has 2 elements"):
         Expression("x[y > 0]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": ak.Array([[1.0], [2.0]])}, AWKWARD)
 
 
 def test_a_branch_with_the_name_of_the_constant_is_refused() -> None:
-    with pytest.raises(ExpressionError, match="'pi' is the constant"):
+    with pytest.raises(ExpressionError, match="'pi' is a constant"):
         Expression("`pi` * 2")
 
 
 @pytest.mark.parametrize("index", ["y", "0.5", "x / 4"])
 def test_an_index_is_a_whole_number(index: str) -> None:
-    with pytest.raises(TypeError, match=r"an index is 0\.5, which is no whole number"):
+    with pytest.raises(TypeError, match=r"an index is 0\.5, but must be a whole number"):
         Expression(f"x[{index}]")({"x": ak.Array([[2.0, 8.0], [3.0]]), "y": np.array([0.5, math.nan])}, AWKWARD)
 
 
@@ -202,21 +201,22 @@ def test_an_index_is_a_whole_number(index: str) -> None:
     ("text", "depth"),
     [("sum(x) + y", 0), ("x + y", 1), ("x[0]", 0), ("x[x > y]", 1), ("y + 1", 0), ("leading(x, 2)", 1), ("pi", 0)],
 )
-def test_it_is_known_before_reading_what_is_a_list(text: str, depth: int) -> None:
+def test_the_depth_of_an_expression_is_known_before_reading(text: str, depth: int) -> None:
     assert Expression(text).depth({"x": 1, "y": 0}) == depth
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 + sum(y)", "'sum' is over a list, and this is one number, at position 9"),
-        ("y[0]", "an index is for a list of numbers, and by a number or a list; this is one number"),
-        ("x[(y > 0) & ~(y > 1)]", "this is a condition for the whole entry, and chooses no element of a list, at position 3"),
+        ("1 + sum(y)", "'sum' needs a list, and this is one number, at position 9"),
+        ("y[0]", "only a list of numbers has an index; this is one number, at position 1"),
+        ("x[z]", "an index is a number or a list; this is a list of lists, at position 3"),
+        ("x[(y > 0) & ~(y > 1)]", "this is one condition per entry, which cannot choose elements of a list, at position 3"),
     ],
 )
-def test_lists_are_asked_for_where_they_are_needed(text: str, message: str) -> None:
+def test_a_wrong_depth_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ExpressionError, match=re.escape(message)):
-        Expression(text).depth({"x": 1, "y": 0})
+        Expression(text).depth({"x": 1, "y": 0, "z": 2})
 
 
 @pytest.mark.parametrize(("text", "place"), [("log(sum(x))", 5), ("x[0]", 1)])
@@ -259,7 +259,7 @@ def test_a_branch_of_any_name_stands_in_backticks() -> None:
         ("__import__('os').system('true')", "not part of the expression language", 1),
         ("pt.real", "an attribute", 1),
         ("pt[0:1]", "a slice", 1),
-        ("leading(pt, n)", "takes a whole number", 13),
+        ("leading(pt, n)", "must be a positive whole number", 13),
         ("'a' + pt", "the constant 'a'", 1),
         ("lambda: 1", "Lambda", 1),
         ("[x for x in pt]", "ListComp", 1),

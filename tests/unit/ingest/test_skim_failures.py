@@ -155,7 +155,7 @@ def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> Non
 def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(100))
     with pytest.raises(
-        ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: a condition is needed, .* position 1 of"
+        ExpressionError, match=r"jets.root: entries 0 to 99: selection 1: this must be a condition, .* position 1 of"
     ):
         skim_one(tmp_path, path, selection="jet_pt & jet_eta")
     with pytest.raises(
