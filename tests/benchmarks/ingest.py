@@ -49,7 +49,7 @@ def figures(sample: Sample, folder: Path) -> list[Figure]:
 
 
 def _recipe(config: Config) -> Recipe:
-    return Recipe.of(config, next(iter(config.samples)))
+    return Recipe.from_config(config, next(iter(config.samples)))
 
 
 def _skim(recipe: Recipe, paths: list[str], folder: Path) -> None:

@@ -35,7 +35,7 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
         ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' needs a list, and this is one number, at position 5"),
-        ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, as 'pf_pt' is jagged; one number for each event"),
+        ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, because 'pf_pt' is jagged; make it one number"),
         ("inputs.jet.features", ["sum(pf_pt)"], "inputs.jet.features.0: 'sum' is for selection, define, weight and label"),
         ("inputs.pf.sort_by", "jet_pt", "inputs.pf.sort_by: 'jet_pt' has no value for each constituent"),
         ("inputs.pf.valid", "pf_pt", "inputs.pf: valid: 'pf_pt' is a number, not a condition such as `pf_pt > 0`"),

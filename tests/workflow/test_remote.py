@@ -127,7 +127,7 @@ def test_a_file_that_is_not_there_is_no_fault_of_the_network(xrootd: tuple[int, 
 def test_a_network_that_fails_is_not_skipped_as_a_broken_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ntuples, "_TRIES", 2)
     url = f"http://127.0.0.1:{free_port()}/nobody.root"
-    recipe = Recipe.of(load(raw_config({"background": url, "signal": url})), "signal")
+    recipe = Recipe.from_config(load(raw_config({"background": url, "signal": url})), "signal")
     with pytest.raises(NetworkError, match=r"nobody.root: the network failed: .*tried 2 times"):
         skim(recipe, [url], {}, True, tmp_path / "shard.arrow", tmp_path / "receipt.json")
     assert not list(tmp_path.iterdir())

@@ -136,7 +136,7 @@ def simulate_params(wildcards):
 
 def skim_recipe(wildcards):
     """What a skim does, so that only a change of that runs it again."""
-    return Recipe.of(settings, wildcards.sample).to_dict()
+    return Recipe.from_config(settings, wildcards.sample).to_dict()
 
 
 def dataset_recipe(wildcards):
@@ -212,7 +212,7 @@ def friend_ntuple(wildcards):
 def friend_params(wildcards):
     """Tree, selection, definitions and own friends of the ntuple of a friend tree."""
     if wildcards.name in settings.samples:
-        recipe = Recipe.of(settings, wildcards.name)
+        recipe = Recipe.from_config(settings, wildcards.name)
         tree, selection = recipe.tree, recipe.selection
     else:
         of_name = settings.score[wildcards.name]

@@ -103,7 +103,8 @@ def _observers(
             if text in own:
                 observers[:, index] = batch[f"observer:{text}"].to_numpy()[rows]
             else:
-                value = evaluate(f"observer '{text}'", Expression(text), values, batch.schema.metadata[b"sample"].decode())
+                sample = batch.schema.metadata[b"sample"].decode()
+                value = evaluate(Expression(text), values, key=f"observer '{text}'", where=sample)
                 observers[:, index] = column(value, len(scalars))
     return observers
 

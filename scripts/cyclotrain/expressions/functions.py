@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-# A larger feature counts as non-finite: the training mean replaces it, as it replaces NaN. CMSSW's btagbtvdeep::catch_infs has
+# A feature beyond it counts as non-finite: the training mean replaces it, as it replaces NaN. CMSSW's btagbtvdeep::catch_infs has
 # the same limit, so both ways into CMSSW agree.
 LARGEST = 1e32
 

@@ -1,9 +1,9 @@
-"""One example an object: the branches of events as each object of one collection sees them.
+"""One example per object: the branches of events, as each object of one collection sees them.
 
-Branches of the collection, such as `Jet_pt` of `Jet`, become one number an example, those of events and of other
-collections are repeated for each of an event's objects, and constituents become those of the object, found by one of four
-layouts: a list an object in the file; the number of each object's constituents, which follow one another; an index table, as
-in NanoAOD; or the object's index held by each constituent.
+Branches of the collection, such as `Jet_pt` of `Jet`, become one number per example. Branches of the event and of other
+collections are repeated for each of the event's objects. Constituents become those of the object, by one of four layouts: a list
+per object in the file; the number of constituents of each object, which follow one another; an index table, as in NanoAOD; or
+the object's index, stored with each constituent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,15 @@ Ints = npt.NDArray[np.int64]
 
 
 def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dict[str, Any], Ints]:
-    """Branches of events [n_events] as those of objects [n_objects], and the number of objects in each event.
+    """Convert branches of events [n_events] to branches of objects [n_objects]; also gives the number of objects per event.
 
-    Raises InputError for counts and indices that do not fit, naming the entry.
+    Raises InputError, naming the entry, for inconsistent counts and indices.
     """
     collection = layout.object
     assert collection is not None
-    counts = _counts(values, collection, where)
-    found: dict[str, Any] = {}
-    linked = {branch for of_set in layout.sets.values() if of_set.link for branch in of_set.branches}
+    counts = _object_counts(values, collection, where)
+    by_object: dict[str, Any] = {}
+    linked = {branch for features in layout.sets.values() if features.link for branch in features.branches}
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
         if array.ndim > 1 and (belongs_to(branch, collection) or array.ndim == 3):
@@ -43,54 +43,66 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
 
 
 def _flat(array: ak.Array) -> Any:
-    """Without the lists of events; numbers as a NumPy array, as ntuples.columns_of has them."""
+    """Remove the lists of events; numbers become a NumPy array, as ntuples.columns_of gives them."""
     flat = ak.flatten(array, axis=1)
     return ak.to_numpy(flat) if flat.ndim == 1 else flat
 
 
-def _counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
+def _object_counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
     for branch, array in values.items():
         if belongs_to(branch, collection) and array.ndim > 1:
             return _num(array)
     raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
 
 
-def _same(found: Ints, expected: Ints, here: str, there: str, where: str) -> None:
-    if (different := np.flatnonzero(found != expected)).size:
+def _check_lengths(lengths: Ints, expected: Ints, subject: str, other: str, where: str) -> None:
+    """Raise InputError for lists of other lengths; `subject` and `other`: the beginnings of the two clauses of the message."""
+    if (different := np.flatnonzero(lengths != expected)).size:
         entry = int(different[0])
-        raise InputError(f"{where}: {here} {found[entry]} elements in entry {entry} of these, and {there} {expected[entry]}")
+        raise InputError(f"{where}: {subject} {lengths[entry]} elements in entry {entry} of these, and {other} {expected[entry]}")
 
 
 def _starts(counts: Ints) -> Ints:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
-    """The constituents of each object: jagged arrays [n_objects]."""
-    objects = _starts(counts)
-    if link.count:
-        _same(ak.to_numpy(ak.num(values[link.count])), counts, f"'{link.count}' has", "there are objects:", where)
-        for branch in branches[1:]:
-            _same(_num(values[branch]), _num(values[branches[0]]), f"'{branch}' has", f"'{branches[0]}' has", where)
-        of_object = _integers(values, link.count, where)
-        if (negative := of_object[of_object < 0]).size:
-            raise InputError(f"{where}: '{link.count}' is {negative[0]}, and is to be a number of constituents")
-        before = _starts(of_object)
-        in_event = before[objects[1:]] - before[objects[:-1]]
-        # where an event's constituents begin in the branch, less where they begin among those that belong to an object
-        shift = np.repeat(_starts(_num(values[branches[0]]))[:-1] - before[objects[:-1]], in_event)
-        order = np.arange(before[-1]) + shift
-        _not_more(in_event, _num(values[branches[0]]), link.count, branches[0], where)
-        return {branch: _gathered(values[branch], order, before) for branch in branches}
+def _link_by_count(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
+    """The constituents of each object, jagged arrays [n_objects], from the number of constituents of each object."""
+    assert link.count
+    first, objects = branches[0], _starts(counts)
+    lengths = _lengths(values[first])
+    _check_lengths(_lengths(values[link.count]), counts, f"'{link.count}' has", "there are objects:", where)
+    for branch in branches[1:]:
+        _check_lengths(_lengths(values[branch]), lengths, f"'{branch}' has", f"'{first}' has", where)
+    per_object = _integers(values, link.count, where)
+    if (negative := per_object[per_object < 0]).size:
+        raise InputError(f"{where}: '{link.count}' is {negative[0]}, but must be a number of constituents")
+    starts = _starts(per_object)
+    per_event = starts[objects[1:]] - starts[objects[:-1]]
+    if (too_many := np.flatnonzero(per_event > lengths)).size:
+        entry = int(too_many[0])
+        raise InputError(
+            f"{where}: '{link.count}' sums to {per_event[entry]} in entry {entry} of these, and '{first}' has {lengths[entry]} "
+            "elements"
+        )
+    # where an event's constituents begin in the branch, minus where they begin among those that belong to an object
+    shift = np.repeat(_starts(lengths)[:-1] - starts[objects[:-1]], per_event)
+    order = np.arange(starts[-1]) + shift
+    return {branch: _gathered(values[branch], order, starts) for branch in branches}
+
+
+def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
+    """The constituents of each object, jagged arrays [n_objects], from the object's index, perhaps in an index table."""
     assert link.object_index
+    objects = _starts(counts)
     index = _integers(values, link.object_index, where)
-    event = np.repeat(np.arange(len(counts)), _num(values[link.object_index]))
+    event = np.repeat(np.arange(len(counts)), _lengths(values[link.object_index]))
     if (wrong := np.flatnonzero(index >= counts[event])).size:
         entry = int(event[wrong[0]])
         raise InputError(
             f"{where}: '{link.object_index}' is {index[wrong[0]]} in entry {entry} of these, which has {counts[entry]} objects"
         )
-    belongs = np.flatnonzero(index >= 0)  # a negative one belongs to no object
+    belongs = np.flatnonzero(index >= 0)  # a negative index belongs to no object
     owner = objects[event[belongs]] + index[belongs]
     order = belongs[np.argsort(owner, kind="stable")]
     starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
@@ -98,49 +110,39 @@ def _linked(values: Mapping[str, Any], branches: Sequence[str], link: Link, coun
     found = {}
     through_table = [branch for branch in branches if link.constituent_index and not belongs_to(branch, table)]
     for branch in branches:
-        if branch in through_table:
-            _same(_num(values[branch]), _num(values[through_table[0]]), f"'{branch}' has", f"'{through_table[0]}' has", where)
-            found[branch] = _gathered(values[branch], _through(values, link, branch, event, order, where), starts)
-        else:
-            _same(_num(values[branch]), _num(values[link.object_index]), f"'{branch}' has", f"'{link.object_index}' has", where)
-            found[branch] = _gathered(values[branch], order, starts)
-    return found
+        reference = through_table[0] if branch in through_table else link.object_index
+        _check_lengths(_lengths(values[branch]), _lengths(values[reference]), f"'{branch}' has", f"'{reference}' has", where)
+        positions = _positions(values, link, branch, event, order, where) if branch in through_table else order
+        by_object[branch] = _gathered(values[branch], positions, starts)
+    return by_object
 
 
-def _num(array: Any) -> Ints:
+def _lengths(array: Any) -> Ints:
     return ak.to_numpy(ak.num(array)).astype(np.int64)
 
 
 def _integers(values: Mapping[str, Any], branch: str, where: str) -> Ints:
-    """Of all entries, one after another; raises InputError where a floating-point branch has anything else."""
+    """The numbers of all entries, one after another. Raises InputError if a floating-point branch has other than integers."""
     flat = ak.to_numpy(ak.flatten(values[branch]))
     if flat.dtype.kind == "f" and (wrong := flat[~(np.isfinite(flat) & (flat == np.trunc(flat)))]).size:
-        raise InputError(f"{where}: '{branch}' is {wrong[0]:g}, and a whole number is needed")
+        raise InputError(f"{where}: '{branch}' is {wrong[0]:g}, but must be a whole number")
     return flat.astype(np.int64)
 
 
-def _not_more(in_event: Ints, there: Ints, count: str, branch: str, where: str) -> None:
-    if (wrong := np.flatnonzero(in_event > there)).size:
-        entry = int(wrong[0])
-        raise InputError(
-            f"{where}: '{count}' sums to {in_event[entry]} in entry {entry} of these, and '{branch}' has {there[entry]} elements"
-        )
-
-
-def _through(values: Mapping[str, Any], link: Link, branch: str, event: Ints, order: Ints, where: str) -> Ints:
-    """Positions in `branch` that the table's entries `order` point at."""
+def _positions(values: Mapping[str, Any], link: Link, branch: str, event: Ints, order: Ints, where: str) -> Ints:
+    """Positions in `branch` that the table's entries `order` point to."""
     assert link.constituent_index
-    position = _integers(values, link.constituent_index, where)[order]
-    in_event, n = event[order], _num(values[branch])
-    if (wrong := np.flatnonzero((position < 0) | (position >= n[in_event]))).size:
-        entry = int(in_event[wrong[0]])
+    index = _integers(values, link.constituent_index, where)[order]
+    events, lengths = event[order], _lengths(values[branch])
+    if (wrong := np.flatnonzero((index < 0) | (index >= lengths[events]))).size:
+        entry = int(events[wrong[0]])
         raise InputError(
-            f"{where}: '{link.constituent_index}' is {position[wrong[0]]} in entry {entry} of these, where '{branch}' has "
-            f"{n[entry]} elements"
+            f"{where}: '{link.constituent_index}' is {index[wrong[0]]} in entry {entry} of these, where '{branch}' has "
+            f"{lengths[entry]} elements"
         )
-    return _starts(n)[in_event] + position
+    return _starts(lengths)[events] + index
 
 
 def _gathered(array: Any, order: Ints, starts: Ints) -> ak.Array:
-    content = ak.to_numpy(ak.flatten(array))[order]
-    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(starts), ak.contents.NumpyArray(content)))
+    elements = ak.to_numpy(ak.flatten(array))[order]
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(starts), ak.contents.NumpyArray(elements)))

@@ -15,7 +15,7 @@ from cyclotrain.ingest.sources import Sources
 def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against what the demo will write; raises InputError."""
     for name, sample in config.samples.items():
-        recipe = Recipe.of(config, name)
+        recipe = Recipe.from_config(config, name)
         if sample.simulate:
             if sample.tree != JETS_TREE:
                 raise InputError(f"samples.{name}.tree: a simulated sample has the tree '{JETS_TREE}', not '{sample.tree}'")
@@ -23,7 +23,7 @@ def check_inputs(config: Config, sources: Sources) -> None:
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
             _check_first(recipe, sources.friends[name], sources.samples[name], config.skip_broken > 0)
-    model_branches = Recipe.of(config, next(iter(config.samples))).model_branches()
+    model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
     model_branches += config.event_id if config.folds else []  # which decides on the model
     for name, of_name in config.score.items():
         for path in sources.scored[name]:

@@ -1,4 +1,4 @@
-"""What is done to each sample: the part of the configuration that `skim` depends on."""
+"""The recipe of a sample: the part of the configuration that `skim` depends on."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -15,11 +15,11 @@ from cyclotrain.expressions.functions import FUNCTIONS
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to the files of one sample."""
+    """How the files of one sample are skimmed."""
 
     sample: str
     tree: str | list[str]
-    friends: list[dict[str, Any]]  # tree and key of each; their files are those of a job
+    friends: list[dict[str, Any]]  # tree and key of each; a job adds their files
     object: str | None
     classes: list[str]
     label: str
@@ -28,41 +28,41 @@ class Recipe:
     weight: str | None
     event_id: list[str]
     seed: int
-    split: dict[str, float] | str  # shares, the split of all events, or an expression for the split's index
+    split: dict[str, float] | str  # shares, one split for all events, or an expression for the split's index
     sum_of_weights: dict[str, Any] | None
     inputs: dict[str, dict[str, Any]]
     observers: list[str]
 
     @classmethod
-    def of(cls, config: Config, sample: str) -> "Recipe":
-        """The part of the configuration that a sample's shards depend on."""
-        of_sample = config.samples[sample]
-        label = of_sample.label or config.label
+    def from_config(cls, config: Config, sample: str) -> "Recipe":
+        """Take the part of the configuration that the sample's shards depend on."""
+        settings = config.samples[sample]
+        label = settings.label or config.label
         assert label is not None  # checked by Config
         return cls(
             sample=sample,
-            tree=of_sample.tree,
-            friends=[friend.model_dump(exclude={"files"}) for friend in of_sample.friends.values()],
+            tree=settings.tree,
+            friends=[friend.model_dump(exclude={"files"}) for friend in settings.friends.values()],
             object=config.object,
             classes=config.classes,
             label=label,
-            selection=[cut for cut in (config.selection, of_sample.selection) if cut],
+            selection=[cut for cut in (config.selection, settings.selection) if cut],
             define=config.define,
-            weight=of_sample.weight or config.weight,
+            weight=settings.weight or config.weight,
             event_id=config.event_id,
             seed=config.seed,
-            split=of_sample.split or config.split.model_dump(),
-            sum_of_weights=of_sample.sum_of_weights.model_dump() if of_sample.sum_of_weights else None,
+            split=settings.split or config.split.model_dump(),
+            sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
             inputs={name: inputs.model_dump() for name, inputs in config.inputs.items()},
             observers=list(config.observers),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain types, for a rule's `params`."""
+        """Convert to plain types, for a rule's `params`."""
         return asdict(self)
 
-    def ingest(self) -> dict[str, Expression]:
-        """The expressions that are evaluated here, by their config key."""
+    def ingest_expressions(self) -> dict[str, Expression]:
+        """The expressions that `skim` evaluates, by config key."""
         texts = {f"selection {i + 1}": cut for i, cut in enumerate(self.selection)}
         if self.weight:
             texts["weight"] = self.weight
@@ -74,23 +74,23 @@ class Recipe:
         return {key: Expression(text) for key, text in texts.items()}
 
     def model_branches(self) -> list[str]:
-        """The branches that the graph takes, in the order of the config."""
+        """The inputs of the graph, in the order of the config."""
         texts = [t for inputs in self.inputs.values() for t in (*inputs["features"], inputs["valid"], inputs["sort_by"]) if t]
         return list(dict.fromkeys(branch for text in texts for branch in Expression(text).branches))
 
     def branches(self) -> list[str]:
-        """All branches that are read: those that the graph takes, and those of ingest."""
-        ingest = [*self.ingest().values(), *(Expression(text) for text in self.define.values())]
+        """All branches to read: the inputs of the graph, and those that only `skim` needs."""
+        expressions = [*self.ingest_expressions().values(), *(Expression(text) for text in self.define.values())]
         links = [b for inputs in self.inputs.values() if inputs["link"] for b in Link(**inputs["link"]).branches]
-        of_ingest = [b for expression in ingest for b in expression.branches]
-        names = [*self.model_branches(), *links, *self.event_id, *of_ingest]
+        for_ingest = [b for expression in expressions for b in expression.branches]
+        names = [*self.model_branches(), *links, *self.event_id, *for_ingest]
         return [name for name in dict.fromkeys(names) if name not in self.define]
 
 
 def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
-    """Sort the branches of the model into scalars and sets; raises FileError where config and file do not fit.
+    """Sort the branches of the model into scalars and sets; raises FileError if config and file do not match.
 
-    `depths`: of ntuples.depths, lists within lists of each branch.
+    `depths`: the nesting depth of each branch, from ntuples.depths.
     """
     is_jagged = {branch: depth > 0 for branch, depth in example_depths(recipe.object, depths, path).items()}
     owner: dict[str, str] = {}
@@ -104,7 +104,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
         names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
         if defined := [b for b in names if b in recipe.define]:
             raise InputError(
-                f"inputs.{name}: '{defined[0]}' is from `define`, which the exported graph does not have; write it out"
+                f"inputs.{name}: '{defined[0]}' is from `define`, which the exported graph does not have; write its expression"
             )
         jagged = tuple(b for b in names if is_jagged[b])
         if features.is_jagged and not jagged:
@@ -117,7 +117,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
         for branch in jagged:
             if branch in owner:
                 raise InputError(
-                    f"inputs.{name}: branch '{branch}' is in inputs.{owner[branch]} too; put their features in one set"
+                    f"inputs.{name}: branch '{branch}' is also in inputs.{owner[branch]}; put their features in one set"
                 )
             owner[branch] = name
             if recipe.object:
@@ -128,31 +128,31 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
 
 
 def example_depths(collection: str | None, depths: Mapping[str, int], path: str) -> dict[str, int]:
-    """What each branch holds an example, as `depths` has it an entry; raises FileError where that cannot be."""
+    """The nesting depth of each branch per example, from the `depths` per entry; raises FileError if it cannot be derived."""
     if collection is None:
         if nested := [branch for branch, depth in depths.items() if depth > 1]:
-            raise FileError(f"{path}: branch '{nested[0]}' has lists of lists an entry; make each object an example by 'object'")
+            raise FileError(f"{path}: branch '{nested[0]}' has lists of lists; set 'object' to make each object an example")
         return dict(depths)
     if not any(belongs_to(branch, collection) and depth > 0 for branch, depth in depths.items()):
         raise FileError(
-            f"{path}: object is '{collection}', and no branch with a list an event is used that begins with '{collection}_' "
-            f"or '{collection}.'; use one"
+            f"{path}: object is '{collection}', but no branch is used that has a list per event and begins with "
+            f"'{collection}_' or '{collection}.'; use one"
         )
     return {branch: depth - 1 if depth > 1 or belongs_to(branch, collection) else depth for branch, depth in depths.items()}
 
 
 def check_numbers(
-    expressions: Mapping[str, Expression], definitions: Mapping[str, str], depths: Mapping[str, int], where: str, unit: str
+    expressions: Mapping[str, Expression], definitions: Mapping[str, str], depths: Mapping[str, int], *, where: str, unit: str
 ) -> None:
-    """Raise InputError for an expression that is not one number for each `unit`; `depths`: of `example_depths`.
+    """Raise InputError for an expression that is not one number per `unit`; `depths`: from `example_depths`.
 
-    Definitions may be lists: `num(good_jets)`.
+    Definitions may be lists, as in `num(good_jets)`.
     """
     known = dict(depths)
 
     def depth(key: str, expression: Expression) -> int:
         if unknown := [branch for branch in expression.branches if branch not in known]:
-            raise InputError(f"{key}: '{unknown[0]}' is defined here or later; `define` may use branches, and what stands before")
+            raise InputError(f"{key}: '{unknown[0]}' is defined here or later; use branches and earlier definitions only")
         try:
             return expression.depth(known)
         except ExpressionError as error:
@@ -164,7 +164,7 @@ def check_numbers(
         if depth(key, expression):
             jagged = next(branch for branch in expression.branches if known[branch])
             raise InputError(
-                f"{where}: {key} '{expression.text}' is a list, as '{jagged}' is jagged; one number for each {unit} is needed: "
+                f"{where}: {key} '{expression.text}' is a list, because '{jagged}' is jagged; make it one number per {unit}: "
                 f"sum(...), any(...), {jagged}[0]"
             )
 
@@ -172,21 +172,21 @@ def check_numbers(
 def _check_link(collection: str, name: str, link: Link | None, branch: str, depths: Mapping[str, int], path: str) -> None:
     if link is None and depths[branch] == 1:
         raise FileError(
-            f"{path}: '{branch}' has a list an event; say in inputs.{name}.link how its elements belong to a {collection}"
+            f"{path}: '{branch}' has a list per event; state in inputs.{name}.link how its elements belong to a {collection}"
         )
     if link is not None:
         if depths[branch] > 1:
-            raise FileError(f"{path}: '{branch}' has a list an object already; leave inputs.{name}.link out")
-        for of_link in link.branches:
-            if depths[of_link] != 1:
-                raise FileError(f"{path}: inputs.{name}.link: '{of_link}' has no list an event")
+            raise FileError(f"{path}: '{branch}' already has a list per object; remove inputs.{name}.link")
+        for index in link.branches:
+            if depths[index] != 1:
+                raise FileError(f"{path}: inputs.{name}.link: '{index}' has no list per event")
 
 
 def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
-    """The layout, with the expressions of ingest known to give one number an example."""
-    found, of_example = layout(recipe, depths, path), example_depths(recipe.object, depths, path)
+    """The layout. Also checks that the expressions of ingest give one number per example."""
+    file_layout, per_example = layout(recipe, depths, path), example_depths(recipe.object, depths, path)
     where = f"{path}: sample '{recipe.sample}'"
-    check_numbers(recipe.ingest(), recipe.define, of_example, where, recipe.object or "event")
+    check_numbers(recipe.ingest_expressions(), recipe.define, per_example, where=where, unit=recipe.object or "event")
     for branch in recipe.event_id:
         if depths[branch] > 1 or (depths[branch] and recipe.object and belongs_to(branch, recipe.object)):
             raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
@@ -194,16 +194,16 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
 
 
 def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], where: str) -> None:
-    """Raise InputError for a sum of weights that is not one number an entry."""
-    check_numbers({"sum_of_weights.sum": expression}, {}, depths, where, "entry")
+    """Raise InputError for a sum of weights that is not one number per entry."""
+    check_numbers({"sum_of_weights.sum": expression}, {}, depths, where=where, unit="entry")
 
 
 def require_branches(names: Collection[str], known: Collection[str], where: str) -> None:
-    """Raise FileError, with the nearest names, for a branch that is not among the `known` ones of `where`."""
+    """Raise FileError, with the nearest names, for a branch that `where` does not have; `known`: those that it has."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
             hint = f"nearest names: {', '.join(near)}" if near else f"it has {listed or 'none'}"
-            hint = f"'{name}' is a function, write its arguments" if name in FUNCTIONS else hint
+            hint = f"'{name}' is a function; write its arguments" if name in FUNCTIONS else hint
             raise FileError(f"{where} has no branch '{name}'; {hint}")

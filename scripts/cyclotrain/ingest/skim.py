@@ -286,7 +286,7 @@ def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
             return float(expression({}, AWKWARD)) * int(tree.num_entries)
         total = 0.0
         for values, n, where in read_batches(tree, path, expression.branches, STEP):
-            weights = column(evaluate("sum_of_weights.sum", expression, values, where), n)
+            weights = column(evaluate(expression, values, key="sum_of_weights.sum", where=where), n)
             total += float(weights.sum(dtype=np.float64))
     return total
 
@@ -303,7 +303,7 @@ def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where
         return column if kept == n else column[keep]
 
     def number(key: str, text: str) -> npt.NDArray[Any]:
-        return cut(column(evaluate(key, Expression(text), values, where), n))
+        return cut(column(evaluate(Expression(text), values, key=key, where=where), n))
 
     if recipe.label in recipe.classes:
         label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
@@ -380,11 +380,11 @@ def _order(
     """The constituents of each example by falling `sort_by`, as `features.sort_key` has it."""
     assert features.sort_by and features.valid
     flat = dict(zip(features.branches, columns, strict=True))
-    of_key, of_valid = Expression(features.sort_by), Expression(features.valid)
-    for branch in {*of_key.branches, *of_valid.branches} - set(flat):
+    sort_by, valid = Expression(features.sort_by), Expression(features.valid)
+    for branch in {*sort_by.branches, *valid.branches} - set(flat):
         flat[branch] = np.repeat(ak.to_numpy(scalars[branch])[keep].astype(np.float32), counts)
-    key = column(evaluate("sort_by", of_key, flat, where), len(columns[0])).astype(np.float64)
-    is_real = column(evaluate("valid", of_valid, flat, where), len(columns[0]))
+    key = column(evaluate(sort_by, flat, key="sort_by", where=where), len(columns[0])).astype(np.float64)
+    is_real = column(evaluate(valid, flat, key="valid", where=where), len(columns[0]))
     key = np.where(is_real & (np.abs(key) <= LARGEST), key, -np.inf)
     return np.lexsort((-key, np.repeat(np.arange(len(counts)), counts)))
 

@@ -1,4 +1,4 @@
-"""What a shard holds, in numbers."""
+"""Totals of the examples in a shard."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from cyclotrain.contract.splits import SPLITS
 
 
 class ByClass:
-    """Number of examples and sums of weights, of all and of those with negative ones, by class and split."""
+    """Number of examples and sum of weights, by class and split; for all examples, and for those with negative weights."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        none = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
-        self.totals = {name: {split: dict(none) for split in SPLITS} for name in classes}
+        zeros = {"events": 0, "sum_of_weights": 0.0, "negative_events": 0, "sum_of_negative_weights": 0.0}
+        self.totals = {name: {split: dict(zeros) for split in SPLITS} for name in classes}
 
     def add(self, label: npt.NDArray[Any], weight: npt.NDArray[np.float32], split: npt.NDArray[np.uint8]) -> None:
-        """Add examples [n]."""
+        """Add examples [n]; `label` and `split` are indices."""
         cell, cells = label.astype(np.intp) * len(SPLITS) + split, len(self.totals) * len(SPLITS)
         all_and_negative: tuple[tuple[str, Any], ...] = (("", slice(None)), ("negative_", weight < 0))
         for kind, rows in all_and_negative:

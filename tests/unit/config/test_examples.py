@@ -59,7 +59,7 @@ def test_an_example_on_a_public_set_works_on_its_branches(name: str, tmp_path: P
     config = load(raw)
     for seed, (split, sample) in enumerate(raw["samples"].items()):
         sample["files"] = [write_tree(tmp_path / f"{split}.root", branches(config, PUBLIC[name], 300, seed), sample["tree"])]
-        assert set(Recipe.of(config, split).branches()) <= set(PUBLIC[name].split())
+        assert set(Recipe.from_config(config, split).branches()) <= set(PUBLIC[name].split())
     config, contract, _ = skim_and_assemble(raw, tmp_path)
     assert list(contract.classes) == config.classes
     assert {split: sample["split"] for split, sample in raw["samples"].items()} == {s: s for s in ("train", "validation", "test")}

@@ -1,4 +1,4 @@
-"""One example an object: the four layouts of constituents, against loops over events, and on real files."""
+"""One example per object: the four layouts of constituents, compared with loops over events, and on real files."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def layout(link: Link | None, branches: tuple[str, ...] = BRANCHES) -> Layout:
     return Layout(("Jet_pt", "met"), {"pf": Set((), branches, 8, "PF_pt > 0", 10.0, link)}, (), "Jet")
 
 
-# events of jets of constituents, which are numbers
+# events of jets of constituents; a constituent is a number
 EVENTS = st.lists(st.lists(st.lists(st.integers(1, 99), max_size=4), max_size=3), min_size=1, max_size=5)
 
 
@@ -55,16 +55,16 @@ def scalars(events: list[Any]) -> dict[str, Any]:
 
 
 def check(values: dict[str, Any], link: Link | None, events: list[Any], expected: list[list[int]]) -> None:
-    found, counts = examples(values, layout(link), "here")
+    by_object, counts = examples(values, layout(link), "here")
     assert counts.tolist() == [len(jets) for jets in events]
-    assert found["met"].tolist() == [e for e, jets in enumerate(events) for _ in jets]
-    assert found["Jet_pt"].tolist() == [10.0 * e + j for e, jets in enumerate(events) for j in range(len(jets))]
-    assert found["PF_pt"].tolist() == expected
-    assert found["PF_eta"].tolist() == [[-x for x in of_jet] for of_jet in expected]
+    assert by_object["met"].tolist() == [e for e, jets in enumerate(events) for _ in jets]
+    assert by_object["Jet_pt"].tolist() == [10.0 * e + j for e, jets in enumerate(events) for j in range(len(jets))]
+    assert by_object["PF_pt"].tolist() == expected
+    assert by_object["PF_eta"].tolist() == [[-x for x in of_jet] for of_jet in expected]
 
 
 @given(events=EVENTS)
-def test_a_list_an_object(events: list[Any]) -> None:
+def test_a_list_per_object(events: list[Any]) -> None:
     nested = jagged(events, depth=2) if any(any(jets) for jets in events) else None
     if nested is None or nested.ndim != 3:
         return
@@ -73,7 +73,7 @@ def test_a_list_an_object(events: list[Any]) -> None:
 
 
 @given(events=EVENTS, unclaimed=st.integers(0, 2))
-def test_a_count_an_object(events: list[Any], unclaimed: int) -> None:
+def test_a_count_per_object(events: list[Any], unclaimed: int) -> None:
     flat = [[x for of_jet in jets for x in of_jet] + [7] * unclaimed for jets in events]
     counts = [[len(of_jet) for of_jet in jets] for jets in events]
     pf = jagged(flat)
@@ -85,18 +85,18 @@ def test_a_count_an_object(events: list[Any], unclaimed: int) -> None:
 def test_an_index_held_by_each_constituent(events: list[Any], random: Any) -> None:
     owned = []
     for jets in events:
-        of_event = [(j, x) for j, of_jet in enumerate(jets) for x in of_jet] + [(-1, 5)]
-        random.shuffle(of_event)
-        owned.append(of_event)
-    pf = jagged([[x for _, x in of_event] for of_event in owned])
-    values = {**scalars(events), "PF_pt": pf, "PF_eta": -pf, "PF_jetIdx": integers([[j for j, _ in of] for of in owned])}
+        pairs = [(j, x) for j, of_jet in enumerate(jets) for x in of_jet] + [(-1, 5)]
+        random.shuffle(pairs)
+        owned.append(pairs)
+    pf = jagged([[x for _, x in pairs] for pairs in owned])
+    values = {**scalars(events), "PF_pt": pf, "PF_eta": -pf, "PF_jetIdx": integers([[j for j, _ in pairs] for pairs in owned])}
     expected = [[x for owner, x in owned[e] if owner == j] for e, jets in enumerate(events) for j in range(len(jets))]
     check(values, Link(object_index="PF_jetIdx"), events, expected)
 
 
 @given(events=EVENTS, random=st.randoms(use_true_random=False))
 def test_an_index_table(events: list[Any], random: Any) -> None:
-    """As NanoAOD has it: a constituent may be of several jets or of none."""
+    """As in NanoAOD: a constituent may belong to several jets or to none."""
     pfs, tables = [], []
     for jets in events:
         values = sorted({x for of_jet in jets for x in of_jet} | {3})
@@ -114,10 +114,10 @@ def test_an_index_table(events: list[Any], random: Any) -> None:
     check(values, link, events, expected)
     # a column of the table itself
     values["JetPF_pt"] = jagged([[float(i) for i in range(len(t))] for t in tables])
-    found, _ = examples(values, layout(link, ("JetPF_pt", "PF_pt")), "here")
+    by_object, _ = examples(values, layout(link, ("JetPF_pt", "PF_pt")), "here")
     objects = [(e, j) for e, jets in enumerate(events) for j in range(len(jets))]
     rows = [[r for r, (owner, _) in enumerate(tables[e]) if owner == j] for e, j in objects]
-    assert found["JetPF_pt"].tolist() == rows
+    assert by_object["JetPF_pt"].tolist() == rows
 
 
 def test_the_index_itself_may_be_used_in_a_selection() -> None:
@@ -125,9 +125,9 @@ def test_the_index_itself_may_be_used_in_a_selection() -> None:
         "met": np.array([1.0]), "Jet_pt": ak.Array([[1.0, 2.0]]), "PF_pt": ak.Array([[1.0, 2.0, 3.0]]),
         "PF_jetIdx": ak.Array([[1, -1, 1]]),
     }  # fmt: skip
-    found, _ = examples(values, layout(INDEX, ("PF_pt",)), "here")
-    assert found["PF_pt"].tolist() == [[], [1.0, 3.0]]
-    assert found["PF_jetIdx"].tolist() == [[1, -1, 1], [1, -1, 1]]
+    by_object, _ = examples(values, layout(INDEX, ("PF_pt",)), "here")
+    assert by_object["PF_pt"].tolist() == [[], [1.0, 3.0]]
+    assert by_object["PF_jetIdx"].tolist() == [[1, -1, 1], [1, -1, 1]]
 
 
 COUNT, INDEX = Link(count="Jet_n"), Link(object_index="PF_jetIdx")
@@ -135,9 +135,9 @@ MISFITS = [
     ({"Jet_eta": [[1.0]]}, COUNT, "'Jet_eta' has 1 elements in entry 0 of these, and branches of Jet have 2"),
     ({"Jet_n": [[1, 3]]}, COUNT, "'Jet_n' sums to 4 in entry 0 of these, and 'PF_pt' has 3 elements"),
     ({"Jet_n": [[1, 2]], "PF_eta": [[1.0, 2.0]]}, COUNT, "'PF_eta' has 2 elements in entry 0 of these, and 'PF_pt' has 3"),
-    ({"Jet_n": [[4, -1]]}, COUNT, "'Jet_n' is -1, and is to be a number of constituents"),
-    ({"Jet_n": [[1.5, 1.0]]}, COUNT, "'Jet_n' is 1.5, and a whole number is needed"),
-    ({"PF_jetIdx": [[0.0, 1.0, np.nan]]}, INDEX, "'PF_jetIdx' is nan, and a whole number is needed"),
+    ({"Jet_n": [[4, -1]]}, COUNT, "'Jet_n' is -1, but must be a number of constituents"),
+    ({"Jet_n": [[1.5, 1.0]]}, COUNT, "'Jet_n' is 1.5, but must be a whole number"),
+    ({"PF_jetIdx": [[0.0, 1.0, np.nan]]}, INDEX, "'PF_jetIdx' is nan, but must be a whole number"),
     ({"Ele_hits": [[[1.0], [2.0], [3.0]]]}, None, "'Ele_hits' has 3 elements in entry 0 of these, and branches of Jet have 2"),
     (
         {"T_jetIdx": [[0, 1]], "T_pfIdx": [[0, 2]], "PF_eta": [[1.0, 2.0]]},
@@ -163,7 +163,7 @@ def test_counts_and_indices_that_do_not_fit_are_named(changes: dict[str, Any], l
 
 
 def nano(path: Path, **changes: Any) -> dict[str, Any]:
-    """Fat jets of PFNano with their PF candidates through the index table."""
+    """Fat jets of PFNano, with their PF candidates from the index table."""
     return {
         "run": "nano", "object": "FatJet",
         "samples": {"qcd": {"files": [str(path)], "tree": "Events"}},
@@ -183,41 +183,41 @@ def nano(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def by_hand(path: Path) -> dict[tuple[int, int], dict[str, Any]]:
-    """Every fat jet above 200 GeV by loops: (event, jet) to its numbers."""
+    """The numbers of each fat jet above 200 GeV, from loops, by (event, jet)."""
     with uproot.open(path) as file:
         events = file["Events"].arrays(
             ["event", "MET_pt", "FatJet_pt", "FatJet_eta", "PFCands_pt", "FatJetPFCands_jetIdx", "FatJetPFCands_pFCandsIdx",
              "FatJetPFCands_btagSip3dSig"]
         )  # fmt: skip
-    found = {}
+    fat_jets = {}
     for event in events.tolist():
         for j, pt in enumerate(event["FatJet_pt"]):
             if pt > 200:
                 rows = [r for r, owner in enumerate(event["FatJetPFCands_jetIdx"]) if owner == j][:50]
-                found[event["event"], j] = {
+                fat_jets[event["event"], j] = {
                     "pt": pt, "met": event["MET_pt"], "label": int(event["FatJet_eta"][j] > 0),
                     "pf_pt": [event["PFCands_pt"][event["FatJetPFCands_pFCandsIdx"][r]] for r in rows],
                     "sip": [event["FatJetPFCands_btagSip3dSig"][r] for r in rows],
                 }  # fmt: skip
-    return found
+    return fat_jets
 
 
-def test_fat_jets_of_pfnano_are_what_loops_find(tmp_path: Path) -> None:
+def test_fat_jets_of_pfnano_are_those_of_loops(tmp_path: Path) -> None:
     path = real_file("pfnano.root")
     _, contract, shards = skim_and_assemble(nano(path), tmp_path)
     expected = sorted(by_hand(path).values(), key=lambda jet: jet["pt"])
-    found = []
-    of_set = contract.layout.sets["pf"].branches
+    skimmed = []
+    branches = contract.layout.sets["pf"].branches
     for split in SPLITS:
         examples_ = read_split(shards, contract, split)
-        content, offsets = examples_.sets["pf"]
+        values, offsets = examples_.sets["pf"]
         for i in range(len(examples_)):
             row = dict(zip(contract.layout.scalars, examples_.scalars[i], strict=True))
-            pf = dict(zip(of_set, content[offsets[i] : offsets[i + 1]].T, strict=True))
-            found.append((row, pf, int(examples_.label[i])))
-    found.sort(key=lambda example: example[0]["FatJet_pt"])
-    assert len(found) == len(expected) > 10
-    for (row, pf, label), jet in zip(found, expected, strict=True):
+            pf = dict(zip(branches, values[offsets[i] : offsets[i + 1]].T, strict=True))
+            skimmed.append((row, pf, int(examples_.label[i])))
+    skimmed.sort(key=lambda example: example[0]["FatJet_pt"])
+    assert len(skimmed) == len(expected) > 10
+    for (row, pf, label), jet in zip(skimmed, expected, strict=True):
         assert (row["FatJet_pt"], row["MET_pt"], label) == (jet["pt"], np.float32(jet["met"]), jet["label"])
         np.testing.assert_array_equal(pf["PFCands_pt"], np.array(jet["pf_pt"], np.float32))
         np.testing.assert_array_equal(pf["FatJetPFCands_btagSip3dSig"], np.array(jet["sip"], np.float32))
@@ -227,7 +227,7 @@ def test_fat_jets_of_pfnano_are_what_loops_find(tmp_path: Path) -> None:
     ("file", "branch", "label", "link"),
     [
         ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "Muon_pt", "Jet_hadronFlavour == 5", {"object_index": "Muon_jetIdx"}),
-        # candidates of PFNano hold their jet's index too, and follow one another
+        # candidates of PFNano also hold their jet's index, and follow one another
         ("pfnano.root", "JetPFCands_pt", "Jet_eta > 0", {"count": "Jet_nConstituents"}),
     ],
 )
@@ -251,14 +251,14 @@ def test_constituents_are_those_that_hold_the_index_of_their_jet(
         for j, pt in enumerate(event["Jet_pt"])
     )
     assert sum(len(constituents) for _, constituents in expected) > 5
-    assert sorted(found_in(contract, shards, "pf")) == expected
+    assert sorted(jets_in(contract, shards, "pf")) == expected
 
 
 def shard_of(raw: dict[str, Any], folder: Path) -> pa.Table:
-    """What skim makes of the one sample."""
+    """The shard of the only sample."""
     config = load(raw)
     (name,) = config.samples
-    skim(Recipe.of(config, name), config.samples[name].files, {}, False, folder / "shard.arrow", folder / "shard.json")
+    skim(Recipe.from_config(config, name), config.samples[name].files, {}, False, folder / "shard.arrow", folder / "shard.json")
     with pa.memory_map(str(folder / "shard.arrow")) as file:
         return pa.ipc.open_file(file).read_all()
 
@@ -278,11 +278,11 @@ def shard_of(raw: dict[str, Any], folder: Path) -> pa.Table:
         ),
     ],
 )  # fmt: skip
-def test_a_list_an_object_of_a_real_file_is_that_objects(
+def test_a_list_per_object_of_a_real_file_stays_with_its_object(
     file: str, tree: str, collection: str, number: str, constituent: str, event: str, tmp_path: Path
 ) -> None:
     path = published_file(file)
-    found = shard_of(
+    shard = shard_of(
         {
             "run": "real", "samples": {"all": {"files": [str(path)], "tree": tree}}, "object": collection, "event_id": [event],
             "classes": ["short", "long"], "label": f"`{number}` > 50",
@@ -297,13 +297,13 @@ def test_a_list_an_object_of_a_real_file_is_that_objects(
     with uproot.open(path) as opened:
         events = opened[tree].arrays([number, constituent], library="np")
     expected = [
-        (np.float32(of_object), np.asarray(parts, np.float32).tolist())
-        for of_event in zip(events[number], events[constituent], strict=True)
-        for of_object, parts in zip(*of_event, strict=True)
+        (np.float32(value), np.asarray(elements, np.float32).tolist())
+        for event_columns in zip(events[number], events[constituent], strict=True)
+        for value, elements in zip(*event_columns, strict=True)
     ]
-    parts = [[part[constituent] for part in of_object] for of_object in found["set:parts"].to_pylist()]
-    assert list(zip(found[f"scalar:{number}"].to_pylist(), parts, strict=True)) == expected
-    assert len(expected) > 5 and max(len(of_object) for of_object in parts) > 9
+    parts = [[part[constituent] for part in structs] for structs in shard["set:parts"].to_pylist()]
+    assert list(zip(shard[f"scalar:{number}"].to_pylist(), parts, strict=True)) == expected
+    assert len(expected) > 5 and max(map(len, parts)) > 9
 
 
 def delphes(**changes: Any) -> dict[str, Any]:
@@ -314,27 +314,27 @@ def delphes(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_branches_of_delphes_go_by_roots_names_and_by_uproots(tmp_path: Path) -> None:
-    found = shard_of(delphes(), tmp_path)
+def test_branches_of_delphes_have_roots_names_and_uproots_names(tmp_path: Path) -> None:
+    shard = shard_of(delphes(), tmp_path)
     with uproot.open(published_file("delphes.root")) as opened:
         events = opened["Delphes"].arrays(["Jet.PT", "Jet.Eta", "Event.Number"])
-    assert found["scalar:Jet.PT"].to_pylist() == ak.flatten(events["Jet.PT"]).tolist()
-    assert found["scalar:Jet/Jet.Eta"].to_pylist() == ak.flatten(events["Jet.Eta"]).tolist()
-    # a list of one number an event tells events apart
+    assert shard["scalar:Jet.PT"].to_pylist() == ak.flatten(events["Jet.PT"]).tolist()
+    assert shard["scalar:Jet/Jet.Eta"].to_pylist() == ak.flatten(events["Jet.Eta"]).tolist()
+    # a list with one number per event identifies the event
     number = ak.to_numpy(ak.flatten(ak.broadcast_arrays(events["Event.Number"][:, 0], events["Jet.PT"])[0]))
-    np.testing.assert_array_equal(found["event_hash"].to_numpy(), event_hash([number], 1))
+    np.testing.assert_array_equal(shard["event_hash"].to_numpy(), event_hash([number], 1))
     assert len(np.unique(number)) > 5
 
 
 @pytest.mark.parametrize(
     ("event_id", "message"),
     [
-        ("GenJet.PT", "'GenJet.PT' is to tell events apart, and has 2 elements in entry 2 of these; one number"),
-        ("Jet.PT", "event_id uses 'Jet.PT', which is jagged; one number an event is needed"),
+        ("GenJet.PT", "'GenJet.PT' must identify an event by one number, but has 2 elements in entry 2 of these"),
+        ("Jet.PT", "event_id uses 'Jet.PT', which is jagged; use branches with one number per event"),
         ("Event.number", "has no branch 'Event.number'; nearest names: Event.Number"),
     ],
 )
-def test_what_does_not_tell_events_apart_is_refused(event_id: str, message: str, tmp_path: Path) -> None:
+def test_a_branch_that_does_not_identify_events_is_refused(event_id: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         shard_of(delphes(event_id=[event_id]), tmp_path)
 
@@ -346,21 +346,21 @@ def test_a_definition_as_event_id_is_refused() -> None:
 
 def test_a_branch_that_uproot_cannot_describe_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> None:
-        raise AssertionError("dtype(('<f4', (2,)))")  # as uproot 5.7 does for a class with an array in it
+        raise AssertionError("dtype(('<f4', (2,)))")  # uproot 5.7 does so for a class that contains an array
 
     monkeypatch.setattr(uproot.AsDtype, "awkward_form", fails)
     with pytest.raises(InputError, match=r"branch '.*' of tree 'Delphes' cannot be read by uproot: AssertionError: dtype"):
         shard_of(delphes(), tmp_path)
 
 
-def found_in(contract: Contract, shards: Sequence[str], name: str) -> list[tuple[float, tuple[float, ...]]]:
+def jets_in(contract: Contract, shards: Sequence[str], name: str) -> list[tuple[float, tuple[float, ...]]]:
     """The first scalar of each example, and the first branch of its constituents."""
-    found = []
+    pairs = []
     for split in SPLITS:
-        of = read_split(shards, contract, split)
-        content, offsets = of.sets[name]
-        found += [(float(of.scalars[i, 0]), tuple(content[offsets[i] : offsets[i + 1], 0].tolist())) for i in range(len(of))]
-    return found
+        part = read_split(shards, contract, split)
+        values, offsets = part.sets[name]
+        pairs += [(float(part.scalars[i, 0]), tuple(values[offsets[i] : offsets[i + 1], 0].tolist())) for i in range(len(part))]
+    return pairs
 
 
 def test_objects_of_one_event_are_in_one_split(tmp_path: Path) -> None:
@@ -379,18 +379,18 @@ def test_a_friend_tree_has_a_number_for_each_object(tmp_path: Path) -> None:
     with uproot.open(path) as source, uproot.open(friend) as file:
         pt = source["Events"]["FatJet_pt"].array()
         scores = file["Events"].arrays(["nano_light", "nano_heavy"])
-        said = json.loads(file["cyclotrain"])
+        description = json.loads(file["cyclotrain"])
     assert ak.num(scores.nano_light).tolist() == ak.num(pt).tolist()
     total = scores.nano_light + scores.nano_heavy
     assert ak.all(np.abs(total[pt > 200] - 1) < 1e-5) and ak.all(total[pt <= 200] == -2)
-    assert said["selected"] == ak.sum(pt > 200) and said["contract"]["layout"]["object"] == "FatJet"
+    assert description["selected"] == ak.sum(pt > 200) and description["contract"]["layout"]["object"] == "FatJet"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"link": None}, "'PFCands_pt' has a list an event; say in inputs.pf.link how its elements belong to a FatJet"),
-        ({"link": {"count": "MET_pt"}}, "inputs.pf.link: 'MET_pt' has no list an event"),
+        ({"link": None}, "'PFCands_pt' has a list per event; state in inputs.pf.link how its elements belong to a FatJet"),
+        ({"link": {"count": "MET_pt"}}, "inputs.pf.link: 'MET_pt' has no list per event"),
         ({"features": ["PFCands_pT"]}, "has no branch 'PFCands_pT'; nearest names: PFCands_pt"),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_link_that_does_not_fit_is_named(change: dict[str, Any], message: str,
         ({"constituent_index": "a"}, "inputs.pf.link: give 'count', or 'object_index'"),
     ],
 )
-def test_a_link_that_says_two_things_is_refused(link: dict[str, str], message: str) -> None:
+def test_an_incomplete_or_ambiguous_link_is_refused(link: dict[str, str], message: str) -> None:
     raw = nano(Path("x.root"))
     raw["inputs"]["pf"]["link"] = link
     with pytest.raises(ConfigError, match=message):

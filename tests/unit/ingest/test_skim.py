@@ -35,7 +35,7 @@ def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
     sample = changes.pop("sample", {})
     raw = raw_config({"background": path, "signal": path}, **changes)
     raw["samples"]["signal"] |= sample
-    recipe = Recipe.of(load(raw), "signal")
+    recipe = Recipe.from_config(load(raw), "signal")
     skim(recipe, [path], {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
     return json.loads((tmp_path / "out.json").read_text())
 

@@ -104,7 +104,7 @@ def test_a_broken_file_is_left_out_whole_and_told_where_that_is_allowed(kind: st
         write_tree(tmp_path / "2.root", jets(300, 2)),
     ]
     raw = raw_config({"background": paths[0], "signal": paths[0]})
-    skim(Recipe.of(load(raw), "signal"), paths, {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim(Recipe.from_config(load(raw), "signal"), paths, {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert sum(map(len, everything(tmp_path / "out.arrow", receipt))) == receipt["events_kept"] == 1000
     assert [file["path"] for file in receipt["files"]] == [paths[0], paths[2]]
@@ -117,18 +117,18 @@ def test_files_may_have_trees_of_different_names(tmp_path: Path) -> None:
     paths = [write_tree(tmp_path / f"{tree}.root", jets(100, seed), tree) for seed, tree in enumerate(("Events", "Jets"))]
     raw = raw_config({"background": paths[0], "signal": paths[0]})
     raw["samples"]["signal"]["tree"] = ["Jets", "Events"]
-    skim(Recipe.of(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim(Recipe.from_config(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text())["events_kept"] == 200
     raw["samples"]["signal"]["tree"] = ["Jet", "Event"]
     with pytest.raises(InputError, match=r"no tree 'Jet' or 'Event'; trees of this file: Events"):
-        skim(Recipe.of(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+        skim(Recipe.from_config(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
 
 
 def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     path = damaged("not ROOT")(tmp_path / "bad")
     raw = raw_config({"background": path, "signal": path})
-    skim(Recipe.of(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim(Recipe.from_config(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
     layout = Layout((), {}, ())
@@ -139,7 +139,7 @@ def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> Non
     path = damaged("NaN weight")(tmp_path)
     raw = raw_config({"background": path, "signal": path})
     with pytest.raises(InputError, match="NaN or infinite, as float32, for 1 selected events"):
-        skim(Recipe.of(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+        skim(Recipe.from_config(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
 
 
 def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> None:
