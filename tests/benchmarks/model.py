@@ -52,7 +52,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
     for name, path in files.items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), [path], {}, False, shards[-1], receipts[-1])
+        skim(Recipe.from_config(config, name), [path], {}, False, shards[-1], receipts[-1])
     recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
     assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
     return Contract.read(folder / "contract.json"), shards
@@ -121,16 +121,16 @@ class _Exported:
     def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        network = Classifier(contract, model.name, model.options)
-        torch.save(network.state_dict(), folder / "weights.pt")
+        made = Classifier(contract, model.name, model.options)
+        torch.save(made.state_dict(), folder / "weights.pt")
         export(TrainedModel(contract, model, folder / "weights.pt"), targets=ExportConfig().targets, path=self.path)
-        self.eager = Probabilities(network).eval()
+        self.eager = Probabilities(made).eval()
 
 
 def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:
     path = next(iter(sample.files.values()))
     layout = exported.contract.layout
-    made = open_session(exported.path, threads=1)
+    model = open_session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
     for split in SPLITS:
         tensors = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
@@ -173,9 +173,12 @@ def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
     singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
     network, inputs_alone = _network_alone(exported, singles)
-    made, bare = open_session(exported.path, threads=1), open_session(network, threads=1)
-    paths = [_nothing(of[0], network.with_name(f"{i}.onnx")) for i, of in enumerate((arrays, inputs_alone))]
-    handed = [open_session(path, threads=1) for path in paths]
+    model, bare = open_session(exported.path, threads=1), open_session(network, threads=1)
+    # graphs that only take the inputs of the model, and of the network alone
+    takes_branches, takes_groups = (
+        open_session(_nothing(inputs[0], network.with_name(f"{name}.onnx")), threads=1)
+        for name, inputs in (("branches", arrays), ("groups", inputs_alone))
+    )
     eager, whole, alone, branches, groups = [], [], [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):
@@ -217,5 +220,5 @@ def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) 
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
     ir_version, opset = settings_for(ExportConfig().targets)
     onnx.save(network_to_onnx(exported.eager.model, layout, opset=opset, ir_version=ir_version), path)
-    content, layer = preprocess_json(layout), exported.eager.model.features
-    return path, [prepare(content, variables(layer, layout, single)) for single in singles]
+    preprocess, layer = preprocess_json(layout), exported.eager.model.features
+    return path, [prepare(preprocess, variables(layer, layout, single)) for single in singles]

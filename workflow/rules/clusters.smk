@@ -24,10 +24,10 @@ onstart:
 
 
 onsuccess:
-    look_after_jobs(began)
+    tidy_cluster()
     say_at_the_end(ending.success(RUN, settings.tracking.uri))
 
 
 onerror:
-    look_after_jobs(began)
+    tidy_cluster()
     say_at_the_end(ending.failure(RUN))

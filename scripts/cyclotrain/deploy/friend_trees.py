@@ -92,16 +92,8 @@ def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, thre
     answer of the model that has not seen it.
     Raises InputError if the ntuple does not fit the model, the model file is another one, or the friend exists already.
     """
-    loaded = [_Model(read_model(path, sha256), open_session(path, threads)) for path, sha256 in models.items()]
-    loaded.sort(key=lambda of: of.contract.fold.index if of.contract.fold else 0)
-    contract = loaded[0].contract
-    if len(loaded) != (contract.fold.of if contract.fold else 1):
-        raise InputError(f"a cross-training has {contract.fold.of if contract.fold else 1} models, and {len(loaded)} are given")
-    if Path(friend).exists():
-        raise InputError(f"{friend}: there is such a file already; move it away, it is not written over")
-    branches = branch_names(contract)
     start = time.perf_counter()
-    loaded = [_Model(read_model(path, sha256), session(path, threads)) for path, sha256 in models.items()]
+    loaded = [_Model(read_model(path, sha256), open_session(path, threads)) for path, sha256 in models.items()]
     loaded.sort(key=lambda model: model.contract.fold.index if model.contract.fold else 0)
     contract = loaded[0].contract
     n_models = contract.fold.of if contract.fold else 1
@@ -154,10 +146,10 @@ def branch_names(contract: Contract) -> list[str]:
     return [f"{run}_{name}".replace("-", "_") for name in contract.classes]
 
 
-def needed(contract: Contract, ntuple: Ntuple) -> list[str]:
-    """All branches that are read; those of the event's identity where it decides on the model."""
-    identity = contract.event_id if contract.fold else ()
-    return list(dict.fromkeys([*contract.layout.branches, *identity, *ntuple.cut_branches()]))
+def branches_to_read(contract: Contract, ntuple: Ntuple) -> list[str]:
+    """The branches of the model and the cuts; with folds also `event_id`, which decides the model of an event."""
+    event_id = contract.event_id if contract.fold else ()
+    return list(dict.fromkeys([*contract.layout.branches, *event_id, *ntuple.cut_branches()]))
 
 
 def check_ntuple(layout: Layout, ntuple: Ntuple, depths: Mapping[str, int]) -> None:

@@ -40,11 +40,11 @@ def write_reference(contract: Contract, exported: str | Path, *, shards: Sequenc
     """
     test = read_split(shards, contract, "test")
     batches = Batches(test, contract.layout, 1)
-    session = open_session(exported, threads=1)
+    model = open_session(exported, threads=1)
     examples = []
     for row in _rows(test):
         branches = batches.gather(torch.tensor([row])).branches
-        probabilities = run(session, branches)[0]
+        probabilities = run(model, branches)[0]
         counts = {name: int(offsets[row + 1] - offsets[row]) for name, (_, offsets) in test.sets.items()}
         inputs = {
             branch: branches[branch][0, : 1 if name is None else counts[name]].numpy()

@@ -28,7 +28,7 @@ from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
 from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
 from cyclotrain.metrics.roc import Roc, roc_auc_and_rejections
-from cyclotrain.runtimes.sessions import predict, session
+from cyclotrain.runtimes.sessions import open_session, predict
 
 _BATCH = 1024
 _BINS = 40  # of the score histograms
@@ -89,7 +89,7 @@ def evaluate(
 
 def _predict(exported: str | Path, examples: Examples, contract: Contract, threads: int) -> Probabilities:
     batches = Batches(examples, contract.layout, _BATCH)
-    return predict(session(exported, threads), (batch.branches for batch in batches))
+    return predict(open_session(exported, threads), (batch.branches for batch in batches))
 
 
 def _performance(

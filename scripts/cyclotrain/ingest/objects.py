@@ -32,14 +32,15 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     event = np.repeat(np.arange(len(counts)), counts)
     for branch, array in values.items():
         if array.ndim > 1 and (belongs_to(branch, collection) or array.ndim == 3):
-            _same(_num(array), counts, f"'{branch}' has", f"branches of {collection} have", where)
-            found[branch] = _flat(array)
-        elif branch not in linked:  # of the event, and of other collections for expressions of ingest
-            found[branch] = array[event]
-    for of_set in layout.sets.values():
-        if of_set.link:
-            found |= _linked(values, of_set.branches, of_set.link, counts, where)
-    return found, counts
+            _check_lengths(_lengths(array), counts, f"'{branch}' has", f"branches of {collection} have", where)
+            by_object[branch] = _flat(array)
+        elif branch not in linked:  # of the event, or of another collection, for the expressions of ingest
+            by_object[branch] = array[event]
+    for features in layout.sets.values():
+        if features.link:
+            linked_branches = _link_by_count if features.link.count else _link_by_index
+            by_object |= linked_branches(values, features.branches, features.link, counts, where)
+    return by_object, counts
 
 
 def _flat(array: ak.Array) -> Any:
@@ -51,8 +52,8 @@ def _flat(array: ak.Array) -> Any:
 def _object_counts(values: Mapping[str, Any], collection: str, where: str) -> Ints:
     for branch, array in values.items():
         if belongs_to(branch, collection) and array.ndim > 1:
-            return _num(array)
-    raise InputError(f"{where}: no branch of {collection} is read, so the number of {collection} is not known")
+            return _lengths(array)
+    raise InputError(f"{where}: the number of {collection} is unknown, because no branch of {collection} is used; use one")
 
 
 def _check_lengths(lengths: Ints, expected: Ints, subject: str, other: str, where: str) -> None:
@@ -107,7 +108,7 @@ def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Lin
     order = belongs[np.argsort(owner, kind="stable")]
     starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
     table = link.object_index.rpartition("_")[0]
-    found = {}
+    by_object = {}
     through_table = [branch for branch in branches if link.constituent_index and not belongs_to(branch, table)]
     for branch in branches:
         reference = through_table[0] if branch in through_table else link.object_index

@@ -189,8 +189,8 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
     check_numbers(recipe.ingest_expressions(), recipe.define, per_example, where=where, unit=recipe.object or "event")
     for branch in recipe.event_id:
         if depths[branch] > 1 or (depths[branch] and recipe.object and belongs_to(branch, recipe.object)):
-            raise FileError(f"{path}: event_id uses '{branch}', which is jagged; one number an event is needed")
-    return found
+            raise FileError(f"{path}: event_id uses '{branch}', which is jagged; use branches with one number per event")
+    return file_layout
 
 
 def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], where: str) -> None:

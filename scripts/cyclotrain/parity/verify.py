@@ -262,7 +262,7 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
         for session, parts in answers.items():
             tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
             comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance))
-            comparison.add(batches, np.concatenate(parts), np.concatenate(expected), double)
+            comparison.add(batches, answer=np.concatenate(parts), expected=np.concatenate(expected), exact=double)
         waiting.clear()
         answers.clear()
 

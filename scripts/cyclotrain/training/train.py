@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.core.files import atomic, json_sha256
-from cyclotrain.data.batches import Batch, Batches
+from cyclotrain.data.batches import Batch, Batches, Rank
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
 from cyclotrain.metrics.roc import Roc
@@ -76,7 +76,7 @@ def train(
         len(examples["validation"]),
     )  # fmt: skip
     fingerprint = json_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
-    folder = Path(checkpoints) / fingerprint[:16]
+    folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     if last.exists():
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
