@@ -2,15 +2,14 @@
 
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.deploy.bundle import bundle
+from cyclotrain.deploy.bundle import Parts, bundle
 
 with rule(snakemake.log[0]):
-    bundle(
-        Contract.read(snakemake.input.contract),
-        snakemake.input.onnx,
-        snakemake.input.others,
-        snakemake.input.reference,
-        snakemake.input.cards,
-        snakemake.input.plots,
-        snakemake.output[0],
+    parts = Parts(
+        exported=snakemake.input.onnx,
+        others=snakemake.input.others,
+        reference=snakemake.input.reference,
+        cards=snakemake.input.cards,
+        plots=snakemake.input.plots,
     )
+    bundle(Contract.read(snakemake.input.contract), parts, snakemake.output[0])

@@ -1,7 +1,6 @@
 """Small real ROOT files, small configs, and where the real experiment files lie."""
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -22,18 +21,21 @@ import yaml
 
 from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import MODEL
+from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification
+from cyclotrain.contract.run import Run
 from cyclotrain.core.files import atomic
 from cyclotrain.data.assemble import assemble
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.evaluation.boosted_trees import baseline
-from cyclotrain.evaluation.evaluate import evaluate
-from cyclotrain.evaluation.timing import benchmark
+from cyclotrain.evaluation.evaluate import Models, evaluate
+from cyclotrain.evaluation.timing import Exported, time_model
 from cyclotrain.export.to_onnx import TrainedModel, export
+from cyclotrain.gates.judge import judge
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files
-from cyclotrain.parity.verify import Artefact, verify
+from cyclotrain.parity.cases import References
+from cyclotrain.parity.verify import Artefact, Runtimes, verify
 from cyclotrain.training.train import TrainingFiles, train
 
 REPOSITORY = Path(__file__).parents[1]
@@ -211,33 +213,44 @@ class Trained:
         self.model = TrainedModel(contract, config.model, self.weights)
         export(self.model, targets=config.export.targets, path=self.onnx)
 
-    def verify(self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()) -> Any:
-        result, evidence = self.folder / "verification.json", self.folder / "evidence.npz"
+    def verify(
+        self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()
+    ) -> Verification:
+        evidence = self.folder / "evidence.npz"
         evidence.unlink(missing_ok=True)
-        artefacts = [Artefact(MODEL, str(exported or self.onnx), 1e-5, tf32_tolerance=0.05), *others]
-        verify(
-            self.contract, self.config.model, self.weights, artefacts, self.shards, environments, 2, result, evidence
-        )  # fmt: skip
-        return json.loads(result.read_text())
+        return verify(
+            self.contract,
+            References(self.contract, self.config.model, self.weights),
+            [Artefact(MODEL, str(exported or self.onnx), 1e-5, tf32_tolerance=0.05), *others],
+            shards=self.shards,
+            runtimes=Runtimes(environments, threads=2),
+            evidence=evidence,
+        )
 
-    def results(self) -> tuple[dict[str, str], list[Path]]:
-        """What the rules behind the export make: files by name, as `card` takes them, and plots."""
-        self.verify()
-        trees, plots = self.folder / "baseline.npy", self.folder / "plots"
-        baseline(self.contract, self.shards, path=trees)
-        evaluation, history = self.folder / "evaluation.json", self.folder / "history.jsonl"
-        evaluate(
-            self.contract, self.config.evaluation, self.onnx, {}, {}, self.shards, trees, history, 1, evaluation, plots
-        )  # fmt: skip
-        times = self.folder / "benchmark.json"
-        benchmark(
-            self.contract, self.config.model, self.weights, self.onnx, {}, self.shards, [], times, plots / "latency.png"
-        )  # fmt: skip
-        files = {
-            "model": self.onnx, "contract": self.dataset.with_name("contract.json"), "dataset": self.dataset,
-            "history": history, "verification": self.folder / "verification.json", "evaluation": evaluation, "benchmark": times,
-        }  # fmt: skip
-        return {name: str(path) for name, path in files.items()}, sorted(plots.iterdir())
+    def evaluate(self, **variants: Path) -> tuple[Evaluation, Curves]:
+        """The physics of the model and of variants, beside boosted trees."""
+        trees = self.folder / "baseline.npy"
+        if not trees.exists():
+            baseline(self.contract, self.shards, path=trees)
+        return evaluate(
+            self.contract, Models(self.onnx, variants, trees), shards=self.shards, signal_efficiencies=[0.3, 0.5], threads=1
+        )
+
+    def time(self, **variants: Path) -> Timing:
+        exported = Exported(self.onnx, self.weights, variants)
+        return time_model(self.contract, self.config.model, exported, shards=self.shards, environments=[])
+
+    def run(self) -> Run:
+        """A finished run, as its files tell it."""
+        files = {name: self.folder / f"{name}.json" for name in ("verification", "evaluation", "curves", "timing", "gates")}
+        if not files["gates"].exists():
+            verification, (evaluation, curves) = self.verify(), self.evaluate()
+            results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": self.time()}
+            for name, result in results.items():
+                result.write(files[name])
+            judge(verification, evaluation, minimum_auc=0.5, rejection_losses={}).write(files["gates"])
+        contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
+        return Run.read({**files, "model": self.onnx, "contract": contract, "dataset": self.dataset, "history": history})
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import uproot
 
 from conftest import Trained, jets, write_tree
 from cyclotrain.core.files import file_sha256
-from cyclotrain.deploy.bundle import bundle
+from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
@@ -32,7 +32,8 @@ def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("bundle") / "deploy"
     vectors = folder.with_name("reference")
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
-    bundle(trained.contract, trained.onnx, others(trained), vectors, *card_and_plots(folder.parent), folder)
+    parts = Parts(trained.onnx, others(trained), vectors, *card_and_plots(folder.parent))
+    bundle(trained.contract, parts, folder)
     return folder
 
 
@@ -232,6 +233,7 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
 def test_a_failed_bundle_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        bundle(trained.contract, trained.onnx.with_name("none.onnx"), [], deployed, *card_and_plots(deployed.parent), deployed)
+        parts = Parts(trained.onnx.with_name("none.onnx"), [], deployed, *card_and_plots(deployed.parent))
+        bundle(trained.contract, parts, deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
     assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "page", "reference"]

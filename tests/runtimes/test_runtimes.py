@@ -39,13 +39,13 @@ def test_the_runtimes_of_the_target_and_all_newer_ones_agree(
     assert (model.ir_version, model.opset_import[0].version) == settings_for([target])
     versions = [v for v, r in RUNTIMES.items() if r.ir_version >= model.ir_version and r.opset >= model.opset_import[0].version]
     result = trained.verify(exported, [environments[version] for version in versions])
-    assert result["passed"], result["failed"]
-    assert result["runtimes"][1:] == [f"onnxruntime {version}" for version in versions]
-    assert result["not_run"] == []
-    assert len(result["matrix"]) == len(result["runtimes"]) * len(OPTIMISATIONS) * 2
-    assert all(line["bitwise_repeatable"] for line in result["matrix"])
+    assert result.passed, result.failures
+    assert list(result.runtimes[1:]) == [f"onnxruntime {version}" for version in versions]
+    assert result.not_run == ()
+    assert len(result.matrix) == len(result.runtimes) * len(OPTIMISATIONS) * 2
+    assert all(row.bitwise_repeatable for row in result.matrix)
     # the runtime is as close to the exact answer as PyTorch in float32
-    assert result["max_abs_float64"]["onnxruntime"] <= 1e-6 + 2 * result["max_abs_float64"]["torch, float32"]
+    assert result.max_abs_float64.onnxruntime <= 1e-6 + 2 * result.max_abs_float64.torch_float32
 
 
 def test_a_runtime_too_old_for_the_file_is_named(environments: dict[str, Path], trained: Trained, tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_a_runtime_that_cannot_be_installed_is_reported_as_not_run(
     monkeypatch.setitem(targets.RUNTIMES, "0.0.1", targets.Runtime("0.0.1", 8, 15, ">=3.8", "<2"))
     install("0.0.1", tmp_path / "installed.json")
     result = trained.verify(environments=[tmp_path / "installed.json"])
-    assert result["passed"]
-    (line,) = result["not_run"]
-    assert line["runtime"] == "onnxruntime 0.0.1" and "onnxruntime==0.0.1" in line["reason"]
+    assert result.passed
+    (line,) = result.not_run
+    assert line.runtime == "onnxruntime 0.0.1" and "onnxruntime==0.0.1" in line.reason
 
 
 class Normalised(nn.Module):

@@ -77,5 +77,5 @@ def test_more_gpus_than_there_are_is_an_error(ingest: Any, toy_files: dict[str, 
 @a_gpu
 def test_the_parity_gate_also_runs_on_the_gpu(trained: Trained) -> None:
     result = trained.verify()
-    assert result["passed"], result["failed"]
+    assert result.passed, result.failures
     assert {line["provider"] for line in result["matrix"]} == {CPU, CUDA}

@@ -1,12 +1,14 @@
 """Wrong configs and files through the real workflow: the error comes before any job, in a physicist's words."""
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Workflow, jets, raw_config, write_tree
+from cyclotrain.contract.results import Gates
 
 pytestmark = pytest.mark.workflow
 
@@ -118,14 +120,24 @@ def test_a_new_file_is_the_only_one_that_is_read(workflow: Workflow) -> None:
     assert dataset["samples"]["signal"]["events_kept"] == 2500
 
 
-def test_a_gate_that_fails_fails_the_run_and_keeps_the_evidence(workflow: Workflow, toy_files: dict[str, str]) -> None:
+def test_a_failed_gate_fails_the_run_at_its_end_and_every_result_tells_it(workflow: Workflow, toy_files: dict[str, str]) -> None:
     raw = raw_config(toy_files, verification={"tolerance": 1e-12}, evaluation={"minimum_auc": 0.9999})
     done = workflow.run(raw, check=False)
     assert done.returncode != 0
-    assert "what was exported does not agree with PyTorch" in done.stdout
+    assert "2 of 2 gates failed, so no bundle is made" in done.stdout
+    assert "required >= 0.9999; the limit is evaluation.minimum_auc" in done.stdout
     assert "(tolerance 1e-12) at example" in done.stdout
-    assert "background: AUC" in done.stdout and "is below evaluation.minimum_auc = 0.9999" in done.stdout
     results = workflow.folder / "results/test"
+    gates = Gates.read(results / "gates.json")
+    assert [gate.name for gate in gates.failed] == ["parity.model", "auc.background"]
+    area = f"auc.background = {gates.failed[1].value:.4g}, required >= 0.9999"
+    assert area in (results / "summary.txt").read_text()
+    assert "Deploy      none: a gate failed" in (results / "summary.txt").read_text()
+    assert "2 of 2 FAILED" in (results / "model_card.md").read_text()
+    assert (results / "report.html").stat().st_size > 1_000_000
     assert (results / "verification_evidence.npz").exists()
-    assert (results / "verification.json").exists() and (results / "evaluation.json").exists()
-    assert not (results / "gates.json").exists()
+    assert not (results / "deploy").exists()
+    with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
+        assert store.execute("select status from runs").fetchall() == [("FAILED",)]
+        (tag,) = store.execute("select value from tags where key = 'cyclotrain.gates'").fetchone()
+    assert area in tag

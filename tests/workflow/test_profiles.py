@@ -25,7 +25,7 @@ def everything() -> dict[str, Any]:
     """The demo with every rule in it, and a GPU."""
     raw = small_demo()
     raw["training"]["accelerator"] = "gpu"
-    raw["export"]["variants"] = {"optimised": {}}
+    raw["export"]["variants"] = {"int8_dynamic": {}}
     return raw
 
 

@@ -25,7 +25,9 @@ onstart:
 
 onsuccess:
     tidy_cluster()
-    say_at_the_end(ending.success(RUN, settings.tracking.uri))
+    say_at_the_end(
+        ending.success(RUN, uri=settings.tracking.uri, options=CONFIG_OPTION)
+    )
 
 
 onerror:

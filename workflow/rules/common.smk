@@ -1,5 +1,6 @@
 """The checked configuration, and the functions that rules ask for their files."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -26,6 +27,13 @@ if (
     and Quietness.ALL not in (workflow.output_settings.quiet or ())
 ):
     SCREEN = terminal.take_over(logger, Path(".snakemake/cyclotrain/seconds.json"))
+
+
+# how the user gave the config, to say what to type next
+CONFIG_OPTION = "".join(
+    f" --configfile {shlex.quote(str(path))}"
+    for path in workflow.overwrite_configfiles or ()
+)
 
 
 def say_at_the_end(words):

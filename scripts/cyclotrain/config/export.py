@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from cyclotrain.config.base import Section
 from cyclotrain.runtimes.targets import settings_for
 
-VariantKind = Literal["fp16", "int8_dynamic", "int8_static", "optimised"]
+VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 
@@ -47,8 +47,7 @@ class ExportConfig(Section):
     variants: dict[VariantKind, VariantConfig] = Field(
         {},
         description="Faster or smaller variants of the model, and their gates. `fp16`: half precision, for GPUs; `int8_dynamic` "
-        "and `int8_static`: 8-bit integers, with scales from each batch or from the training split; `optimised`: ONNX Runtime's "
-        "optimisations, applied once instead of at every start.",
+        "and `int8_static`: 8-bit integers, with scales from each batch or from the training split.",
     )
 
     @model_validator(mode="after")

@@ -276,6 +276,11 @@ class Verification(_Result):
     cases: tuple[CaseParity, ...]
 
     @property
+    def passed(self) -> bool:
+        """Whether every artefact loads and every case is within its tolerance."""
+        return not self.failures
+
+    @property
     def artefacts(self) -> tuple[str, ...]:
         """The files that were compared; the model is the first."""
         return tuple(dict.fromkeys(row.artefact for row in self.matrix))
@@ -459,9 +464,8 @@ class Gate(_Frozen):
     message: str = ""
 
     def __str__(self) -> str:
-        verdict = "passed" if self.passed else "FAILED"
-        detail = f"\n    {self.message}".replace("\n", "\n    ").rstrip() if self.message else ""
-        return f"{self.name} = {self.value:.4g}, required {self.limit}: {verdict}{detail}"
+        words = f"{self.name} = {self.value:.4g}, required {self.limit}"
+        return f"{words}; {self.message}" if self.message else words
 
 
 class Gates(_Result):

@@ -1,8 +1,10 @@
 """The deployment bundle: one folder with the model and what each of its consumers needs."""
 
+import logging
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +15,38 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.core.files import atomic_folder, file_sha256
 
-TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent / "templates"
+_log = logging.getLogger(__name__)
 
 
-def bundle(
-    contract: Contract,
-    exported: str | Path,
-    others: Sequence[str | Path],
-    reference: str | Path,
-    cards: Sequence[str | Path],
-    plots: Sequence[str | Path],
-    folder: str | Path,
-) -> None:
-    """Write the bundle into `folder`, whole or not at all.
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is made of: files, and the folder of the reference vectors.
 
-    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `reference`: the folder
-    of the reference vectors. `cards` and `plots`: the model card's files.
+    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `cards` and `plots`: the
+    model card and the figures that it names.
     """
-    with atomic_folder(folder) as part:
-        _write(contract, Path(exported), [Path(path) for path in others], part)
-        shutil.copytree(reference, part / "reference", dirs_exist_ok=True)
-        for path in cards:
-            shutil.copyfile(path, part / Path(path).name)
-        (part / "plots").mkdir()
-        for path in plots:
-            shutil.copyfile(path, part / "plots" / Path(path).name)
-        _write_checksums(part)
+
+    exported: str | Path
+    others: Sequence[str | Path]
+    reference: str | Path
+    cards: Sequence[str | Path]
+    plots: Sequence[str | Path]
+
+
+def bundle(contract: Contract, parts: Parts, folder: str | Path) -> None:
+    """Write the bundle into `folder`, whole or not at all."""
+    with atomic_folder(folder) as temporary:
+        _write(contract, Path(parts.exported), [Path(path) for path in parts.others], temporary)
+        shutil.copytree(parts.reference, temporary / "reference", dirs_exist_ok=True)
+        for path in parts.cards:
+            shutil.copyfile(path, temporary / Path(path).name)
+        (temporary / "plots").mkdir()
+        for path in parts.plots:
+            shutil.copyfile(path, temporary / "plots" / Path(path).name)
+        _write_checksums(temporary)
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    _log.info("%s: %d files, %.1f MB", folder, len(files), sum(path.stat().st_size for path in files) / 1e6)
 
 
 def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: Path) -> None:
@@ -63,7 +71,7 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
         f"triton/{name}/config.pbtxt": "triton/config.pbtxt.jinja",
         "triton/client_cfi.py": "triton/client_cfi.py.jinja",
     }
-    loader = jinja2.FileSystemLoader(TEMPLATES)
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     for path, template in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 import torch
 from onnxruntime import quantization
 from torch import Tensor, nn
@@ -33,8 +32,7 @@ def make_variant(
     """Write a variant of `exported`, with the same inputs, output, opset, IR version and metadata.
 
     fp16: the network in half precision, for GPUs; a CPU computes it in float32. int8_dynamic: matrix products of 8-bit
-    integers, with scales from each batch. int8_static: the same, with scales from the training split. optimised: ONNX
-    Runtime's own optimisations, done here once and not at every start of a session.
+    integers, with scales from each batch. int8_static: the same, with scales from the training split.
     """
     start = time.monotonic()
     original = onnx.load(exported)
@@ -44,8 +42,6 @@ def make_variant(
             variant = branches_to_onnx(_Half(trained.load()).eval(), trained.contract.layout, opset=opset, ir_version=ir_version)
         case "int8_dynamic" | "int8_static":
             variant = _quantised(original, trained.contract, shards if kind == "int8_static" else None)
-        case "optimised":
-            variant = _optimised(exported)
     variant.ir_version = original.ir_version
     del variant.metadata_props[:]
     variant.metadata_props.extend(original.metadata_props)
@@ -107,18 +103,3 @@ def _quantised(original: onnx.ModelProto, contract: Contract, calibrated_on: Seq
 def _is_not_advice(record: logging.LogRecord) -> bool:
     """The quantiser advises its pre-processing, which is for convolutions."""
     return not record.getMessage().startswith("Please consider")
-
-
-def _optimised(exported: str | Path) -> onnx.ModelProto:
-    options = ort.SessionOptions()
-    # the levels above depend on the processor
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        ort.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
-        optimised = onnx.load(options.optimized_model_filepath)
-    used = {node.domain for node in optimised.graph.node}
-    imports = [entry for entry in optimised.opset_import if entry.domain in used]
-    del optimised.opset_import[:]
-    optimised.opset_import.extend(imports)
-    return optimised

@@ -1,11 +1,13 @@
 """Every verdict of a run, from what other rules measured. `judge` never fails; `require` fails the run, at its end."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cyclotrain.contract.results import MODEL, Evaluation, Gate, Gates, SessionParity, Verification
 
 _SHOWN = 5  # failed cases
+_log = logging.getLogger(__name__)
 
 
 def judge(
@@ -23,7 +25,12 @@ def judge(
     for kind, limit in rejection_losses.items():
         loss = evaluation.rejection_loss[kind]
         gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
-    return Gates(gates=tuple(gates))
+    verdicts = Gates(gates=tuple(gates))
+    if verdicts.passed:
+        _log.info("all %d gates passed", len(gates))
+    for gate in verdicts.failed:
+        _log.warning("a gate failed: %s", gate)
+    return verdicts
 
 
 def require(gates: Mapping[str, Gates], *, bundles: Sequence[str | Path]) -> str:
@@ -60,23 +67,23 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
     lines = []
     if not passed:
         messages = [failure.message for failure in verification.failures if failure.artefact == artefact]
-        lines = ["It does not agree with PyTorch:", *messages[:_SHOWN]]
+        lines = ["it does not agree with PyTorch:", *messages[:_SHOWN]]
         lines += [f"and {len(messages) - _SHOWN} more in verification.json"] * (len(messages) > _SHOWN)
-        lines += [f"Evidence: {verification.evidence}"] * (verification.evidence is not None)
+        lines += [f"evidence: {verification.evidence}"] * (verification.evidence is not None)
     return Gate(
         name=f"parity.{artefact}{'.TF32' * tf32}",
         value=max((session.max_abs_all_cases for session in sessions), default=1.0),
         limit=f"<= {limit:g} in every case",
         passed=passed,
-        message="\n".join(lines),
+        message="\n  ".join(lines),
     )
 
 
 def _at_least(name: str, value: float, limit: float, key: str) -> Gate:
     passed = value >= limit
-    return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"The limit is {key}.")
+    return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")
 
 
 def _at_most(name: str, value: float, limit: float, key: str) -> Gate:
     passed = value <= limit
-    return Gate(name=name, value=value, limit=f"<= {limit:g}", passed=passed, message="" if passed else f"The limit is {key}.")
+    return Gate(name=name, value=value, limit=f"<= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")

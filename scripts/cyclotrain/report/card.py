@@ -2,6 +2,7 @@
 
 import base64
 import html
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.files import atomic, file_sha256
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Card:
         for path, text in ((path_markdown, self.markdown), (path_html, self.html)):
             with atomic(path) as temporary:
                 temporary.write_text(text)
+        _log.info("%s: %.1f MB", path_html, len(self.html) / 1e6)
 
 
 def card(run: Run, about: About, plots: Sequence[str | Path]) -> Card:

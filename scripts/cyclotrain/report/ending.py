@@ -3,13 +3,13 @@
 from pathlib import Path
 
 
-def success(folder: str | Path, uri: str) -> str:
-    """After a run that made everything; `folder`: of its results, `uri`: MLflow's."""
+def success(folder: str | Path, *, uri: str, options: str) -> str:
+    """After a run that made everything; `folder`: of its results, `uri`: MLflow's, `options`: Snakemake's, for its config."""
     lines = ["", (Path(folder) / "summary.txt").read_text()] if (Path(folder) / "summary.txt").exists() else []
     commands = {
         f"xdg-open {folder}/report.html": "the report of this run",
-        f"mlflow ui --backend-store-uri {uri}": "compare runs" if "://" in uri else "",
-        "snakemake --cores all score": "friend trees for the ntuples of the config",
+        f"mlflow ui --backend-store-uri {uri}": "compare runs",
+        f"snakemake --cores all{options} score": "friend trees for the ntuples of the config",
     }
     width = max(map(len, commands))
     lines += ["Next"] + [f"  {command:{width}}   {purpose}" for command, purpose in commands.items()]

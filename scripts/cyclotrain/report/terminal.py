@@ -143,8 +143,6 @@ class Terminal(logging.Handler):
         log = _read_logs(job.logs)
         self._line("✗", "red", job.name, time.monotonic() - job.started, "failed")
         self.console.print(Text(_failure(log, job.logs), style="red"))
-        if message := event.get("msg"):
-            self.console.print(Text(str(message), style="red"))
 
     def _on_group_error(self, event: Mapping[str, Any]) -> None:
         """Snakemake reports each job of the group after it."""
@@ -161,7 +159,7 @@ class Terminal(logging.Handler):
 
     def _show(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if record.levelno < logging.WARNING and (not message.strip() or message.startswith(_NOISE)):
+        if not message.strip() or message.startswith(_NOISE):
             return
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
         self.console.print(Text(message, style=style))

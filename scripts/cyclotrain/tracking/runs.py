@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ def track(
     is FAILED if a gate failed; the tag `cyclotrain.gates` tells which.
     """
     start = time.perf_counter()
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # a bar a file would break that of the run
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     store = _experiment(client, experiment, uri)

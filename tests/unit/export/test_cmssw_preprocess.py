@@ -16,7 +16,7 @@ from cyclotrain.export.cmssw_preprocess import prepare
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.parity.verify import Artefact
 
-NAME = "network with preprocess.json"
+NAME = "network"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def network(trained: Trained) -> Artefact:
 
 def test_it_gives_the_models_numbers_on_every_case(trained: Trained, network: Artefact) -> None:
     result = trained.verify(others=[network])
-    assert result["passed"], result["failed"]
+    assert result.passed, result.failures
     lines = [line for line in result["matrix"] if line["artefact"] == NAME]
     assert lines and all(line["max_abs_all_cases"] <= 1e-5 and line["cases"] > 70 for line in lines)
 
@@ -41,7 +41,7 @@ def test_a_wrong_preprocess_json_is_caught(key: str, trained: Trained, network: 
     info[key] += 0.5
     (tmp_path / "wrong.json").write_text(json.dumps(content))
     result = trained.verify(others=[Artefact(NAME, network.path, 1e-5, str(tmp_path / "wrong.json"))])
-    assert not result["passed"]
+    assert not result.passed
     assert all(NAME in line for line in result["failed"])
 
 

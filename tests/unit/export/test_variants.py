@@ -1,11 +1,8 @@
 """Variants of the exported model: each goes through its own gates."""
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -13,13 +10,13 @@ from onnx import numpy_helper
 from conftest import Trained
 from cyclotrain.config import VARIANT_KINDS, VariantKind
 from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import file_sha256
-from cyclotrain.evaluation.evaluate import evaluate
-from cyclotrain.evaluation.timing import benchmark
 from cyclotrain.export.variants import make_variant
+from cyclotrain.gates.judge import judge
 from cyclotrain.parity.verify import Artefact
 
-TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05, "optimised": 1e-5}
+TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +30,9 @@ def variants(trained: Trained) -> dict[VariantKind, Path]:
 def test_each_agrees_within_its_tolerance(trained: Trained, variants: dict[VariantKind, Path]) -> None:
     others = [Artefact(kind, str(path), TOLERANCES[kind], hostile_tolerance=1.0) for kind, path in variants.items()]
     result = trained.verify(others=others)
-    assert result["passed"], result["failed"]
-    differences = {line["artefact"]: line["max_abs"] for line in result["matrix"]}
-    assert differences["optimised"] <= 1e-6 < differences["fp16"] < differences["int8_dynamic"]
+    assert result.passed, result.failures
+    differences = {row.artefact: row.max_abs for row in result.matrix}
+    assert 1e-6 < differences["fp16"] < differences["int8_dynamic"]
 
 
 def test_each_is_what_it_says(trained: Trained, variants: dict[VariantKind, Path]) -> None:
@@ -58,8 +55,8 @@ def test_each_is_what_it_says(trained: Trained, variants: dict[VariantKind, Path
 
 def test_a_variant_off_its_tolerance_fails_the_gate(trained: Trained, variants: dict[VariantKind, Path]) -> None:
     result = trained.verify(others=[Artefact("int8_dynamic", str(variants["int8_dynamic"]), 1e-4, hostile_tolerance=1.0)])
-    assert not result["passed"]
-    assert all("int8_dynamic" in line and "in pf" not in line for line in result["failed"])
+    assert not result.passed
+    assert all(f.artefact == "int8_dynamic" and "in pf" not in f.message for f in result.failures)
 
 
 def test_a_variant_that_a_runtime_does_not_load_fails_the_gate(trained: Trained, tmp_path: Path) -> None:
@@ -67,40 +64,28 @@ def test_a_variant_that_a_runtime_does_not_load_fails_the_gate(trained: Trained,
     model.ir_version = 99
     onnx.save(model, tmp_path / "new.onnx")
     result = trained.verify(others=[Artefact("fp16", str(tmp_path / "new.onnx"), 1e-3)])
-    assert not result["passed"]
-    assert result["failed"][0].startswith("fp16: ONNX Runtime in ") and "99" in result["failed"][0]
+    assert not result.passed
+    message = result.failures[0].message
+    assert message.startswith("fp16: ONNX Runtime in ") and "99" in message
 
 
-def judged(trained: Trained, path: Path, allowed: float, folder: Path) -> Any:
-    trees = folder / "baseline.npy"
-    np.save(trees, np.empty((0, 0), np.float32))
-    evaluate(
-        trained.contract, trained.config.evaluation, trained.onnx, {"optimised": path}, {"optimised": allowed},
-        trained.shards, trees, trained.folder / "history.jsonl", 1, folder / "evaluation.json", folder / "plots",
-    )  # fmt: skip
-    return json.loads((folder / "evaluation.json").read_text())
-
-
-def test_a_variant_that_loses_rejection_fails_the_physics_gate(
+def test_a_variant_that_loses_rejection_fails_its_gate(
     trained: Trained, variants: dict[VariantKind, Path], tmp_path: Path
 ) -> None:
-    result = judged(trained, variants["optimised"], 0.001, tmp_path)
-    assert result["passed"] and result["variants"]["optimised"]["rejection_loss"] <= 0.001
-    model = onnx.load(variants["optimised"])
+    model = onnx.load(trained.onnx)
     (head,) = [i for i in model.graph.initializer if i.name.endswith("head.weight")]
     head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), head.name))
     onnx.save(model, tmp_path / "worse.onnx")
-    result = judged(trained, tmp_path / "worse.onnx", 0.05, tmp_path)
-    assert not result["passed"]
-    assert "of the background rejection, and export.variants.optimised.rejection_loss allows 5.0%" in result["failed"][0]
+    evaluation, _ = trained.evaluate(fp16=variants["fp16"], int8_static=tmp_path / "worse.onnx")
+    assert set(evaluation.performance) >= {MODEL, "fp16", "int8_static"}
+    assert abs(evaluation.rejection_loss["fp16"]) < 0.05 < evaluation.rejection_loss["int8_static"]
+    limits = {"fp16": 0.05, "int8_static": 0.05}
+    gates = judge(trained.verify(), evaluation, minimum_auc=None, rejection_losses=limits)
+    assert [gate.name for gate in gates.failed] == ["rejection_loss.int8_static"]
+    assert "required <= 0.05; the limit is export.variants.int8_static.rejection_loss" in str(gates.failed[0])
 
 
-def test_its_gains_are_measured(trained: Trained, variants: dict[VariantKind, Path], tmp_path: Path) -> None:
-    paths = {"int8_dynamic": variants["int8_dynamic"]}
-    result, plot = tmp_path / "benchmark.json", tmp_path / "latency.png"
-    benchmark(
-        trained.contract, trained.config.model, trained.weights, trained.onnx, paths, trained.shards, [], result, plot
-    )  # fmt: skip
-    gain = json.loads(result.read_text())["variants"]["int8_dynamic"]["gain"]
+def test_its_gains_are_measured(trained: Trained, variants: dict[VariantKind, Path]) -> None:
+    gain = trained.time(int8_dynamic=variants["int8_dynamic"]).variants["int8_dynamic"].gain.model_dump()
     assert set(gain) == {"batch_1_latency", "batch_1024_rate", "cold_start", "size"}
     assert all(value > 0 for value in gain.values())

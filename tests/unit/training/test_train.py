@@ -32,7 +32,7 @@ from cyclotrain.runtimes.sessions import open_session
 
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
     result = trained.verify()
-    assert result["passed"], result["failed"]
+    assert result.passed, result.failures
     cases = {case["case"]: case for case in result["cases"]}
     n = cases["test split, batch 1"]["examples"]
     assert n == cases["test split, batch 1024"]["examples"] == cases["test split, batch 7"]["examples"] > 700
@@ -107,15 +107,16 @@ def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path)
             trained.verify(wrong)
         return
     result = trained.verify(wrong)
-    assert not result["passed"]
+    assert not result.passed
     evidence = np.load(trained.folder / "evidence.npz")
-    assert str(evidence["case"]) in result["failed"]
+    failures = [failure.message for failure in result.failures]
+    assert str(evidence["case"]) in failures
     session = ort.InferenceSession(wrong, providers=["CPUExecutionProvider"])
     inputs = {name.removeprefix("input:"): evidence[name] for name in evidence if name.startswith("input:")}
     tolerance = 1e-2 if torch.cuda.is_available() else 1e-5  # the worst session may be one with TF32
     np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=tolerance, equal_nan=True)
     if kind == "NaN handling":
-        assert any(case.startswith("nan in pf") for case in result["failed"])
+        assert any(message.startswith("nan in pf") for message in failures)
 
 
 def test_the_best_epoch_is_used_and_training_stops_early(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ class OneLayer(torch.nn.Module):
 def test_a_network_of_the_user_is_trained_and_exported(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     model = {"name": f"{__name__}:OneLayer", "options": {"scale": 2.0}}
     trained = Trained(*ingest(raw_config(toy_files, model=model)), tmp_path / "trained")
-    assert trained.verify()["passed"]
+    assert trained.verify().passed
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_every_function_of_the_language_survives_the_export(ingest: Any, toy_fil
     raw["baseline"] = {"features": ["jet_pt"]}
     raw["training"]["epochs"] = 1
     result = Trained(*ingest(raw), tmp_path / "trained").verify()
-    assert result["passed"], result["failed"]
+    assert result.passed, result.failures
 
 
 def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[s
     raw = raw_config(toy_files)
     raw["inputs"]["pf"] |= {"sort_by": "abs(pf_eta) * jet_pt", "max_length": 4}
     trained = Trained(*ingest(raw), tmp_path / "trained")
-    assert trained.verify()["passed"]
+    assert trained.verify().passed
     train_split = read_split(trained.shards, trained.contract, "train")
     content, offsets = train_split.sets["pf"]
     eta = np.abs(content[:, trained.contract.layout.sets["pf"].branches.index("pf_eta")])

@@ -1,6 +1,8 @@
 """A figure by its name, `module.function`, from the files of the results that it shows."""
 
 import importlib
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,13 @@ from typing import Any
 from cyclotrain.contract.results import Curves, Evaluation, History, Timing
 
 _RESULTS: Mapping[str, Any] = {"evaluation": Evaluation, "curves": Curves, "history": History, "timing": Timing}
+_log = logging.getLogger(__name__)
 
 
 def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path]) -> None:
     """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, and the paths to write."""
     module, _, function = figure.partition(".")
     read = {name: _RESULTS[name].read(path) for name, path in results.items()}
+    start = time.perf_counter()
     getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=paths)
+    _log.info("%s, drawn in %.1f s", " and ".join(Path(path).name for path in paths), time.perf_counter() - start)

@@ -1,0 +1,159 @@
+"""Card, summary and plots, from real results."""
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib import pyplot as plt
+
+from conftest import Trained
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, SkippedFile
+from cyclotrain.contract.run import Run
+from cyclotrain.core.files import file_sha256
+from cyclotrain.evaluation.timing import BATCH_SIZES
+from cyclotrain.gates.judge import judge
+from cyclotrain.report.card import About, Card, card
+from cyclotrain.report.plots import physics
+from cyclotrain.report.plots.draw import draw
+from cyclotrain.report.summary import summary
+
+FIGURES = {
+    "physics.roc": ("evaluation", "curves"),
+    "physics.scores": ("evaluation", "curves"),
+    "physics.confusion": ("evaluation",),
+    "training.loss": ("history",),
+    "timing.latency": ("timing",),
+}
+
+
+@pytest.fixture(scope="module")
+def run(trained: Trained) -> Run:
+    return trained.run()
+
+
+@pytest.fixture(scope="module")
+def plots(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Each figure as PNG and as SVG."""
+    folder = tmp_path_factory.mktemp("plots")
+    for name, results in FIGURES.items():
+        paths = [folder / f"{name.partition('.')[2]}.{form}" for form in ("png", "svg")]
+        draw(name, {result: run.files[result] for result in results}, paths)
+    return sorted(folder.iterdir())
+
+
+def make(run: Run, plots: list[Path], description: str | None = "Toys.") -> Card:
+    return card(run, About(description, "CC0-1.0", {"epochs": 3}), [plot for plot in plots if plot.suffix == ".png"])
+
+
+def changed(run: Run, **results: Any) -> Run:
+    return Run(**{**vars(run), **results})
+
+
+def test_the_card_tells_data_model_physics_parity_and_speed(trained: Trained, run: Run, plots: list[Path]) -> None:
+    page = make(run, plots)
+    auc = run.evaluation.performance[MODEL]["background"].auc
+    checksums = [file.xxh3 for file in run.dataset.files]
+    for text in (
+        "Toys.", "CC0-1.0", file_sha256(trained.onnx), f"{auc.value:.4f} ± {auc.uncertainty:.4f}",
+        "`delta_phi(pf_phi, jet_phi)`", run.timing.runtimes[0].runtime, *checksums, *trained.config.export.targets,
+        *(gate.name for gate in run.gates.gates),
+    ):  # fmt: skip
+        assert text in page.markdown, text
+    assert page.markdown.count(run.verification.runtimes[0]) >= len(run.verification.matrix)
+    # the page stands alone: each plot is in it, and nothing else is asked for
+    assert page.html.count("<img") == len(FIGURES) == page.html.count('src="data:image/png;base64,')
+    assert not re.findall(r"src=\"(?!data:)", page.html)
+    # every table became one
+    assert page.html.count("<table>") == len(re.findall(r"^\|[-|]+\|$", page.markdown, re.MULTILINE))
+    assert "<p>|" not in page.html
+
+
+def test_ranges_are_those_of_real_constituents_in_training(trained: Trained, run: Run, plots: list[Path]) -> None:
+    low, high = trained.contract.ranges["pf_pt"] or (0.0, 0.0)
+    assert 0.5 <= low < high  # padding is 0, toys are above 0.5
+    assert f"| `pf_pt` | `[batch, pf]` | {low:.4g} | {high:.4g} |" in make(run, plots).markdown
+
+
+def test_a_failed_gate_stands_on_the_first_page_and_in_the_summary(run: Run, plots: list[Path]) -> None:
+    gates = judge(run.verification, run.evaluation, minimum_auc=0.9999, rejection_losses={})
+    failed = changed(run, gates=gates)
+    head, _, _ = make(failed, plots, description=None).markdown.partition("## Use")
+    assert "1 of 2 FAILED" in head and "No description was given" in head
+    assert "| `auc.background` |" in head and ">= 0.9999 | **FAILED** |" in head
+    words = summary(failed, card="card.html", bundle="deploy")
+    assert f"auc.background = {gates.failed[0].value:.4g}, required >= 0.9999" in words
+    assert "Deploy      none: a gate failed" in words
+    assert "Deploy      deploy" in summary(run, card="card.html", bundle="deploy")
+
+
+def test_the_times_are_of_every_batch_size_and_grow_with_the_batch(run: Run) -> None:
+    (line,) = run.timing.runtimes
+    assert tuple(line.examples_per_second) == BATCH_SIZES
+    assert line.examples_per_second[1024] > line.examples_per_second[1]
+    latency = line.batch_1_latency_ms
+    assert 0 < latency.p50 <= latency.p95 <= latency.p99
+    assert line.batch_1_quantiles_ms[50] == pytest.approx(latency.p50)
+    assert line.cold_start_ms > latency.p50
+    small, large = line.memory_mb[1], line.memory_mb[1024]
+    assert small is not None and large is not None and 0 < small <= large
+
+
+def test_skipped_files_stand_in_the_card_and_in_the_summary(run: Run, plots: list[Path]) -> None:
+    file = SkippedFile(path="/d/7.root", sample="signal", reason="/d/7.root: truncated: it has 3 bytes")
+    skipped = changed(run, dataset=run.dataset.model_copy(update={"skipped": (file,)}))
+    markdown = make(skipped, plots).markdown
+    assert "**1 files were skipped**" in markdown
+    assert "signal: `/d/7.root: truncated: it has 3 bytes`" in markdown
+    words = summary(skipped, card="card.html", bundle="deploy")
+    assert "SKIPPED     1 of 2 files of signal; the first: /d/7.root: truncated" in words
+
+
+def test_sessions_on_a_gpu_stand_beside_and_their_rounding_is_not_the_models_parity(run: Run, plots: list[Path]) -> None:
+    cpu = [row for row in run.verification.matrix if not row.is_on_gpu]
+    gpu = cpu[0].model_copy(update={"provider": "CUDAExecutionProvider", "max_abs": 3e-7})
+    tf32 = {"tf32": True, "tolerance": 0.05, "max_abs": 1.4e-3, "max_abs_all_cases": 2.8e-3}
+    matrix = (*cpu, gpu, gpu.model_copy(update=tf32))
+    both = changed(run, verification=run.verification.model_copy(update={"matrix": matrix}))
+    markdown = make(both, plots).markdown
+    assert f"| {cpu[0].runtime}, CUDA, TF32 |" in markdown and "`use_tf32: 0`" in markdown and "gated at 0.05" in markdown
+    words = summary(both, card="card.html", bundle="deploy")
+    cases = sum(row.cases for row in [*cpu, gpu])
+    assert f"{cases:,} of {cases:,} comparisons within 1e-05" in words and f"each in {len(cpu)} kinds of session" in words
+    assert "on a GPU too: 3.0e-07; rounded to TF32, ONNX Runtime's default there: 1.4e-03" in words
+
+
+def test_every_figure_is_drawn_as_png_and_as_vector_and_the_same_again(run: Run, plots: list[Path], tmp_path: Path) -> None:
+    assert len(plots) == 2 * len(FIGURES)
+    for plot in plots:
+        if plot.suffix == ".png":
+            assert plt.imread(plot).std() > 0.05, plot  # it is not a blank page
+        else:
+            assert ElementTree.parse(plot).getroot().tag.endswith("svg")
+    again = [tmp_path / f"roc.{form}" for form in ("png", "svg")]
+    physics.roc(run.evaluation, trained_curves(run), again)
+    for path in again:
+        (first,) = (plot for plot in plots if plot.name == path.name)
+        assert path.read_bytes() == first.read_bytes()
+
+
+def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
+    curves = trained_curves(run)
+    others = [f"model {i}" for i in range(8)]
+    performance = {**run.evaluation.performance, **dict.fromkeys(others, run.evaluation.performance[MODEL])}
+    many = curves.model_copy(
+        update={"roc": (*curves.roc, *(curves.roc[0].model_copy(update={"scorer": name}) for name in others))}
+    )
+    path = tmp_path / "roc.svg"
+    physics.roc(run.evaluation.model_copy(update={"performance": performance}), many, [path])
+    text = path.read_text()
+    for name in ("exported model", "boosted trees", *others):
+        assert f"<!-- {name} vs background" in text, name
+    assert BOOSTED_TREES in run.evaluation.performance
+
+
+def trained_curves(run: Run) -> Any:
+    from cyclotrain.contract.results import Curves
+
+    return Curves.read(run.files["curves"])
