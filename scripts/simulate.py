@@ -4,4 +4,4 @@ from cyclotrain.core.logs import rule
 from cyclotrain.demo.simulate import simulate
 
 with rule(snakemake.log[0]):
-    simulate(**snakemake.params.settings, part=int(snakemake.wildcards.part), path=snakemake.output[0])
+    simulate(snakemake.output[0], part=int(snakemake.wildcards.part), **snakemake.params.settings)

@@ -46,7 +46,7 @@ def make(folder: Path) -> Sample:
     files, first = {}, None
     for run, (name, sample) in enumerate(raw["samples"].items()):
         once = folder / "once.root"
-        simulate(sample["simulate"]["process"], JETS, run, 0, 1, once)
+        simulate(once, process=sample["simulate"]["process"], n_jets=JETS, run=run, part=0, seed=1)
         with uproot.open(once) as source:
             columns = source[JETS_TREE].arrays()
         files[name] = _write(columns, folder / f"{name}.root", copies=COPIES)

@@ -1,7 +1,7 @@
-"""The built-in sample: boosted top quarks and QCD jets at 13 TeV from Pythia 8 and FastJet, through a simple detector.
+"""The built-in sample: boosted top quarks and QCD jets at 13 TeV, from Pythia 8, FastJet and a simple detector. Rule `simulate`.
 
-`simulate` writes a ROOT file of it; `generator`, `detector` and `jets` are its steps, on flat NumPy arrays in which a
-column `event` gives the index of the event in the batch. Described for physicists in docs/demo-sample.md.
+`simulate` writes a ROOT file. Its steps are `generator`, `detector` and `jets`; they work on flat NumPy arrays, whose column
+`event` is the index of the event in the batch. docs/demo-sample.md describes the physics.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The branches of a simulated file, known before it is made, so that a config is checked before any job starts."""
+"""The branches of a simulated file, so that a config can be checked before any job starts."""
 
 JETS_TREE, RUNS_TREE = "Jets", "Runs"
 MAX_CONSTITUENTS = 100

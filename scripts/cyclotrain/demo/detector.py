@@ -2,8 +2,8 @@
 
 Charged particles leave a track within |eta| < 2.5 and pT > 0.5 GeV, 95 % of the time (85 % below 1 GeV), with
 sigma(pT)/pT = (0.7 + 0.3 |eta|) % + 0.015 % pT/GeV in quadrature, and impact parameters d0, dz smeared by
-10 um + 60 um GeV/pT and 20 um + 80 um GeV/pT in quadrature. What leaves no track is summed in cells:
-photons and electrons in 0.0174 x 0.0174 (3 %/sqrt(E) + 0.5 %, noise 0.12 GeV), hadrons in 0.087 x 0.087
+10 um + 60 um GeV/pT and 20 um + 80 um GeV/pT in quadrature. The energy of particles without a track, except muons, is
+summed in cells: photons and electrons in 0.0174 x 0.0174 (3 %/sqrt(E) + 0.5 %, noise 0.12 GeV), hadrons in 0.087 x 0.087
 (100 %/sqrt(E) + 5 %).
 """
 
@@ -74,7 +74,7 @@ def _clusters(p: Columns, identity: int, random: np.random.Generator) -> Columns
     i_phi = np.floor((p["phi"] + np.pi) / cell).astype(np.int64) % n_phi
     cells, owner = np.unique((p["event"].astype(np.int64) * 1024 + i_eta) * n_phi + i_phi, return_inverse=True)
     energy = np.bincount(owner, weights=p["energy"], minlength=len(cells)).astype(np.float64)
-    # uniform inside the cell, as its centre would be a grid that no real cluster position has
+    # uniform inside the cell: cell centres would form a grid, which real clusters do not
     eta = ((cells // n_phi) % 1024 - 512 + random.random(len(cells))) * cell
     phi = (cells % n_phi + random.random(len(cells))) * cell - np.pi
     if identity == _PHOTON:

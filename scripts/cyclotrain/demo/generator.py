@@ -16,10 +16,10 @@ PROCESSES = {
 }
 _COMMON = (
     "Beams:eCM = 13000.",
-    "PartonLevel:MPI = off",  # as in the public top-tagging sample; on, it takes 4 to 5 times as long
+    "PartonLevel:MPI = off",  # as in the public top-tagging sample; with MPI, generation takes 4 to 5 times as long
     "PhaseSpace:pTHatMin = 400.",
     "PhaseSpace:pTHatMax = 840.",
-    # A flat spectrum instead of a falling one; the event weight compensates.
+    # a flat spectrum instead of a falling one; the event weight compensates
     "PhaseSpace:bias2Selection = on",
     "PhaseSpace:bias2SelectionPow = 5",
     "PhaseSpace:bias2SelectionRef = 500",
@@ -37,7 +37,7 @@ _OUTGOING_OF_HARD_DECAY = -23  # Pythia's status code
 
 @dataclass(frozen=True)
 class Generator:
-    """Pythia 8 for one process and one seed; raises ValueError for a setting that Pythia does not take."""
+    """Pythia 8 for one process and one seed; raises ValueError for a setting that Pythia rejects."""
 
     process: str
     seed: int
@@ -46,21 +46,21 @@ class Generator:
         pythia = pythia8mc.Pythia("", False)
         for line in (*_COMMON, f"Random:seed = {self.seed}", *PROCESSES[self.process]):
             if not pythia.readString(line):
-                raise ValueError(f"Pythia does not take the setting '{line}'")
+                raise ValueError(f"Pythia rejects the setting '{line}'")
         if not pythia.init():
             raise ValueError(f"Pythia could not start for the process '{self.process}'")
         object.__setattr__(self, "_pythia", pythia)
 
     def batch(self, events: int) -> ak.Array:
-        """The next events: Pythia's records `prt` (particles) and `info`."""
+        """Generate the next events: Pythia's records `prt` (particles) and `info`."""
         return self._pythia.nextBatch(events)  # type: ignore[attr-defined]
 
     def cross_section_pb(self) -> float:
-        """The leading-order cross section as estimated so far, in pb."""
+        """The leading-order cross section in pb, estimated from the events so far."""
         return float(self._pythia.infoPython().sigmaGen() * 1e9)  # type: ignore[attr-defined]
 
     def visible_particles(self, batch: ak.Array) -> Columns:
-        """Stable particles but neutrinos, |eta| < 3.5 and pT > 0.1 GeV: momenta in GeV, vertices in mm, charge in e."""
+        """Stable particles except neutrinos, |eta| < 3.5 and pT > 0.1 GeV: momenta in GeV, vertices in mm, charge in e."""
         identity = np.abs(batch["prt", "id"])
         visible = batch["prt", "status"] > 0
         for neutrino in _NEUTRINOS:
@@ -70,7 +70,7 @@ class Generator:
         flat = ak.flatten(particles)
         momentum = {name: ak.to_numpy(flat["p", name]) for name in ("px", "py", "pz")}
         columns = {"event": event, **momentum, "energy": ak.to_numpy(flat["p", "e"]), "id": ak.to_numpy(flat["id"])}
-        columns |= {to: _vertex(flat, of) for to, of in (("x", "px"), ("y", "py"), ("z", "pz"))}
+        columns |= {name: _vertex(flat, component) for name, component in (("x", "px"), ("y", "py"), ("z", "pz"))}
         columns["pt"] = np.hypot(columns["px"], columns["py"])
         columns["eta"] = np.arcsinh(columns["pz"] / np.maximum(columns["pt"], 1e-9))
         columns["phi"] = np.arctan2(columns["py"], columns["px"])
@@ -85,7 +85,7 @@ class Generator:
 
 
 def _vertex(particles: ak.Array, component: str) -> npt.NDArray[np.float64]:
-    """A coordinate of the production vertex in mm; Pythia leaves it out for particles made at the origin."""
+    """A coordinate of the production vertex in mm. Pythia omits the vertex of particles produced at the origin."""
     return ak.to_numpy(ak.fill_none(particles["vProd", component], 0.0)).astype(np.float64)
 
 
@@ -98,7 +98,7 @@ def hadronic_tops(batch: ak.Array) -> ak.Array:
     tops = []
     for sign in (1, -1):
         is_top = identity == sign * _TOP
-        last_copy = ak.argmax(ak.where(is_top, index, -1), axis=1, keepdims=True)  # the copies of a top follow each other
+        last_copy = ak.argmax(ak.where(is_top, index, -1), axis=1, keepdims=True)  # copies of a top quark follow one another
         top = particles[last_copy]
         quarks = particles[is_quark & ((mother == sign * _TOP) | (mother == sign * _W))]
         whole = ak.num(quarks) == _QUARKS_OF_A_TOP

@@ -1,4 +1,4 @@
-"""Large-radius jets of the candidates: anti-kT 0.8, soft drop, N-subjettiness, and the match to top quarks."""
+"""Large-radius jets of candidates: anti-kT 0.8, soft drop, N-subjettiness, and the match to top quarks."""
 
 import awkward as ak
 import fastjet
@@ -9,7 +9,7 @@ import vector
 from cyclotrain.demo import Columns
 
 vector.register_awkward()  # FastJet takes awkward arrays of vectors
-# FastJet's banner asks to be cited, as docs/demo-sample.md does; in the log of each job it would hide our lines
+# FastJet's banner asks for a citation, which docs/demo-sample.md gives; in each job's log, the banner would hide our lines
 fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 RADIUS = 0.8
@@ -43,7 +43,7 @@ def leading_jets(candidates: Columns, offsets: npt.NDArray[np.int64]) -> ak.Arra
     jets = jets[ak.argsort(jets["pt"], axis=1, ascending=False)][:, :JETS_PER_EVENT]
     jets["index"] = ak.local_index(jets["pt"])
     selected = (jets["pt"] > PT_RANGE[0]) & (jets["pt"] < PT_RANGE[1]) & (np.abs(jets["eta"]) < MAX_ABS_ETA)
-    return ak.drop_none(ak.flatten(jets[selected]))  # nothing is missing; argsort left an option type
+    return ak.drop_none(ak.flatten(jets[selected]))  # nothing is missing, but argsort leaves an option type
 
 
 def _momenta(candidates: Columns) -> Columns:
@@ -53,12 +53,12 @@ def _momenta(candidates: Columns) -> Columns:
 
 
 def _by_event(momenta: Columns, offsets: npt.NDArray[np.int64]) -> ak.Array:
-    content = ak.Array(dict(momenta), with_name="Momentum4D").layout
-    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), content))
+    vectors = ak.Array(dict(momenta), with_name="Momentum4D").layout
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), vectors))
 
 
 def with_substructure(jets: ak.Array, candidates: Columns) -> ak.Array:
-    """The jets with msoftdrop (GeV), tau1 to tau4, nConstituents, and `pf`, their candidates in decreasing pT."""
+    """Add msoftdrop (GeV), tau1 to tau4, nConstituents, and `pf`, the candidates of each jet in decreasing pT."""
     counts = ak.to_numpy(ak.num(jets["members"]))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     members = ak.to_numpy(ak.flatten(jets["members"]))

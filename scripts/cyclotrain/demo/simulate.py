@@ -1,4 +1,4 @@
-"""Write a ROOT file of simulated jets, one entry a jet, in NanoAOD's style of names."""
+"""Write a ROOT file of simulated jets, one entry per jet, with names in the style of NanoAOD."""
 
 import logging
 import time
@@ -20,20 +20,20 @@ _EVENTS_PER_BATCH = 500  # part of the recipe: the detector's random numbers are
 _log = logging.getLogger(__name__)
 
 
-def simulate(process: str, n_jets: int, run: int, part: int, seed: int, path: str | Path) -> None:
-    """Write at least `n_jets` jets of `process` to `path`; (`run`, `part`, `seed`) fix the content.
+def simulate(path: str | Path, *, process: str, n_jets: int, run: int, part: int, seed: int) -> None:
+    """Write at least `n_jets` jets of `process` to `path`; (`run`, `part`, `seed`) determine the events.
 
-    The tree `Jets` has one entry a jet (branches: `branches.JETS_TREE`), `Runs` one entry: genEventCount,
+    The tree `Jets` has one entry per jet (branches: `branches.DEPTHS`), `Runs` has one entry: genEventCount,
     genEventSumw (of all generated events) and crossSection in pb.
     """
     pythia_seed = int(np.random.SeedSequence([seed, run, part]).generate_state(1)[0]) % 900_000_000 + 1
     generator, random = Generator(process, pythia_seed), np.random.default_rng([seed, run, part])
-    made = generated = 0
+    n_written = n_events = 0
     sum_of_weights = 0.0
     start = time.monotonic()
     with atomic(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
         tree = None
-        while made < n_jets:
+        while n_written < n_jets:
             batch = generator.batch(_EVENTS_PER_BATCH)
             weights = ak.to_numpy(batch["info", "weights"][:, 0]).astype(np.float64)
             pf, offsets = candidates(generator.visible_particles(batch), len(batch), random)
@@ -41,34 +41,29 @@ def simulate(process: str, n_jets: int, run: int, part: int, seed: int, path: st
             if process == "ttbar":
                 jets = jets[is_top_jet(jets, hadronic_tops(batch))]
             if len(jets):
-                entries = _entries(with_substructure(jets, pf), process, run, part, generated, weights)
+                jets = with_substructure(jets, pf)
+                entries = _entries(jets, weights, process=process, run=run, part=part, first_event=n_events)
                 tree = tree or file.mktree(JETS_TREE, {name: array.type for name, array in entries.items()})
                 tree.extend(entries)
-            made, generated, sum_of_weights = (
-                made + len(jets),
-                generated + len(batch),
-                sum_of_weights + weights.sum(),
-            )
+            n_written += len(jets)
+            n_events += len(batch)
+            sum_of_weights += weights.sum()
         runs: dict[str, npt.NDArray[Any]] = {
             "run": np.array([run], np.uint32),
-            "genEventCount": np.array([generated], np.int64),
+            "genEventCount": np.array([n_events], np.int64),
             "genEventSumw": np.array([sum_of_weights]),
             "crossSection": np.array([generator.cross_section_pb()]),
         }
-        # mktree, as assignment would write an RNTuple
+        # mktree, because assignment would write an RNTuple
         file.mktree(RUNS_TREE, {name: array.dtype for name, array in runs.items()}).extend(runs)
     seconds = time.monotonic() - start
-    _log.info(f"{process}: {made:,} jets from {generated:,} events in {seconds:.1f} s ({made / seconds:,.0f} jets/s)")
+    _log.info(f"{process}: {n_written:,} jets from {n_events:,} events in {seconds:.1f} s ({n_written / seconds:,.0f} jets/s)")
 
 
 def _entries(
-    jets: ak.Array,
-    process: str,
-    run: int,
-    part: int,
-    first_event: int,
-    weights: np.ndarray[tuple[int], np.dtype[np.float64]],
+    jets: ak.Array, weights: npt.NDArray[np.float64], *, process: str, run: int, part: int, first_event: int
 ) -> dict[str, ak.Array]:
+    """The entries of the tree `Jets`; `weights` [n_events] of the batch."""
     event = ak.to_numpy(jets["event"])
     n = len(jets)
     flat = {
