@@ -1,4 +1,4 @@
-"""Rule `skim`: a chunk of a sample's ROOT files to an Arrow shard and its receipt."""
+"""Rule `skim`: some ROOT files of a sample to an Arrow shard and its receipt."""
 
 from cyclotrain.core.logs import rule
 from cyclotrain.ingest.recipe import Recipe
@@ -8,8 +8,8 @@ with rule(snakemake.log[0]):
     skim(
         Recipe(**snakemake.params.recipe),
         [*snakemake.input.ntuples, *snakemake.params.urls],
-        snakemake.params.friends,
-        snakemake.params.skip_broken,
-        snakemake.output.shard,
-        snakemake.output.receipt,
+        friends=snakemake.params.friends,
+        skip_broken=snakemake.params.skip_broken,
+        shard=snakemake.output.shard,
+        receipt=snakemake.output.receipt,
     )

@@ -164,7 +164,7 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
     for name, files in resolve_files(config).items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.from_config(config, name), files, {}, False, shards[-1], receipts[-1])
+        skim(Recipe.from_config(config, name), files, friends={}, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
     path = folder / "contract.json"
     recipe = DatasetRecipe.from_config(config, fold=None)
     assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=folder / "dataset.json")

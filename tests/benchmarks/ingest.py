@@ -53,7 +53,7 @@ def _recipe(config: Config) -> Recipe:
 
 
 def _skim(recipe: Recipe, paths: list[str], folder: Path) -> None:
-    skim(recipe, paths, {}, False, folder / "skim.arrow", folder / "skim.json")
+    skim(recipe, paths, friends={}, skip_broken=False, shard=folder / "skim.arrow", receipt=folder / "skim.json")
 
 
 def _delete_shards(folder: Path) -> None:

@@ -99,5 +99,5 @@ def test_files_that_workers_do_not_see_are_an_error_before_any_job(pool: HTCondo
     training.raw["samples"]["signal"]["files"] = [absolute]
     done = training.workflow.run(training.raw, *APART, check=False, **pool.apart_environment)
     assert done.returncode
-    assert f"samples.signal: '{absolute}' is not seen by the workers" in done.stdout
+    assert f"samples.signal: the workers cannot see '{absolute}'" in done.stdout
     assert not training.results.exists()

@@ -55,14 +55,14 @@ def load_settings():
     try:
         settings = load(config)
         if not workflow.is_main_process:
-            return settings, Sources.handed_over(settings, folder)
+            return settings, Sources.load(settings, folder)
         from cyclotrain.ingest.preflight import check_inputs
 
-        sources = Sources.of(settings)
+        sources = Sources.from_config(settings)
         if not IS_SHARED:
-            sources.check_carried()
+            sources.check_transferable()
         check_inputs(settings, sources)
-        sources.hand_over(settings, folder)
+        sources.save(settings, folder)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     return settings, sources

@@ -1,1 +1,1 @@
-"""ROOT files to Arrow shards. Rule `skim`; the checks before any job."""
+"""ROOT files to Arrow shards: rule `skim`, and the checks before any job."""

@@ -1,4 +1,4 @@
-"""Reading ROOT ntuples: trees and their branches, with errors that say what is wrong and where."""
+"""Read ROOT ntuples: trees and their branches, with errors that say what is wrong and where."""
 
 import difflib
 import logging
@@ -20,12 +20,12 @@ from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.ingest.recipe import require_branches
 from cyclotrain.ingest.sources import is_remote
 
-# XRootD's client would wait for half an hour; what the user has set holds.
+# XRootD's client waits for half an hour by default. The user's own settings take precedence.
 for _name, _seconds in {"XRD_CONNECTIONWINDOW": 15, "XRD_CONNECTIONRETRY": 2, "XRD_REQUESTTIMEOUT": 120}.items():
     os.environ.setdefault(_name, str(_seconds))
 
 _TRIES = 4
-# In words, as XRootD's client has no types for it, and uproot may raise a TypeError that names aiohttp's.
+# Matched by message: XRootD's client has no error types, and uproot may raise a TypeError that only names aiohttp's error.
 _NETWORK = re.compile(
     r"connection|socket|expired|timed? ?out|interrupted|cannot connect|disconnected|reset by peer|client\w+error"
     "|payload is not completed",
@@ -36,12 +36,12 @@ _T = TypeVar("_T")
 
 
 class NetworkError(InputError):
-    """The network failed, not the file, which is no FileError then: another try may help."""
+    """The network failed, and another try may help. Not a FileError, because the file may be intact."""
 
 
-_DECOMPRESSING = 2  # threads: zlib, lz4 and zstd leave the interpreter free, so baskets are decompressed side by side
+_DECOMPRESSION_THREADS = 2  # zlib, lz4 and zstd release the GIL, so baskets are decompressed in parallel
 
-# Of local files, in the thread that wants them: uproot's choice, fsspec, takes up to twice as long.
+# Local files are read in the calling thread: fsspec, which uproot uses by default, takes up to twice as long.
 PLAIN_READS = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
 
 RNTUPLE = "ROOT::RNTuple"
@@ -49,20 +49,20 @@ RNTUPLE = "ROOT::RNTuple"
 
 @contextmanager
 def open_tree(path: str, tree: str | Sequence[str]) -> Iterator[Any]:
-    """The TTree or RNTuple `tree`, or the first of several names that the file or URL `path` has.
+    """Open the TTree or RNTuple `tree` of the file or URL `path`; of several names, the first that the file has.
 
-    Raises FileError if the file or such a tree is not there or not readable, and NetworkError after some tries.
+    Raises FileError if the file or the tree is missing or unreadable, and NetworkError after some tries.
     """
     if not is_remote(path) and not Path(path).is_file():
-        raise FileError(f"{path}: no such file (looked from {Path.cwd()})")
+        raise FileError(f"{path}: no such file (searched from {Path.cwd()})")
     for tried in range(_TRIES):
         try:
-            file, found = _open(path, tree)
+            file, opened = _open(path, tree)
             break
         except NetworkError as error:
             _wait(tried, error)
     with file:
-        yield found
+        yield opened
 
 
 def _open(path: str, tree: str | Sequence[str]) -> tuple[Any, Any]:
@@ -73,9 +73,9 @@ def _open(path: str, tree: str | Sequence[str]) -> tuple[Any, Any]:
         size = file.file.source.num_bytes
         if size < file.file.fEND:
             raise FileError(f"{path}: truncated: it has {size} bytes, and its header says {file.file.fEND}; copy it again")
-        found = _tree(file, path, tree)
+        opened = _tree(file, path, tree)
         stack.pop_all()
-    return file, found
+    return file, opened
 
 
 def _tree(file: Any, path: str, tree: str | Sequence[str]) -> Any:
@@ -85,33 +85,33 @@ def _tree(file: Any, path: str, tree: str | Sequence[str]) -> Any:
     if name is None:
         near = difflib.get_close_matches(wanted[0], names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        said = " or ".join(f"'{name}'" for name in wanted)
-        raise FileError(f"{path}: no tree {said}; {hint}trees of this file: {', '.join(names) or 'none'}")
+        missing = " or ".join(f"'{name}'" for name in wanted)
+        raise FileError(f"{path}: no tree {missing}; {hint}trees of this file: {', '.join(names) or 'none'}")
     with reading(path):
-        found = file[name]
-        int(found.num_entries)  # an RNTuple reads its lists of pages for it, here where a network may be tried again
-        return found
+        opened = file[name]
+        int(opened.num_entries)  # makes an RNTuple read its page lists here, where a failed network is tried again
+        return opened
 
 
 def identity(tree: Any, path: str) -> dict[str, Any]:
-    """What tells a file from another without reading it: its size, and the UUID that ROOT gave it when it was made."""
+    """What identifies a file without reading it: its size, and the UUID that ROOT gave it on creation."""
     return {"path": path, "bytes": int(tree.file.source.num_bytes), "uuid": str(tree.file.uuid)}
 
 
 def columns_of(batch: ak.Array, branches: Sequence[str]) -> dict[str, Any]:
-    """A column a branch: numbers as a NumPy array [n], as awkward's cost more than their arithmetic does; lists as awkward's."""
-    contents = {branch: batch.layout.content(branch) for branch in branches}
-    return {branch: ak.to_numpy(of) if of.purelist_depth == 1 else ak.Array(of) for branch, of in contents.items()}
+    """One column per branch: awkward arrays for lists, NumPy arrays [n] for numbers, whose arithmetic costs less than awkward."""
+    layouts = {branch: batch.layout.content(branch) for branch in branches}
+    return {branch: ak.to_numpy(layout) if layout.purelist_depth == 1 else ak.Array(layout) for branch, layout in layouts.items()}
 
 
 def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
-    """The branches of a tree, about `step_size` uncompressed bytes at a time: columns, their length and words for where they are.
+    """Read branches of a tree, about `step_size` uncompressed bytes at a time: columns, their length, and a text for their place.
 
-    Where the network fails, the file is opened again and read on from the last batch; raises NetworkError after some tries, and
-    FileError for an end before the last entry.
+    If the network fails, reopens the file and continues after the last batch. Raises NetworkError after some tries, and FileError
+    if the tree ends before its last entry.
     """
     done, tried = 0, 0
-    with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSING) as executor:
+    with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSION_THREADS) as executor:
         here = tree
         while done < tree.num_entries:
             try:
@@ -135,12 +135,12 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                 here = stack.enter_context(open_tree(path, tree.name))
                 continue
             if done != tree.num_entries:
-                raise FileError(f"{path}: the tree says that it has {tree.num_entries} entries, and only {done} can be read")
+                raise FileError(f"{path}: the tree claims {tree.num_entries} entries, but only {done} can be read; copy it again")
 
 
 @contextmanager
 def one_ahead(batches: Iterator[_T]) -> Iterator[Iterator[_T]]:
-    """The same batches, each read while the one before it is worked on; nothing is read any more when the block has ended."""
+    """The same batches, each read while the previous one is processed; reading stops at the end of the block."""
     with ThreadPoolExecutor(1) as reader:
         yield _one_ahead(batches, reader)
 
@@ -153,11 +153,11 @@ def _one_ahead(batches: Iterator[_T], reader: Executor) -> Iterator[_T]:
 
 
 def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_size: int) -> Iterator[ak.Array]:
-    """Whole clusters of an RNTuple, cut afterwards where they are larger than a step.
+    """Whole clusters of an RNTuple; a cluster larger than a step is cut after reading.
 
-    uproot decompresses the whole of a cluster for any of its entries, and would do so again in each step that has some. It also
-    reads one cluster beyond an end that is a cluster's, which is kept for the next time. So the memory is a small multiple of a
-    step or of the largest cluster.
+    uproot decompresses a whole cluster for any of its entries, and would repeat that in each step that has some of them. If a
+    range ends where a cluster ends, uproot also reads the next cluster; the cache keeps it. So the memory is a small multiple of
+    a step or of the largest cluster.
     """
     ends = np.cumsum([cluster.num_entries for cluster in tree.ntuple.cluster_summaries])
     largest = max(step, int(np.diff(ends, prepend=0).max()))
@@ -171,9 +171,9 @@ def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_si
 
 
 def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int:
-    """The number of entries that hold `step_size` bytes, by the sizes that the tree itself gives.
+    """The number of entries that hold `step_size` bytes, from the sizes stored in the tree.
 
-    uproot would read the header of every basket for it, each a round trip where the file is remote.
+    uproot would read the header of every basket instead, each a round trip for a remote file.
     """
     if is_rntuple(tree):
         return int(tree.num_entries_for(f"{step_size} B", filter_name=branches))
@@ -182,7 +182,7 @@ def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int:
 
 
 def _wait(tried: int, error: NetworkError) -> None:
-    """Before the next try; raises NetworkError when there is none."""
+    """Wait before the next try; raises NetworkError after the last one."""
     if tried + 1 >= _TRIES:
         raise NetworkError(f"{error} (tried {_TRIES} times)") from error
     seconds = 4**tried
@@ -191,22 +191,22 @@ def _wait(tried: int, error: NetworkError) -> None:
 
 
 def is_rntuple(tree: Any) -> bool:
-    """Whether what `open_tree` gave is an RNTuple."""
+    """Whether a tree from `open_tree` is an RNTuple."""
     return bool(tree.classname == RNTUPLE)
 
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turn what uproot raises into a NetworkError, or for damaged bytes into a FileError that names the file."""
+    """Convert uproot's exceptions to a NetworkError or, for damaged bytes, to a FileError that names the file."""
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # uproot raises many types on damaged bytes, struct.error and zlib's own among them
+    except Exception as error:  # damaged bytes raise many types, such as struct.error and zlib's own
         text = str(error).strip().splitlines()
         reason = text[0] if text else type(error).__name__
         if is_remote(path):
-            if _is_of_network(error):
+            if _is_network_error(error):
                 raise NetworkError(f"{path}: the network failed: {type(error).__name__}: {reason}") from error
             if isinstance(error, ModuleNotFoundError):
                 raise FileError(f"{path}: {reason}") from error
@@ -214,12 +214,12 @@ def reading(path: str) -> Iterator[None]:
         size = Path(path).stat().st_size
         raise FileError(
             f"{path}: cannot be read as a ROOT file; it may be truncated or damaged ({size} bytes; {type(error).__name__}: "
-            f"{reason}). Copy it again, or take it out of the sample."
+            f"{reason}). Copy it again, or remove it from the sample."
         ) from error
 
 
-def _is_of_network(error: BaseException) -> bool:
-    """Whether another try may help; what the server itself answers, such as that there is no such file, is no such error."""
+def _is_network_error(error: BaseException) -> bool:
+    """Whether another try may help. False for an answer of the server, such as "no such file"."""
     if isinstance(error, FileNotFoundError | PermissionError):
         return False
     chain = [error, *(cause for cause in (error.__cause__, error.__context__) if cause)]
@@ -227,16 +227,16 @@ def _is_of_network(error: BaseException) -> bool:
 
 
 def branch_names(tree: Any) -> list[str]:
-    """The names by which branches are read: ROOT's own, `Jet.PT`, where one branch alone has it, and uproot's, `Jet/Jet.PT`."""
+    """The names by which branches can be read: ROOT's, `Jet.PT`, if only one branch has it, and uproot's, `Jet/Jet.PT`."""
     paths = tree.keys()
     own = Counter(path.rpartition("/")[2] for path in paths)
     return list(dict.fromkeys([*(name for name, n in own.items() if n == 1), *paths]))
 
 
 def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
-    """For each branch, what it holds an entry: one number (0), a list of numbers (1), or a list of lists (2).
+    """The nesting depth of each branch per entry: one number (0), a list of numbers (1), or a list of lists (2).
 
-    Raises FileError for a branch that is missing (with the nearest names) or holds anything else.
+    Raises FileError for a missing branch (with the nearest names), and for a branch of anything else.
     """
     require_branches(branches, branch_names(tree), f"{path}: tree '{tree.name}'")
     return {branch: _depth(tree, path, branch) for branch in branches}
@@ -247,7 +247,7 @@ def _depth(tree: Any, path: str, branch: str) -> int:
         form = tree[branch].to_akform()[0].content(0) if is_rntuple(tree) else tree[branch].interpretation.awkward_form(tree.file)
     except (uproot.interpretation.objects.CannotBeAwkward, uproot.interpretation.identify.UnknownInterpretation):
         form = None
-    except Exception as error:  # of many types, for classes whose description is not as uproot expects it
+    except Exception as error:  # many types, for classes whose description uproot does not expect
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise FileError(f"{path}: branch '{branch}' of tree '{tree.name}' cannot be read by uproot: {reason}") from error
     depth = 0
@@ -257,6 +257,6 @@ def _depth(tree: Any, path: str, branch: str) -> int:
     if not is_number or depth > 2:
         raise FileError(
             f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
-            "a number, a list of numbers, or a list of such lists an entry is needed"
+            "only a number, a list of numbers, or a list of such lists per entry can be read"
         )
     return depth

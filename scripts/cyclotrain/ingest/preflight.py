@@ -1,4 +1,4 @@
-"""What can be known to be wrong before any job starts: trees, branches and their types, in the first file of each sample."""
+"""Checks before any job starts: trees, branches and their types, in the first file of each sample."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,27 +13,28 @@ from cyclotrain.ingest.sources import Sources
 
 
 def check_inputs(config: Config, sources: Sources) -> None:
-    """Check each sample against its first file, or against what the demo will write; raises InputError."""
+    """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
         if sample.simulate:
             if sample.tree != JETS_TREE:
-                raise InputError(f"samples.{name}.tree: a simulated sample has the tree '{JETS_TREE}', not '{sample.tree}'")
+                raise InputError(f"samples.{name}.tree: '{sample.tree}' is not a tree of simulated samples; give '{JETS_TREE}'")
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            _check_first(recipe, sources.friends[name], sources.samples[name], config.skip_broken > 0)
+            _check_first(recipe, sources.samples[name], friends=sources.friends[name], skip_broken=config.skip_broken > 0)
     model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
-    model_branches += config.event_id if config.folds else []  # which decides on the model
-    for name, of_name in config.score.items():
+    model_branches += config.event_id if config.folds else []  # it decides which model scores an event
+    for name, scored in config.score.items():
+        descriptions = [friend.model_dump(exclude={"files"}) for friend in scored.friends.values()]
         for path in sources.scored[name]:
-            described = [friend.model_dump(exclude={"files"}) for friend in of_name.friends.values()]
-            with open_joined(path, of_name.tree, friends_of_file(sources.friends[name].get(path, ()), described)) as ntuple:
+            friends = friends_of_file(sources.friends[name].get(path, ()), descriptions)
+            with open_joined(path, scored.tree, friends) as ntuple:
                 ntuple.depths(model_branches)
 
 
-def _check_first(recipe: Recipe, friends: Mapping[str, Sequence[str]], paths: Sequence[str], skip_broken: bool) -> None:
-    """Check the first file, or the first that can be read where others may be skipped."""
+def _check_first(recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, Sequence[str]], skip_broken: bool) -> None:
+    """Check the first file; with `skip_broken`, the first that can be read."""
     for path in paths:
         try:
             with open_joined(path, recipe.tree, friends_of_file(friends.get(path, ()), recipe.friends)) as ntuple:

@@ -1,9 +1,9 @@
-"""ROOT files to an Arrow shard: the branches that are needed, of the events that are selected.
+"""ROOT files to an Arrow shard: the needed branches of the selected events.
 
-A shard is an Arrow IPC file, one row an example: a column `scalar:...` a branch, `set:...` with a list of structs for each set
-of constituents (all of them, no padding), `observer:...` an expression not of scalars alone, all float32; `label`, `weight`,
-`split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot to disk without a copy. Its receipt tells
-what was read and kept.
+A shard is an Arrow IPC file with one row per example. Its columns: `scalar:...` for each scalar branch; `set:...` with a list of
+structs for each set of constituents (all of them, no padding); `observer:...` for each observer that uses more than scalars; all
+these are float32. Then `label`, `weight`, `split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot
+to disk without a copy. The receipt records what was read and kept.
 """
 
 import json
@@ -39,43 +39,45 @@ from cyclotrain.ingest.sources import is_remote
 from cyclotrain.ingest.totals import ByClass
 
 _log = logging.getLogger(__name__)
-# Bytes of uncompressed branches; the memory of a job is a small multiple of it, or of an RNTuple's largest cluster, whatever the
-# file's size.
+# Bytes of uncompressed branches per batch. A job's memory is a small multiple of it, or of an RNTuple's largest cluster, whatever
+# the file's size.
 STEP = 25_000_000
 
 
 def skim(
     recipe: Recipe,
     paths: Sequence[str],
+    *,
     friends: Mapping[str, Sequence[str]],
     skip_broken: bool,
     shard: str | Path,
     receipt: str | Path,
 ) -> None:
-    """Skim the files of `paths`, with the friends of each, into one shard and its receipt, both whole or not there.
+    """Skim files, with the `friends` of each path, into one shard and its receipt; each is written whole or not at all.
 
-    Raises FileError for files that cannot be read or have other branches; with `skip_broken`, these stand in the receipt with
-    the reason, and nothing of them is in the shard. A network that fails is no broken file: NetworkError in any case. Raises
-    InputError for NaN in weights, and for labels outside the classes.
+    Raises FileError for files that are unreadable or have other branches. With `skip_broken`, the shard leaves out such a file,
+    and the receipt names it with the reason. A failed network raises NetworkError even then, because the file may be intact.
+    Raises InputError for NaN in weights, and for labels outside the classes.
     """
     skipped: dict[str, str] = {}
     stopwatch = _Stopwatch()
     while True:
         try:
-            content = _skim(recipe, [path for path in paths if path not in skipped], friends, shard, stopwatch)
+            good = [path for path in paths if path not in skipped]
+            results = _skim(recipe, good, friends=friends, shard=shard, stopwatch=stopwatch)
             break
         except _BrokenFileError as broken:
             if not skip_broken:
                 raise broken.error from None
             skipped[broken.path] = str(broken.error)
-            _log.warning("skipped, and begun again without it: %s", broken.error)
-    timing = stopwatch.timing(content["events_read"])
-    _log.info(_summary(content["events_read"], content["events_kept"], recipe.object, timing))
+            _log.warning("skipped, starting again without it: %s", broken.error)
+    timing = stopwatch.timing(results["events_read"])
+    _log.info(_summary(results["events_read"], results["events_kept"], timing, collection=recipe.object))
     write_json(
         receipt,
         {
             "sample": recipe.sample,
-            **content,
+            **results,
             "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
             "branches": recipe.branches(),
             "recipe": recipe.to_dict(),
@@ -84,7 +86,7 @@ def skim(
     )
 
 
-def _summary(read: int, kept: int, collection: str | None, timing: Mapping[str, float]) -> str:
+def _summary(read: int, kept: int, timing: Mapping[str, float], *, collection: str | None) -> str:
     objects = f" {collection} objects" if collection else ""
     parts = ", ".join(f"{part} {timing[f'{part}_seconds']:.1f} s" for part in _Stopwatch.PARTS)
     return (
@@ -121,7 +123,7 @@ class _Stopwatch:
 
 
 class _BrokenFileError(Exception):
-    """What is wrong with which file."""
+    """A broken file, and its error."""
 
     def __init__(self, path: str, error: FileError) -> None:
         super().__init__(path)
@@ -129,18 +131,19 @@ class _BrokenFileError(Exception):
 
 
 def _skim(
-    recipe: Recipe, paths: Sequence[str], friends: Mapping[str, Sequence[str]], shard: str | Path, stopwatch: _Stopwatch
+    recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, Sequence[str]], shard: str | Path, stopwatch: _Stopwatch
 ) -> dict[str, Any]:
-    """Write the shard of all of these files; gives what the receipt tells of them."""
-    # While batches are read, one helper counts and writes and the other computes checksums.
+    """Write the shard of all these files; gives their part of the receipt."""
+    # While the main thread reads and computes, one helper thread counts and writes, and the other computes checksums.
     with atomic(shard) as temporary, ThreadPoolExecutor(2) as helper, _Writer(recipe, temporary, helper, stopwatch) as writer:
         origin = helper.submit(lambda: {"commit": commit(), "software": software()})
         files = []
         for path in paths:
             try:
-                files.append(_skim_file(recipe, path, friends.get(path, ()), writer, helper, stopwatch))
+                file = _skim_file(recipe, path, friends=friends.get(path, ()), writer=writer, helper=helper, stopwatch=stopwatch)
             except FileError as error:
                 raise _BrokenFileError(path, error) from error
+            files.append(file)
         xxh3 = writer.finish()
     return {
         "files": files,
@@ -155,15 +158,16 @@ def _skim(
 
 
 def _skim_file(
-    recipe: Recipe, path: str, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor, stopwatch: _Stopwatch
+    recipe: Recipe, path: str, *, friends: Sequence[str], writer: "_Writer", helper: ThreadPoolExecutor, stopwatch: _Stopwatch
 ) -> dict[str, Any]:
+    """Add one file to the shard; gives its part of the receipt."""
     with ExitStack() as stack:
         with stopwatch.time("reading"):
             ntuple = stack.enter_context(open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)))
-            depths_of_branches = ntuple.depths(recipe.branches())
+            branch_depths = ntuple.depths(recipe.branches())
         checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
-        found = check_branches(recipe, depths_of_branches, path)
-        writer.begin(found, path)
+        layout = check_branches(recipe, branch_depths, path)
+        writer.begin(layout, path)
         kept = 0
         with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
             while True:
@@ -172,12 +176,12 @@ def _skim_file(
                 if read is None:
                     break
                 with stopwatch.time("computing"):
-                    batch = _select(recipe, found, *read)
+                    batch = _select(recipe, layout, *read)
                 kept += len(batch.label)
                 writer.write(batch)
         with stopwatch.time("reading"):
-            xxh3 = checksum.result() if checksum else None  # a remote file is not read a second time for it
-        told = {
+            xxh3 = checksum.result() if checksum else None  # none for a remote file, which would be read twice
+        file = {
             **identity(ntuple.tree, path),
             "xxh3": xxh3,
             "events": int(ntuple.tree.num_entries),
@@ -186,12 +190,12 @@ def _skim_file(
         }
     if recipe.sum_of_weights:
         with stopwatch.time("reading"):
-            told["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
-    return told
+            file["sum_of_generator_weights"] = _sum_of_generator_weights(recipe, path)
+    return file
 
 
 class _Writer:
-    """The shard, whose schema is known with the first file, and what is in it; the helper does one batch at a time."""
+    """Writes the shard, whose schema comes from the first file, and counts examples. The helper processes one batch at a time."""
 
     def __init__(self, recipe: Recipe, path: Path, helper: ThreadPoolExecutor, stopwatch: _Stopwatch) -> None:
         self._recipe, self._helper, self._stopwatch = recipe, helper, stopwatch
@@ -204,13 +208,13 @@ class _Writer:
         self._written: Future[None] | None = None
 
     def begin(self, layout: Layout, path: str) -> None:
-        """Raise FileError for a file with another layout than the first."""
+        """Begin a file; raises FileError if its layout is not that of the first."""
         if self.layout is None:
             self.layout, self._first = layout, path
             self._schema = _schema(self._recipe, layout)
             self._batches = pa.ipc.new_file(self._file, self._schema)
         elif layout != self.layout:
-            raise FileError(f"{path}: other branches are jagged than in {self._first}")
+            raise FileError(f"{path}: other branches are jagged than in {self._first}; all files of a sample must have the same")
 
     def write(self, batch: "_Batch") -> None:
         self._wait()
@@ -223,7 +227,7 @@ class _Writer:
             self._batches.write_batch(_to_arrow(batch, self.layout, self._schema))
 
     def finish(self) -> str:
-        """Write the shard's end; gives its XXH3."""
+        """Complete the shard; gives its XXH3."""
         self._wait()
         if self._batches is None:  # no file could be read
             self._batches = pa.ipc.new_file(self._file, self._schema)
@@ -240,14 +244,14 @@ class _Writer:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         if self._written:
-            wait([self._written])  # a file must not be closed while the helper writes to it
+            wait([self._written])  # the file must stay open while the helper writes to it
         self._file.close()
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Selected examples as flat arrays, of scalars and observers a column each; a set is (a column [n_constituents] a branch,
-    offsets [n + 1]).
+    """Selected examples: one array [n] per scalar and observer; a set has one array [n_constituents] per branch, and offsets
+    [n + 1].
     """
 
     scalars: list[npt.NDArray[np.float32]]
@@ -260,24 +264,24 @@ class _Batch:
 
 
 class _Totals:
-    """Examples by class and split; of each set, what `max_length` cuts off."""
+    """Examples by class and split; for each set, how many constituents `max_length` cuts off."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.by_class = ByClass(classes)
         self.constituents: dict[str, dict[str, int]] = {}
 
-    def add(self, batch: _Batch, found: Layout) -> None:
+    def add(self, batch: _Batch, layout: Layout) -> None:
         self.by_class.add(batch.label, batch.weight, batch.split)
         for name, (_, offsets) in batch.sets.items():
-            beyond = np.maximum(np.diff(offsets) - (found.sets[name].max_length or 0), 0)
-            of_set = self.constituents.setdefault(name, {"read": 0, "cut_off": 0, "examples_cut": 0})
-            of_set["read"] += int(offsets[-1])
-            of_set["cut_off"] += int(beyond.sum())
-            of_set["examples_cut"] += int(np.count_nonzero(beyond))
+            excess = np.maximum(np.diff(offsets) - (layout.sets[name].max_length or 0), 0)
+            counts = self.constituents.setdefault(name, {"read": 0, "cut_off": 0, "examples_cut": 0})
+            counts["read"] += int(offsets[-1])
+            counts["cut_off"] += int(excess.sum())
+            counts["examples_cut"] += int(np.count_nonzero(excess))
 
 
 def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
-    """Over all entries of the tree that holds them, before any selection."""
+    """The sum over all entries of the tree that holds the weights, before any selection."""
     assert recipe.sum_of_weights
     expression = Expression(recipe.sum_of_weights["sum"])
     with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
@@ -291,9 +295,9 @@ def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
     return total
 
 
-def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where: str) -> _Batch:
-    if found.object:
-        values, counts = examples(values, found, where)
+def _select(recipe: Recipe, layout: Layout, values: dict[str, Any], n: int, where: str) -> _Batch:
+    if layout.object:
+        values, counts = examples(values, layout, where)
         n = int(counts.sum())
     define(values, recipe.define, where)
     keep = selected(recipe.selection, values, n, where)
@@ -308,11 +312,12 @@ def _select(recipe: Recipe, found: Layout, values: dict[str, Any], n: int, where
     if recipe.label in recipe.classes:
         label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
     else:
-        label = _indices(number("label", recipe.label), "label", recipe.label, recipe.classes, where).astype(np.int32)
+        label_values = number("label", recipe.label)
+        label = _indices(label_values, recipe.classes, key="label", text=recipe.label, where=where).astype(np.int32)
     weight = _float32(number("weight", recipe.weight)) if recipe.weight else np.ones(kept, np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(weight))):
         raise InputError(
-            f"{where}: the weight '{recipe.weight}' is NaN or infinite, as float32, for {bad} selected events; cut them away in "
+            f"{where}: the weight '{recipe.weight}' is NaN or infinite, as float32, for {bad} selected events; remove them in "
             "'selection'"
         )
     hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
@@ -339,18 +344,19 @@ def _split(
         return split_index(hashes, recipe.split)
     if recipe.split in SPLITS:
         return np.full(len(hashes), SPLITS.index(recipe.split), np.uint8)
-    return _indices(number("split", recipe.split), "split", recipe.split, SPLITS, where).astype(np.uint8)
+    indices = _indices(number("split", recipe.split), SPLITS, key="split", text=recipe.split, where=where)
+    return indices.astype(np.uint8)
 
 
-def _indices(values: npt.NDArray[Any], key: str, text: str, names: Sequence[str], where: str) -> npt.NDArray[Any]:
-    """What the expression `text` gives, which must be indices of `names`."""
+def _indices(values: npt.NDArray[Any], names: Sequence[str], *, key: str, text: str, where: str) -> npt.NDArray[Any]:
+    """The values of the expression `text`; raises InputError unless all are indices of `names`."""
     wrong = ~np.isin(values, np.arange(len(names)))  # NaN is in none of them
     if wrong.any():
-        examples = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
+        listed = ", ".join(f"{value:g}" for value in np.unique(values[wrong].astype(np.float64))[:5])
         known = ", ".join(f"{index} = {name}" for index, name in enumerate(names))
         raise InputError(
-            f"{where}: the {key} '{text}' is {examples} for {int(wrong.sum())} selected events, and may be {known}; cut these "
-            f"events away in 'selection', or change '{key}'"
+            f"{where}: the {key} '{text}' is {listed} for {int(wrong.sum())} selected events, but must be {known}; remove these "
+            f"events in 'selection', or change '{key}'"
         )
     return values
 
@@ -363,8 +369,8 @@ def _constituents(
         inside = np.repeat(keep, counts)
         columns, counts = [column[inside] for column in columns], counts[keep]
     if features.sort_by:
-        needed = {b: v for b, v in values.items() if b not in features.branches}
-        order = _order(features, columns, counts, needed, keep, where)
+        scalars = {branch: value for branch, value in values.items() if branch not in features.branches}
+        order = _order(features, columns, counts, scalars=scalars, keep=keep, where=where)
         columns = [column[order] for column in columns]
     return columns, np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
@@ -373,11 +379,12 @@ def _order(
     features: Set,
     columns: Sequence[npt.NDArray[np.float32]],
     counts: npt.NDArray[np.int64],
+    *,
     scalars: Mapping[str, Any],
     keep: npt.NDArray[np.bool_],
     where: str,
 ) -> npt.NDArray[np.intp]:
-    """The constituents of each example by falling `sort_by`, as `features.sort_key` has it."""
+    """The order of constituents by decreasing `sort_by` within each example, as in `features.sort_key`."""
     assert features.sort_by and features.valid
     flat = dict(zip(features.branches, columns, strict=True))
     sort_by, valid = Expression(features.sort_by), Expression(features.valid)
@@ -398,13 +405,13 @@ def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
     fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
     fields += [(f"observer:{text}", pa.float32()) for text in found.stored_observers]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
-    return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(found))})
+    return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(layout))})
 
 
-def _to_arrow(batch: _Batch, found: Layout, schema: pa.Schema) -> pa.RecordBatch:
+def _to_arrow(batch: _Batch, layout: Layout, schema: pa.Schema) -> pa.RecordBatch:
     columns = list(map(_array, batch.scalars))
-    for name, (of_branches, offsets) in batch.sets.items():
-        struct = pa.StructArray.from_arrays(list(map(_array, of_branches)), fields=list(_struct(found.sets[name])))
+    for name, (branches, offsets) in batch.sets.items():
+        struct = pa.StructArray.from_arrays(list(map(_array, branches)), fields=list(_struct(layout.sets[name])))
         columns.append(pa.ListArray.from_arrays(_array(offsets), struct))
     flat: list[npt.NDArray[Any]] = [*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash]
     columns += map(_array, flat)
@@ -412,5 +419,5 @@ def _to_arrow(batch: _Batch, found: Layout, schema: pa.Schema) -> pa.RecordBatch
 
 
 def _array(column: npt.NDArray[Any]) -> pa.Array:
-    """Without a copy; pa.array would import pandas, a third of a second of each job."""
+    """Wrap without a copy. pa.array would import pandas, which costs each job a third of a second."""
     return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(column)])

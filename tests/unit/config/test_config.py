@@ -79,7 +79,7 @@ def test_files_are_globbed_in_order_and_missing_ones_named(tmp_path: Path, monke
     assert files == {"background": ["b1.root", "b2.root"], "signal": [str(tmp_path / "s.root")]}
     twice = raw_config({"background": "b1.root", "signal": "s.root"})
     twice["samples"]["background"]["files"] = ["b*.root", "./b1.root"]
-    with pytest.raises(ConfigError, match=r"samples.background.files: '.*b1.root' is there twice"):
+    with pytest.raises(ConfigError, match=r"samples.background.files: '.*b1.root' is named twice"):
         resolve_files(load(twice))
     with pytest.raises(ConfigError, match=r"samples.signal.files.0: no file 'b3.root' .*did you mean 'b[12].root'"):
         resolve_files(load(raw_config({"background": "b1.root", "signal": "b3.root"})))

@@ -1,4 +1,4 @@
-"""Friend trees beside the ntuple: the same shards and scores as if their branches were the ntuple's own."""
+"""Friend trees: the same shards and scores as from one ntuple with all branches."""
 
 import json
 from pathlib import Path
@@ -26,14 +26,17 @@ from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files, resolve_friends
 
 KEY = ["run", "luminosityBlock", "event"]
-OF_FRIEND = ["jet_mass", "pf"]
+FRIEND_BRANCHES = ["jet_mass", "pf"]
 
 
 def split_off(folder: Path, name: str, columns: dict[str, Any], by: list[str], rntuple: bool = False) -> tuple[str, str, str]:
-    """The ntuple whole, without some branches, and its friend with these; with a key in another order and with more entries."""
+    """The whole ntuple, the ntuple without some branches, and a friend with these.
+
+    With a key, the friend has another order and more entries.
+    """
     whole = write_tree(folder / f"{name}_whole.root", columns)
-    main = write_tree(folder / f"{name}.root", {b: c for b, c in columns.items() if b not in OF_FRIEND}, rntuple=rntuple)
-    friend = {b: ak.Array(columns[b]) for b in (*(by and KEY), *OF_FRIEND)}
+    main = write_tree(folder / f"{name}.root", {b: c for b, c in columns.items() if b not in FRIEND_BRANCHES}, rntuple=rntuple)
+    friend = {b: ak.Array(columns[b]) for b in (*(by and KEY), *FRIEND_BRANCHES)}
     if by:
         more = jets(50, 99)
         friend = {b: ak.concatenate([c, ak.Array(more[b])]) for b, c in friend.items()}
@@ -70,19 +73,20 @@ def test_shards_and_scores_are_those_of_one_tree(
     by: list[str], rntuple: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(skim_module, "STEP", 20_000)  # many batches
-    made = {n: split_off(tmp_path, n, jets(1500, s, n == "signal"), by, rntuple) for s, n in enumerate(("background", "signal"))}
-    of_whole = skimmed(raw_config({name: of[0] for name, of in made.items()}), tmp_path / "whole")
-    raw = with_friends(raw_config({name: of[1] for name, of in made.items()}), {name: of[2] for name, of in made.items()}, by)
+    paths = {n: split_off(tmp_path, n, jets(1500, s, n == "signal"), by, rntuple) for s, n in enumerate(("background", "signal"))}
+    wholes, mains, friends = ({name: files[i] for name, files in paths.items()} for i in range(3))
+    unsplit = skimmed(raw_config(wholes), tmp_path / "whole")
+    raw = with_friends(raw_config(mains), friends, by)
     raw["training"]["epochs"] = 1
     joined = skimmed(raw, tmp_path / "joined")
     for split in SPLITS:
-        one, other = (read_split(shards, contract, split) for _, contract, shards in (of_whole, joined))
+        one, other = (read_split(shards, contract, split) for _, contract, shards in (unsplit, joined))
         for field in ("scalars", "observers", "label", "weight"):
-            a, b = (getattr(of, field)[np.argsort(of.event_hash)] for of in (one, other))
+            a, b = (getattr(examples, field)[np.argsort(examples.event_hash)] for examples in (one, other))
             np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(np.sort(one.sets["pf"][0], axis=0), np.sort(other.sets["pf"][0], axis=0))
     receipt = json.loads((tmp_path / "joined/signal.json").read_text())
-    assert [friend["path"] for friend in receipt["files"][0]["friends"]] == [made["signal"][2]]
+    assert [friend["path"] for friend in receipt["files"][0]["friends"]] == [friends["signal"]]
     if rntuple:
         return
     trained = Trained(*joined, tmp_path / "trained")
@@ -92,13 +96,13 @@ def test_shards_and_scores_are_those_of_one_tree(
     score(Ntuple(whole, "Jets", selection=cut), models, friend=tmp_path / "a.root", threads=1)
     score(Ntuple(main, "Jets", selection=cut, friends=friends), models, friend=tmp_path / "b.root", threads=1)
     with uproot.open(tmp_path / "a.root") as a, uproot.open(tmp_path / "b.root") as b:
-        scores = [of["Jets"]["test_signal"].array(library="np") for of in (a, b)]
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)  # batches are cut elsewhere
+        scores = [file["Jets"]["test_signal"].array(library="np") for file in (a, b)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)  # the batches differ
     assert (scores[0] == -1).any()
 
 
 def other_friend(kind: str, columns: dict[str, Any]) -> dict[str, Any]:
-    friend = {name: ak.Array(columns[name]) for name in (*KEY, *OF_FRIEND)}
+    friend = {name: ak.Array(columns[name]) for name in (*KEY, *FRIEND_BRANCHES)}
     if kind == "an entry less":
         return {name: column[1:] for name, column in friend.items()}
     if kind == "an entry twice":
@@ -115,24 +119,24 @@ def other_friend(kind: str, columns: dict[str, Any]) -> dict[str, Any]:
         (
             "an entry less",
             KEY,
-            r"friend.root: no entry with the run, luminosityBlock, event of 1 entries; .*main.root",
+            r"friend.root: no entry has the run, luminosityBlock, event of 1 entries in .*main.root",
         ),
-        ("an entry twice", KEY, r"friend.root: 1 entries have the run, luminosityBlock, event of another"),
-        ("no key", KEY, r"friend.root: tree 'Extra', by which friends are joined, has no branch 'event'"),
+        ("an entry twice", KEY, r"friend.root: 1 entries repeat the run, luminosityBlock, event of another entry"),
+        ("no key", KEY, r"friend.root: friends are joined by key, and tree 'Extra' has no branch 'event'"),
     ],
 )
-def test_a_friend_that_does_not_fit_is_named(kind: str, by: list[str], message: str, tmp_path: Path) -> None:
+def test_a_friend_that_does_not_match_is_named(kind: str, by: list[str], message: str, tmp_path: Path) -> None:
     columns = jets(300, 1)
-    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in OF_FRIEND})
+    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in FRIEND_BRANCHES})
     friend = write_tree(tmp_path / "friend.root", other_friend(kind, columns), "Extra")
     raw = with_friends(raw_config({"background": main, "signal": main}), {"background": friend, "signal": friend}, by)
     with pytest.raises(FileError, match=message):
         skimmed(raw, tmp_path / "skims")
 
 
-def test_a_branch_that_none_has_is_named_with_the_nearest_of_all(tmp_path: Path) -> None:
+def test_a_branch_that_no_tree_has_is_named_with_the_nearest_names(tmp_path: Path) -> None:
     columns = jets(300, 1)
-    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in OF_FRIEND})
+    main = write_tree(tmp_path / "main.root", {b: c for b, c in columns.items() if b not in FRIEND_BRANCHES})
     friend = write_tree(tmp_path / "friend.root", other_friend("whole", columns), "Extra")
     raw = raw_config({"background": main, "signal": main}, selection="jet_mas > 3")
     with pytest.raises(
@@ -141,22 +145,22 @@ def test_a_branch_that_none_has_is_named_with_the_nearest_of_all(tmp_path: Path)
         skimmed(with_friends(raw, {"background": friend, "signal": friend}, []), tmp_path / "skims")
 
 
-def test_one_friend_may_be_for_all_files_of_a_sample(tmp_path: Path) -> None:
+def test_one_friend_may_serve_all_files_of_a_sample(tmp_path: Path) -> None:
     columns = jets(400, 1)
-    alone = {b: ak.Array(c) for b, c in columns.items() if b not in OF_FRIEND}
+    main = {b: ak.Array(c) for b, c in columns.items() if b not in FRIEND_BRANCHES}
     files = [
-        write_tree(tmp_path / "1.root", {b: c[:150] for b, c in alone.items()}),
-        write_tree(tmp_path / "2.root", {b: c[150:] for b, c in alone.items()}),
+        write_tree(tmp_path / "1.root", {b: c[:150] for b, c in main.items()}),
+        write_tree(tmp_path / "2.root", {b: c[150:] for b, c in main.items()}),
     ]
-    key = {**columns, "event": ak.Array(columns["event"])[:, None]}  # a list of one, as Delphes writes it
-    friend = write_tree(tmp_path / "friend.root", {b: key[b] for b in (*KEY, *OF_FRIEND)}, "Extra")
+    key = {**columns, "event": ak.Array(columns["event"])[:, None]}  # a list of one element, as in Delphes
+    friend = write_tree(tmp_path / "friend.root", {b: key[b] for b in (*KEY, *FRIEND_BRANCHES)}, "Extra")
     raw = with_friends(raw_config({"background": files[0], "signal": files[0]}), {"background": friend, "signal": friend}, KEY)
     for sample in raw["samples"].values():
         sample["files"] = files
     whole = write_tree(tmp_path / "whole.root", columns)
     _, contract, shards = skimmed(raw, tmp_path / "joined")
-    _, expected, of_whole = skimmed(raw_config({"background": whole, "signal": whole}), tmp_path / "of_whole")
-    one, other = read_split(shards, contract, "train"), read_split(of_whole, expected, "train")
+    _, expected, whole_shards = skimmed(raw_config({"background": whole, "signal": whole}), tmp_path / "unsplit")
+    one, other = read_split(shards, contract, "train"), read_split(whole_shards, expected, "train")
     np.testing.assert_array_equal(one.event_hash, other.event_hash)
     np.testing.assert_array_equal(one.scalars, other.scalars)
     np.testing.assert_array_equal(one.sets["pf"][0], other.sets["pf"][0])

@@ -258,8 +258,9 @@ def shard_of(raw: dict[str, Any], folder: Path) -> pa.Table:
     """The shard of the only sample."""
     config = load(raw)
     (name,) = config.samples
-    skim(Recipe.from_config(config, name), config.samples[name].files, {}, False, folder / "shard.arrow", folder / "shard.json")
-    with pa.memory_map(str(folder / "shard.arrow")) as file:
+    recipe, shard = Recipe.from_config(config, name), folder / "shard.arrow"
+    skim(recipe, config.samples[name].files, friends={}, skip_broken=False, shard=shard, receipt=folder / "shard.json")
+    with pa.memory_map(str(shard)) as file:
         return pa.ipc.open_file(file).read_all()
 
 

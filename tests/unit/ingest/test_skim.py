@@ -31,12 +31,12 @@ from cyclotrain.ingest.skim import skim
 
 
 def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:
-    """Skim `path` as the sample 'signal'; gives the receipt."""
+    """Skim `path` as the sample 'signal'; gives its receipt."""
     sample = changes.pop("sample", {})
     raw = raw_config({"background": path, "signal": path}, **changes)
     raw["samples"]["signal"] |= sample
     recipe = Recipe.from_config(load(raw), "signal")
-    skim(recipe, [path], {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim(recipe, [path], friends={}, skip_broken=False, shard=tmp_path / "out.arrow", receipt=tmp_path / "out.json")
     return json.loads((tmp_path / "out.json").read_text())
 
 
@@ -53,23 +53,23 @@ def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) 
         baseline={"features": ["jet_mass / jet_pt", "jet_mass", "num(pf_pt)"]},
     )  # fmt: skip
     stored = pa.ipc.open_file(tmp_path / "out.arrow").schema.names
-    assert [name for name in stored if name.startswith("observer:")] == ["observer:num(pf_pt)"]  # the others are of scalars
+    assert [name for name in stored if name.startswith("observer:")] == ["observer:num(pf_pt)"]  # the others use scalars only
     events = uproot.open(path)["Jets"].arrays()
     events = events[(events.jet_mass > 50) & (np.abs(events.jet_eta) < 1.5)]
     parts = everything(tmp_path / "out.arrow", receipt)
     assert sum(map(len, parts)) == len(events) == receipt["events_kept"]
     assert receipt["events_read"] == 2000
-    # by the jet's pT, which no two jets share
+    # no two jets have the same pT
     by_pt = {float(event.jet_pt): event for event in events}
     for part in parts:
-        content, offsets = part.sets["pf"]
+        values, offsets = part.sets["pf"]
         columns = receipt["layout"]["sets"]["pf"]["branches"]
         for row in range(0, len(part), 7):
             event = by_pt[float(part.scalars[row, receipt["layout"]["scalars"].index("jet_pt")])]
             assert part.weight[row] == event.genWeight
             assert part.observers[row, 0] == pytest.approx(event.jet_mass / event.jet_pt, rel=1e-6)
             assert part.observers[row, 1:].tolist() == [event.jet_mass, len(event.pf_pt)]
-            rows = content[offsets[row] : offsets[row + 1]]
+            rows = values[offsets[row] : offsets[row + 1]]
             for column, branch in enumerate(columns):
                 np.testing.assert_array_equal(rows[:, column], np.asarray(event[branch][:8], np.float32))
     total = sum(t["sum_of_weights"] for t in receipt["by_class"]["signal"].values())
@@ -87,7 +87,7 @@ def test_an_rntuple_gives_the_same_shard_as_a_ttree(tmp_path: Path, monkeypatch:
         assert receipt["events_read"] == 2000
         shards.append(everything(folder / "out.arrow", receipt))
     for ttree, ntuple in zip(*shards, strict=True):
-        order = [np.argsort(of.event_hash) for of in (ttree, ntuple)]
+        order = [np.argsort(examples.event_hash) for examples in (ttree, ntuple)]
         np.testing.assert_array_equal(ttree.scalars[order[0]], ntuple.scalars[order[1]])
         np.testing.assert_array_equal(ttree.sets["pf"][0].sum(), ntuple.sets["pf"][0].sum())
         np.testing.assert_array_equal(np.diff(ttree.sets["pf"][1])[order[0]], np.diff(ntuple.sets["pf"][1])[order[1]])
@@ -103,13 +103,13 @@ def test_each_cluster_of_an_rntuple_is_decompressed_once(entries: int, tmp_path:
     read: list[tuple[int, int]] = []
     read_page = Model_ROOT_3a3a_RNTuple.read_page
 
-    def noted(self: Any, into: Any, cluster: int, column: int, *arguments: Any) -> None:
+    def recorded(self: Any, into: Any, cluster: int, column: int, *arguments: Any) -> None:
         read.append((column, cluster))
         read_page(self, into, cluster, column, *arguments)
 
-    monkeypatch.setattr(Model_ROOT_3a3a_RNTuple, "read_page", noted)
+    monkeypatch.setattr(Model_ROOT_3a3a_RNTuple, "read_page", recorded)
     with open_tree(str(path), "Jets") as tree:
-        tree.file.array_cache = 1000  # bytes, less than clusters have
+        tree.file.array_cache = 1000  # bytes, less than a cluster has
         batches = [columns["x"] for columns, _, _ in read_batches(tree, str(path), ["x", "y"], entries * 8)]
     np.testing.assert_array_equal(np.concatenate(batches), numbers)
     assert max(map(len, batches)) <= entries
@@ -117,14 +117,14 @@ def test_each_cluster_of_an_rntuple_is_decompressed_once(entries: int, tmp_path:
 
 
 @pytest.mark.parametrize("rows", [slice(1, 2), slice(0, 2), [2, 0], [1]])
-def test_constituents_are_those_of_the_entries_whatever_they_were_cut_from(rows: Any) -> None:
+def test_constituents_are_those_of_the_entries_also_of_a_cut_array(rows: Any) -> None:
     lists = ak.values_astype(ak.Array([[1, 2], [3], [4, 5, 6]]), np.float32)[rows]
     (column,), counts = constituents(["x"], {"x": lists}, "here")
     assert column.tolist() == ak.flatten(lists).tolist()
     assert counts.tolist() == ak.num(lists).tolist()
 
 
-def test_nothing_is_read_any_more_once_the_work_on_a_batch_has_failed() -> None:
+def test_reading_stops_when_a_batch_fails() -> None:
     read: list[int] = []
 
     def batches() -> Iterator[int]:
@@ -138,21 +138,21 @@ def test_nothing_is_read_any_more_once_the_work_on_a_batch_has_failed() -> None:
             if batch == 3:
                 raise RuntimeError
     assert read in ([1, 2, 3], [1, 2, 3, 4])
-    until_now = list(read)
+    before = list(read)
     time.sleep(0.1)
-    assert read == until_now
+    assert read == before
 
 
-def test_an_error_of_the_reader_comes_after_the_batches_before_it() -> None:
+def test_a_reading_error_is_raised_after_the_batches_before_it() -> None:
     def batches() -> Iterator[int]:
         yield 1
         raise FileError("damaged")
 
-    worked_on = []
+    processed = []
     with pytest.raises(FileError, match="damaged"), one_ahead(batches()) as ahead:
         for batch in ahead:
-            worked_on.append(batch)
-    assert worked_on == [1]
+            processed.append(batch)
+    assert processed == [1]
 
 
 def test_a_real_rntuple_is_read(tmp_path: Path) -> None:
@@ -196,23 +196,23 @@ def test_lists_are_counted_cut_and_indexed_on_real_events(tmp_path: Path) -> Non
     np.testing.assert_allclose(np.sort(observers, axis=0), np.sort(np.array(expected), axis=0), rtol=1e-4)
 
 
-def test_small_steps_give_the_same_shard_content_and_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_steps_give_the_same_shard_and_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_tree(tmp_path / "jets.root", jets(3000, 4))
-    of_whole = skim_one(tmp_path, path)
-    whole = everything(tmp_path / "out.arrow", of_whole)
+    receipt = skim_one(tmp_path, path)
+    whole = everything(tmp_path / "out.arrow", receipt)
     monkeypatch.setattr(skim_module, "STEP", 20_000)
-    of_parts = skim_one(tmp_path, path)
-    parts = everything(tmp_path / "out.arrow", of_parts)
-    assert of_parts["events_kept"] == 3000
-    for told in ("files", "events_kept", "by_class", "constituents"):
-        assert of_parts[told] == of_whole[told], told
-    for a, b in zip(whole, parts, strict=True):
+    stepwise_receipt = skim_one(tmp_path, path)
+    stepwise = everything(tmp_path / "out.arrow", stepwise_receipt)
+    assert stepwise_receipt["events_kept"] == 3000
+    for key in ("files", "events_kept", "by_class", "constituents"):
+        assert stepwise_receipt[key] == receipt[key], key
+    for a, b in zip(whole, stepwise, strict=True):
         np.testing.assert_array_equal(a.scalars, b.scalars)
         np.testing.assert_array_equal(a.sets["pf"][0], b.sets["pf"][0])
         np.testing.assert_array_equal(a.event_hash, b.event_hash)
 
 
-def test_an_event_is_in_one_split_whatever_the_file(tmp_path: Path) -> None:
+def test_the_split_of_an_event_does_not_depend_on_its_file(tmp_path: Path) -> None:
     columns = jets(1000, 5)
     first = everything(tmp_path / "out.arrow", skim_one(tmp_path, write_tree(tmp_path / "a.root", columns)))
     reverse = {name: column[::-1] for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""What goes wrong in a skim: files that are damaged or differ, policies for them, kills and full disks."""
+"""Failures of a skim: damaged or different files, policies for them, kills and full disks."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -22,6 +23,11 @@ from cyclotrain.data.shards import iterate_split
 from cyclotrain.expressions import ExpressionError
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
+
+
+def skim_signal(raw: dict[str, Any], paths: list[str], folder: Path, *, skip_broken: bool) -> None:
+    recipe = Recipe.from_config(load(raw), "signal")
+    skim(recipe, paths, friends={}, skip_broken=skip_broken, shard=folder / "out.arrow", receipt=folder / "out.json")
 
 
 def damaged(kind: str) -> Callable[[Path], str]:
@@ -58,10 +64,10 @@ def damaged(kind: str) -> Callable[[Path], str]:
         if kind == "truncated":
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         if kind == "damaged basket":
-            content = bytearray(path.read_bytes())
-            middle = len(content) // 3
-            content[middle : middle + 2000] = bytes(2000)
-            path.write_bytes(content)
+            damaged_bytes = bytearray(path.read_bytes())
+            start = len(damaged_bytes) // 3
+            damaged_bytes[start : start + 2000] = bytes(2000)
+            path.write_bytes(damaged_bytes)
         return str(path)
 
     return make
@@ -79,12 +85,12 @@ def damaged(kind: str) -> Callable[[Path], str]:
         ("missing branch", r"tree 'Jets' has no branch 'jet_pt'; nearest names: jet_pT"),
         (
             "lengths",
-            r"branches of one set have different lengths: 'pf_pt' has \d+ and 'pf_charge' \d+ elements in entry 1\d\d",
+            r"branches of one set have different lengths: 'pf_pt' has \d+ and 'pf_charge' has \d+ elements in entry 1\d\d",
         ),
         ("jagged scalar", r"branch 'jet_pt' is jagged; give inputs.jet 'max_length' and 'valid'"),
         ("flat constituents", r"inputs.pf has 'max_length', but none of its branches is jagged"),
         ("NaN weight", r"the weight 'genWeight' is NaN or infinite, as float32, for 1 selected events"),
-        ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; a number, a list of numbers, or"),
+        ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; only a number, a list of numbers, or"),
     ],
 )
 def test_a_bad_file_is_named_and_leaves_nothing_behind(kind: str, message: str, tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_a_bad_file_is_named_and_leaves_nothing_behind(kind: str, message: str, 
 
 
 @pytest.mark.parametrize("kind", ["not ROOT", "other tree", "missing branch", "truncated", "damaged basket", "flat constituents"])
-def test_a_broken_file_is_left_out_whole_and_told_where_that_is_allowed(kind: str, tmp_path: Path) -> None:
+def test_skip_broken_leaves_out_the_whole_file_and_reports_it(kind: str, tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     paths = [
         write_tree(tmp_path / "1.root", jets(700, 1)),
@@ -104,7 +110,7 @@ def test_a_broken_file_is_left_out_whole_and_told_where_that_is_allowed(kind: st
         write_tree(tmp_path / "2.root", jets(300, 2)),
     ]
     raw = raw_config({"background": paths[0], "signal": paths[0]})
-    skim(Recipe.from_config(load(raw), "signal"), paths, {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim_signal(raw, paths, tmp_path, skip_broken=True)
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert sum(map(len, everything(tmp_path / "out.arrow", receipt))) == receipt["events_kept"] == 1000
     assert [file["path"] for file in receipt["files"]] == [paths[0], paths[2]]
@@ -117,36 +123,36 @@ def test_files_may_have_trees_of_different_names(tmp_path: Path) -> None:
     paths = [write_tree(tmp_path / f"{tree}.root", jets(100, seed), tree) for seed, tree in enumerate(("Events", "Jets"))]
     raw = raw_config({"background": paths[0], "signal": paths[0]})
     raw["samples"]["signal"]["tree"] = ["Jets", "Events"]
-    skim(Recipe.from_config(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim_signal(raw, paths, tmp_path, skip_broken=False)
     assert json.loads((tmp_path / "out.json").read_text())["events_kept"] == 200
     raw["samples"]["signal"]["tree"] = ["Jet", "Event"]
     with pytest.raises(InputError, match=r"no tree 'Jet' or 'Event'; trees of this file: Events"):
-        skim(Recipe.from_config(load(raw), "signal"), paths, {}, False, tmp_path / "out.arrow", tmp_path / "out.json")
+        skim_signal(raw, paths, tmp_path, skip_broken=False)
 
 
-def test_a_job_without_a_single_good_file_has_an_empty_shard(tmp_path: Path) -> None:
+def test_a_job_without_any_good_file_has_an_empty_shard(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     path = damaged("not ROOT")(tmp_path / "bad")
     raw = raw_config({"background": path, "signal": path})
-    skim(Recipe.from_config(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+    skim_signal(raw, [path], tmp_path, skip_broken=True)
     receipt = json.loads((tmp_path / "out.json").read_text())
     assert (receipt["layout"], receipt["files"], receipt["events_kept"]) == (None, [], 0)
     layout = Layout((), {}, ())
     assert list(iterate_split([tmp_path / "out.arrow"], layout, "train", normalisation={"signal": 1.0}, fold=None)) == []
 
 
-def test_what_is_wrong_with_the_analysis_is_never_skipped(tmp_path: Path) -> None:
+def test_an_error_of_the_analysis_is_never_skipped(tmp_path: Path) -> None:
     path = damaged("NaN weight")(tmp_path)
     raw = raw_config({"background": path, "signal": path})
     with pytest.raises(InputError, match="NaN or infinite, as float32, for 1 selected events"):
-        skim(Recipe.from_config(load(raw), "signal"), [path], {}, True, tmp_path / "out.arrow", tmp_path / "out.json")
+        skim_signal(raw, [path], tmp_path, skip_broken=True)
 
 
 def test_labels_outside_the_classes_are_counted_and_named(tmp_path: Path) -> None:
     columns = jets(100)
     columns["isSignal"] = np.where(np.arange(100) < 3, 2, 0).astype(np.int32)
     path = write_tree(tmp_path / "jets.root", columns)
-    with pytest.raises(InputError, match=r"label 'isSignal' is 2 for 3 selected events, and may be 0 = background, 1 = signal"):
+    with pytest.raises(InputError, match=r"label 'isSignal' is 2 for 3 selected events, but must be 0 = background, 1 = signal"):
         skim_one(tmp_path, path, sample={"label": "isSignal"})
     with pytest.raises(InputError, match=r"label 'log\(jet_eta - 9\)' is nan for 100 selected events"):
         skim_one(tmp_path, path, sample={"label": "log(jet_eta - 9)"})
@@ -216,13 +222,13 @@ def test_a_kill_in_the_middle_of_a_shard_leaves_no_shard(tmp_path: Path) -> None
     process.wait()
     assert not (tmp_path / "out.arrow").exists()
     assert not (tmp_path / "out.json").exists()
-    skim_one(tmp_path, path)  # and the next try is not disturbed by what was left
+    skim_one(tmp_path, path)  # leftovers do not disturb the next try
     assert (tmp_path / "out.json").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="file size limits are of POSIX")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX has file size limits")
 def test_a_full_disk_is_named_and_leaves_no_shard(tmp_path: Path) -> None:
-    """A limit on the file size makes a write fail as a full disk does, with EFBIG in place of ENOSPC."""
+    """A limit on the file size makes a write fail like a full disk, but with EFBIG instead of ENOSPC."""
     path = write_tree(tmp_path / "jets.root", jets(4000, 6))
     code = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"

@@ -10,7 +10,7 @@ from cyclotrain.config import ConfigError, load
 from cyclotrain.ingest.sources import resolve_files, skim_jobs
 
 
-def files_of(entries: Sequence[str]) -> list[str]:
+def resolved(entries: Sequence[str]) -> list[str]:
     raw = raw_config({"background": "", "signal": ""})
     for sample in raw["samples"].values():
         sample["files"] = list(entries)
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_list_names_files_globs_and_urls(folder: Path) -> None:
     Path("list.txt").write_text("# ttbar, 2018\nroot://host//store/x.root\n\n[bc].root   # the rest\nhttps://host/y.root?key=1\n")
-    assert files_of(["a.root", "list.txt"]) == [
+    assert resolved(["a.root", "list.txt"]) == [
         "a.root", "root://host//store/x.root", "b.root", "c.root", "https://host/y.root?key=1",
     ]  # fmt: skip
 
@@ -38,19 +38,19 @@ def test_a_list_names_files_globs_and_urls(folder: Path) -> None:
         (["lost.txt"], "samples.background.files.0: no list of files 'lost.txt'"),
         (["empty.txt"], "the list 'empty.txt' is empty"),
         (["wrong.txt"], "samples.background.files.0: 'wrong.txt', line 2: no file 'd.root'"),
-        (["nested.txt"], "'nested.txt', line 1: a list within a list"),
-        (["a.root", "twice.txt"], "a.root' is there twice"),
-        (["s3://bucket/a.root"], "'s3://bucket/a.root' is of no kind that is read; known are root://, https:// and local paths"),
-        (["root://host//store/*.root"], "URLs have no wildcards here; write the files into a list"),
+        (["nested.txt"], "'nested.txt', line 1: a list inside a list"),
+        (["a.root", "twice.txt"], "a.root' is named twice"),
+        (["s3://bucket/a.root"], "'s3://bucket/a.root' is of an unknown kind; give root://, https://, http:// or a local path"),
+        (["root://host//store/*.root"], "wildcards do not work in URLs; list the files in a .txt file"),
     ],
 )
-def test_what_cannot_be_found_is_named_with_its_line(folder: Path, entries: list[str], message: str) -> None:
+def test_a_file_that_is_missing_is_named_with_its_line(folder: Path, entries: list[str], message: str) -> None:
     for name, text in {
         "empty.txt": "# nothing\n", "wrong.txt": "a.root\nd.root\n", "nested.txt": "empty.txt\n", "twice.txt": "./a.root\n",
     }.items():  # fmt: skip
         Path(name).write_text(text)
     with pytest.raises(ConfigError) as error:
-        files_of(entries)
+        resolved(entries)
     assert message in str(error.value)
 
 
@@ -78,4 +78,4 @@ def test_a_new_file_leaves_all_jobs_but_its_own(tmp_path: Path) -> None:
     after = skim_jobs(files, job_size=0.0001)
     assert len(before) > 25
     changed = [name for name in after if after[name] != before.get(name)]
-    assert changed == [next(name for name, of in after.items() if files[150] in of)]
+    assert changed == [next(name for name, job in after.items() if files[150] in job)]
