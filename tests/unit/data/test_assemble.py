@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.shards import read_split
 
 
-def test_standardisation_is_fitted_on_the_training_split_alone(ingest: Any, toy_files: dict[str, str]) -> None:
+def test_standardisation_is_fitted_on_the_training_split_only(ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, shards = ingest(raw_config(toy_files))
     train = read_split(shards, contract, "train")
     expected = np.log(train.scalars[:, contract.layout.scalars.index("jet_pt")].astype(np.float64))
@@ -53,6 +54,14 @@ def test_the_contract_is_the_same_after_a_round_trip(ingest: Any, toy_files: dic
     _, contract, _ = ingest(raw_config(toy_files))
     assert Contract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
     assert contract.to_dict()["inputs"][0] == {"branch": "jet_pt", "shape": ["batch", 1], "dtype": "float32"}
+
+
+def test_the_log_ends_with_the_totals_and_the_time(
+    ingest: Any, toy_files: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest(raw_config(toy_files))
+    line = caplog.messages[-1]
+    assert re.fullmatch(r"dataset: 3,000 examples, 1\d,\d{3} constituents, from 2 shards in \d+\.\d s", line), line
 
 
 def failing(ingest: Any, tmp_path: Path, change: Any, **config: Any) -> str:

@@ -41,18 +41,18 @@ def test_shares_are_those_of_the_config() -> None:
 
 @pytest.fixture
 def folds(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> list[tuple[Any, Contract, list[str]]]:
-    """Config, contract and shards of each fold, of one skim."""
+    """Config, contract and shards of each fold; all folds share one skim."""
     raw = raw_config(toy_files, folds=FOLDS)
     raw["training"]["epochs"] = 1
     config, _, shards = ingest(raw)
     receipts = [str(Path(shard).with_suffix(".json")) for shard in shards]
-    models = []
+    inputs = []
     for fold in range(FOLDS):
         path = tmp_path / f"contract{fold}.json"
         recipe = DatasetRecipe.from_config(config, fold=fold)
         assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=tmp_path / f"dataset{fold}.json")
-        models.append((config, Contract.read(path), shards))
-    return models
+        inputs.append((config, Contract.read(path), shards))
+    return inputs
 
 
 def test_folds_share_the_shards_and_differ_in_what_they_fit(folds: list[tuple[Any, Contract, list[str]]], tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_folds_share_the_shards_and_differ_in_what_they_fit(folds: list[tuple[An
         assert sum(map(len, parts.values())) == 3000
         expected = np.log(parts["train"].scalars[:, contract.layout.scalars.index("jet_pt")].astype(np.float64)).mean()
         assert contract.layout.sets["jet"].mean[0] == pytest.approx(expected, rel=1e-6)
-        of_class = read_json(tmp_path / f"dataset{index}.json")["by_class"]
-        totals.append(sum(of["test"]["events"] for of in of_class.values()))
+        by_class = read_json(tmp_path / f"dataset{index}.json")["by_class"]
+        totals.append(sum(splits["test"]["events"] for splits in by_class.values()))
         assert totals[-1] == len(parts["test"])
     assert sum(totals) == len(set().union(*tested)) == 3000
 
@@ -79,19 +79,19 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
     score(ntuple, dict(reversed(shas.items())), friend=tmp_path / "friend.root", threads=1)  # in any order
     alone = []
     for model, (_, contract, _) in zip(models, folds, strict=True):
-        # the same file as if it were of no cross-training
+        # the same model, scored as if there were no folds
         friend = tmp_path / f"{contract.run}.root"
         score_alone(ntuple, model, contract, friend)
         with uproot.open(friend) as file:
             alone.append(file["Jets"]["test_signal"].array(library="np"))
     with uproot.open(tmp_path / "friend.root") as file, uproot.open(ntuple.path) as source:
-        found = file["Jets"]["test_signal"].array(library="np")
+        signal = file["Jets"]["test_signal"].array(library="np")
         pt = source["Jets"]["jet_pt"].array(library="np")
     tested = {}
     for index, (_, contract, shards) in enumerate(folds):
-        of_fold = read_split(shards, contract, "test")
-        of_signal = of_fold.scalars[of_fold.label == 1][:, contract.layout.scalars.index("jet_pt")]
-        tested |= dict.fromkeys(of_signal.tolist(), index)
+        test = read_split(shards, contract, "test")
+        signal_pt = test.scalars[test.label == 1][:, contract.layout.scalars.index("jet_pt")]
+        tested |= dict.fromkeys(signal_pt.tolist(), index)
     by_fold = np.array([tested[value] for value in pt.tolist()])
     assert len(set(by_fold)) == FOLDS and len(pt) == len(found)
     np.testing.assert_allclose(found, np.choose(by_fold, alone), atol=1e-6)
@@ -101,9 +101,9 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
 
 
 def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path) -> None:
-    """With the metadata of a contract without folds."""
-    content = onnx.load(model.onnx)
-    for entry in content.metadata_props:
+    """Score with a copy of the model whose contract has no folds."""
+    copy = onnx.load(model.onnx)
+    for entry in copy.metadata_props:
         if entry.key == METADATA_PREFIX + "contract":
             entry.value = json.dumps(json.loads(entry.value) | {"fold": None, "run": "test"})
     path = friend.with_suffix(".onnx")

@@ -16,19 +16,19 @@ from cyclotrain.data.training_weights import training_weights
 
 def two_files(folder: Path, with_runs: bool = False, **columns: Any) -> dict[str, list[str]]:
     """Background in two files of different size, signal in one."""
-    made = {}
+    files: dict[str, list[str]] = {}
     for name, seeds in {"background": (1, 2), "signal": (3,)}.items():
-        made[name] = []
+        files[name] = []
         for seed in seeds:
-            made[name].append(write_tree(folder / f"{seed}.root", jets(700 * seed, seed, name == "signal") | columns))
+            files[name].append(write_tree(folder / f"{seed}.root", jets(700 * seed, seed, name == "signal") | columns))
             if with_runs:
                 with uproot.update(folder / f"{seed}.root") as file:
                     file.mktree("Runs", {"genEventSumw": np.float64})
                     file["Runs"].extend({"genEventSumw": np.array([1000.0 * seed, 50.0])})
-    return made
+    return files
 
 
-def config_of(files: dict[str, list[str]], sample: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def with_files(files: dict[str, list[str]], sample: dict[str, Any], **changes: Any) -> dict[str, Any]:
     raw = raw_config({name: paths[0] for name, paths in files.items()}, **changes)
     for name, paths in files.items():
         raw["samples"][name] |= {"files": paths} | sample
@@ -43,22 +43,22 @@ def all_weights(contract: Contract, shards: list[str], label: int) -> float:
 def test_a_sample_in_several_files_is_normalised_once_to_its_cross_section(ingest: Any, tmp_path: Path) -> None:
     files = two_files(tmp_path)
     sample = {"cross_section": 12.5, "sum_of_weights": {"sum": "genWeight"}}
-    _, contract, shards = ingest(config_of(files, sample, selection="jet_pt > 600", luminosity=3.0))
+    _, contract, shards = ingest(with_files(files, sample, selection="jet_pt > 600", luminosity=3.0))
     events = [uproot.open(path)["Jets"].arrays(["genWeight", "jet_pt"], library="np") for path in files["background"]]
     generated = sum(e["genWeight"].sum(dtype=np.float64) for e in events)
     selected = sum(e["genWeight"][e["jet_pt"] > 600].sum(dtype=np.float64) for e in events)
     expected = 12.5 * 1000 * 3.0 * selected / generated  # cross section, luminosity, efficiency: events expected
     assert all_weights(contract, shards, 0) == pytest.approx(expected, rel=1e-5)
     dataset = json.loads((tmp_path / "dataset.json").read_text())
-    of_sample = dataset["samples"]["background"]
-    assert of_sample["sum_of_generator_weights"] == pytest.approx(generated)
-    assert sum(t["sum_of_weights"] for t in of_sample["by_class"]["background"].values()) == pytest.approx(expected, rel=1e-5)
+    background = dataset["samples"]["background"]
+    assert background["sum_of_generator_weights"] == pytest.approx(generated)
+    assert sum(t["sum_of_weights"] for t in background["by_class"]["background"].values()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_sum_of_generator_weights_is_read_from_a_tree_of_its_own(ingest: Any, tmp_path: Path) -> None:
     files = two_files(tmp_path, with_runs=True)
     sample = {"cross_section": 1.0, "sum_of_weights": {"tree": "Runs", "sum": "genEventSumw"}}
-    _, contract, _ = ingest(config_of(files, sample))
+    _, contract, _ = ingest(with_files(files, sample))
     assert contract.normalisation == pytest.approx({"background": 1000 / 3100, "signal": 1000 / 3050})
 
 
@@ -74,23 +74,23 @@ def test_the_sum_of_generator_weights_is_read_from_a_tree_of_its_own(ingest: Any
 def test_a_wrong_sum_of_weights_is_named(ingest: Any, tmp_path: Path, sum_of_weights: dict[str, str], message: str) -> None:
     files = two_files(tmp_path, with_runs=True)
     with pytest.raises(InputError, match=message):
-        ingest(config_of(files, {"cross_section": 1.0, "sum_of_weights": sum_of_weights}))
+        ingest(with_files(files, {"cross_section": 1.0, "sum_of_weights": sum_of_weights}))
 
 
-@pytest.mark.parametrize(("policy", "of_negative"), [("keep", -0.5), ("absolute", 0.5), ("drop", 0.0)])
-def test_negative_weights_in_training_follow_the_policy(ingest: Any, tmp_path: Path, policy: str, of_negative: float) -> None:
+@pytest.mark.parametrize(("policy", "expected"), [("keep", -0.5), ("absolute", 0.5), ("drop", 0.0)])
+def test_negative_weights_in_training_follow_the_policy(ingest: Any, tmp_path: Path, policy: str, expected: float) -> None:
     columns = [jets(2000, seed, seed == 2) for seed in (1, 2)]
-    for of_class in columns:
-        of_class["genWeight"] = np.where(np.arange(2000) % 4 == 0, -0.5, 1.0).astype(np.float32)
+    for branches in columns:
+        branches["genWeight"] = np.where(np.arange(2000) % 4 == 0, -0.5, 1.0).astype(np.float32)
     files = {name: write_tree(tmp_path / name, c) for name, c in zip(("background", "signal"), columns, strict=True)}
     _, contract, shards = ingest(raw_config(files, negative_weights=policy))
     train = read_split(shards, contract, "train")
     weights = training_weights(train, contract)
     factors = np.array(contract.class_weights)[train.label]
-    np.testing.assert_allclose(weights / factors, np.where(train.weight < 0, of_negative, 1.0), rtol=1e-5)
+    np.testing.assert_allclose(weights / factors, np.where(train.weight < 0, expected, 1.0), rtol=1e-5)
     assert weights.mean() == pytest.approx(1, rel=1e-5)
     assert weights[train.label == 0].sum() == pytest.approx(weights[train.label == 1].sum(), rel=1e-5)
-    assert read_split(shards, contract, "test").weight.min() == -0.5  # physics counts them as they are
+    assert read_split(shards, contract, "test").weight.min() == -0.5  # the figures on the test split keep the sign
 
 
 @pytest.mark.parametrize("to", ["flat", "signal"])
@@ -107,9 +107,9 @@ def test_flattened_classes_have_the_same_distribution(ingest: Any, tmp_path: Pat
     scalars["abs(jet_eta)"] = np.abs(train.scalars[:, contract.layout.scalars.index("jet_eta")])
     where = [scalars[v].astype(np.float64) for v in variables]
 
-    def histogram(label: int, of: Any) -> Any:
+    def histogram(label: int, weight: Any) -> Any:
         rows = train.label == label
-        return np.histogramdd([column[rows] for column in where], [edges[v] for v in variables], weights=of[rows])[0]
+        return np.histogramdd([column[rows] for column in where], [edges[v] for v in variables], weights=weight[rows])[0]
 
     background, signal = (histogram(label, weights) for label in (0, 1))
     np.testing.assert_allclose(background, signal, rtol=1e-4)
@@ -119,9 +119,9 @@ def test_flattened_classes_have_the_same_distribution(ingest: Any, tmp_path: Pat
     assert outside.any()
     assert not weights[outside].any()
     assert weights.mean() == pytest.approx(1, rel=1e-4)
-    told = json.loads((tmp_path / "dataset.json").read_text())["flattening"]["classes"]["background"]
-    assert told["events_outside"] == int((outside & (train.label == 0)).sum())
-    assert told["largest_factor"] == pytest.approx(max(contract.flattening.factors[0]))
+    summary = json.loads((tmp_path / "dataset.json").read_text())["flattening"]["classes"]["background"]
+    assert summary["events_outside"] == int((outside & (train.label == 0)).sum())
+    assert summary["largest_factor"] == pytest.approx(max(contract.flattening.factors[0]))
 
 
 def test_flattening_without_an_event_in_the_bins_is_an_error(ingest: Any, toy_files: dict[str, str]) -> None:
@@ -142,14 +142,14 @@ def test_a_sample_that_comes_split_stays_so(ingest: Any, tmp_path: Path) -> None
     }  # fmt: skip
     _, contract, shards = ingest(raw)
     for split, n in names.items():
-        of_split = read_split(shards, contract, split)
-        assert len(of_split) == 200 * n
-        assert set(of_split.event_hash) == set(
+        examples = read_split(shards, contract, split)
+        assert len(examples) == 200 * n
+        assert set(examples.event_hash) == set(
             np.concatenate([read_split([s], contract, split).event_hash for s in shards if split in s])
         )
 
 
-def test_an_expression_may_tell_the_split(ingest: Any, toy_files: dict[str, str]) -> None:
+def test_an_expression_may_give_the_split(ingest: Any, toy_files: dict[str, str]) -> None:
     raw = raw_config(toy_files)
     for sample in raw["samples"].values():
         sample["split"] = "(event - 10 * floor(event / 10) > 5) + (event - 10 * floor(event / 10) > 7)"
@@ -158,7 +158,7 @@ def test_an_expression_may_tell_the_split(ingest: Any, toy_files: dict[str, str]
     assert sizes == [1800, 600, 600]
 
 
-def test_a_split_that_there_is_not_is_named(ingest: Any, toy_files: dict[str, str]) -> None:
+def test_an_unknown_split_is_named(ingest: Any, toy_files: dict[str, str]) -> None:
     raw = raw_config(toy_files)
     raw["samples"]["signal"]["split"] = "event"
     with pytest.raises(InputError, match=r"the split 'event' is .* and may be 0 = train, 1 = validation, 2 = test"):

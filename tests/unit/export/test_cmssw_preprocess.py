@@ -1,4 +1,4 @@
-"""The network alone behind a preprocess.json, as CMSSW's ParticleNetConstructor has it."""
+"""The network without its features behind a preprocess.json, as CMSSW's ParticleNetConstructor uses it."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def test_a_wrong_preprocess_json_is_caught(key: str, trained: Trained, network: 
 
 
 def by_hand(values: list[float], info: dict[str, float], low: int, high: int) -> list[float]:
-    """catch_infs and center_norm_pad of RecoBTag/FeatureTools/src/deep_helpers.cc, one value after another in float32."""
+    """catch_infs and center_norm_pad of RecoBTag/FeatureTools/src/deep_helpers.cc, value by value in float32."""
     f = np.float32
     target = min(max(len(values), low), high)
     out = []
@@ -76,12 +76,12 @@ def test_the_order_of_operations_is_that_of_cmssw(values: list[float], median: f
     }
     padded = np.array([[[*values, 0.0]]], np.float32)
     mask = np.array([[[1.0] * len(values) + [0.0]]], np.float32)
-    found = prepare(content, {"pf": padded, "pf_mask": mask})
-    np.testing.assert_array_equal(found["pf"][0, 0], by_hand(values, info, 1, high))
-    np.testing.assert_array_equal(found["pf_mask"][0, 0], by_hand([1.0] * len(values), one, 1, high))
+    prepared = prepare(content, {"pf": padded, "pf_mask": mask})
+    np.testing.assert_array_equal(prepared["pf"][0, 0], by_hand(values, info, 1, high))
+    np.testing.assert_array_equal(prepared["pf_mask"][0, 0], by_hand([1.0] * len(values), one, 1, high))
 
 
-def test_what_it_cannot_say_is_refused_before_any_job(toy_files: dict[str, str]) -> None:
+def test_what_a_preprocess_json_cannot_express_is_refused_before_any_job(toy_files: dict[str, str]) -> None:
     def refused(**changes: Any) -> str:
         with pytest.raises(ConfigError) as error:
             load(raw_config(toy_files, **{"export": {"preprocess_json": True}, **changes}))

@@ -35,7 +35,7 @@ def test_each_agrees_within_its_tolerance(trained: Trained, variants: dict[Varia
     assert 1e-6 < differences["fp16"] < differences["int8_dynamic"]
 
 
-def test_each_is_what_it_says(trained: Trained, variants: dict[VariantKind, Path]) -> None:
+def test_each_has_the_operators_of_its_kind(trained: Trained, variants: dict[VariantKind, Path]) -> None:
     models = {kind: onnx.load(path) for kind, path in variants.items()}
     original = onnx.load(trained.onnx)
     for kind, model in models.items():

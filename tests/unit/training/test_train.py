@@ -59,9 +59,16 @@ def test_the_file_is_for_the_targets_and_carries_its_provenance(trained: Trained
     assert str(Path(__file__).parents[2]).encode() not in trained.onnx.read_bytes()
 
 
-def test_a_second_training_and_export_give_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
+def test_a_second_training_and_export_give_the_same_bytes(
+    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     again = Trained(trained.config, trained.contract, trained.shards, tmp_path / "again")
     assert file_sha256(again.onnx) == file_sha256(trained.onnx)
+    training, export = [message for message in caplog.messages if message.startswith(("kept the epoch", "model.onnx"))]
+    pattern = r"kept the epoch with validation loss [\d.]+, \d of 3; trained at \d+ examples/s, \d+ s in all"
+    assert re.fullmatch(pattern, training), training
+    pattern = r"model\.onnx: opset 18, IR version 8, [\d,]+ bytes, made in \d+\.\d s"
+    assert re.fullmatch(pattern, export), export
 
 
 def test_constituents_beyond_max_length_are_cut_inside_the_graph(trained: Trained) -> None:
@@ -90,10 +97,10 @@ def mutate(kind: str, model: onnx.ModelProto) -> None:
         next(i for i in model.graph.input if i.name == "pf_pt").name = "pf_energy"
     elif kind == "NaN handling":
         is_finite = [node.output[0] for node in model.graph.node if node.op_type == "LessOrEqual"]
-        assert len(is_finite) == 2  # of the two sets of features
+        assert len(is_finite) == 2  # one for each set of features
         for node in model.graph.node:
             if node.op_type == "Where" and node.input[0] in is_finite:
-                node.input[2] = node.input[1]  # what is not finite stays as it is
+                node.input[2] = node.input[1]  # non-finite values stay
 
 
 @pytest.mark.parametrize("kind", ["weight", "swapped inputs", "renamed branch", "NaN handling"])
@@ -143,7 +150,7 @@ def _validation_loss(trained: Trained) -> float:
     return float((loss * weight).sum() / weight.sum())
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_training_resumes_and_ends_with_the_same_weights(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     training = {"epochs": 4, "batch_size": 128}
     model = {"name": "deep_sets", "options": {"phi": [16], "rho": [16], "dropout": 0.2}}
     config, contract, shards = ingest(raw_config(toy_files, training=training, model=model))
@@ -173,23 +180,23 @@ def test_a_checkpoint_is_never_open_for_writing_under_its_own_name(
     ingest: Any, toy_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, contract, shards = ingest(raw_config(toy_files))
-    # as on a cluster, where results are not on the disk of /tmp, and a move is a copy
+    # as on a cluster, where /tmp is on another disk than the results, so a move is a copy
     monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
     opened: list[str] = []
-    listening = True
+    is_recording = True
 
-    def hear(event: str, arguments: Any) -> None:
-        if listening and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+    def record(event: str, arguments: Any) -> None:
+        if is_recording and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR):
             opened.append(str(arguments[0]))
 
-    sys.addaudithook(hear)
+    sys.addaudithook(record)
     run_training(contract, config, shards, tmp_path / "run")
-    listening = False
+    is_recording = False
     written = [path for path in opened if "/ck/" in path]
     assert written and all(path.endswith(".part") for path in written)
 
 
-def test_a_checkpoint_of_other_settings_is_not_taken(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_settings_is_not_used(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     config, contract, shards = ingest(raw_config(toy_files))
     other = tmp_path / "run" / "ck" / "0123456789abcdef"
     other.mkdir(parents=True)
@@ -205,7 +212,7 @@ def test_asking_for_a_gpu_where_there_is_none_fails(ingest: Any, toy_files: dict
 
 
 class OneLayer(torch.nn.Module):
-    """A user's own network: the mean over the constituents and the jet, through one layer."""
+    """A user's network: one layer on the features of the jet and the mean over its constituents."""
 
     def __init__(self, sets: Any, n_classes: int, scale: float) -> None:
         super().__init__()
@@ -233,7 +240,7 @@ def test_a_network_of_the_user_is_trained_and_exported(ingest: Any, toy_files: d
         ("deep_sets", {"widht": 3}, "'deep_sets' does not take these options: .*'widht'"),
     ],
 )
-def test_a_network_that_cannot_be_made_is_named(
+def test_a_network_that_cannot_be_built_is_named(
     name: str, options: dict[str, Any], message: str, ingest: Any, toy_files: dict[str, str], tmp_path: Path
 ) -> None:
     config, contract, shards = ingest(raw_config(toy_files, model={"name": name, "options": options}))
@@ -266,7 +273,7 @@ def test_every_function_of_the_language_survives_the_export(ingest: Any, toy_fil
 
 
 def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
-    """Whatever order a consumer hands them over in, and with padding in between, the answer is that of the sorted list."""
+    """In any order, and with padding in between, the answer is the same as for the sorted list."""
     raw = raw_config(toy_files)
     raw["inputs"]["pf"] |= {"sort_by": "abs(pf_eta) * jet_pt", "max_length": 4}
     trained = Trained(*ingest(raw), tmp_path / "trained")
@@ -297,7 +304,7 @@ def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_file
     np.testing.assert_allclose(features[:, 0], np.minimum(np.log(batch.branches["jet_pt"][:, 0].numpy()), 3.0), rtol=1e-6)
 
 
-def test_a_rule_shows_what_it_does_and_not_what_lightning_advertises(tmp_path: Path) -> None:
+def test_the_log_of_a_rule_has_no_advertisements_of_lightning(tmp_path: Path) -> None:
     code = """
 import logging, sys, cyclotrain.training.train
 from cyclotrain.core.logs import rule
@@ -307,5 +314,5 @@ with rule(sys.argv[1]):
 """
     command = [sys.executable, "-c", code, str(tmp_path / "train.log")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert "epoch" in done.stderr and "Tip" not in done.stderr + done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "epoch" in process.stderr and "Tip" not in process.stderr + process.stdout
