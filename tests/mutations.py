@@ -1,0 +1,291 @@
+"""Faults planted in the code on purpose, and the tests that must see them.
+
+    .venv/bin/python tests/mutations.py                  plant each in turn: 10 minutes or more
+    .venv/bin/python tests/mutations.py --check          only look for the snippets and the tests: seconds
+    .venv/bin/python tests/mutations.py selection NaN    only faults with one of these words in their names
+
+Each fault is planted alone, in a copy of this repository. The exit status is 1 if a fault is not caught, if its snippet does not
+stand in the module exactly once, or if it has no tests.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = Path("scripts/cyclotrain")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: `old` becomes `new` in `module`, relative to the package.
+
+    `old` is the exact text, or a pattern where names may change. `tests`: a pattern for the node ids of tests that must see it.
+    """
+
+    name: str
+    module: str
+    old: str | re.Pattern[str]
+    new: str
+    tests: str
+
+    def pattern(self) -> re.Pattern[str]:
+        return self.old if isinstance(self.old, re.Pattern) else re.compile(re.escape(self.old))
+
+    def snippet(self) -> str:
+        return self.old.pattern if isinstance(self.old, re.Pattern) else self.old
+
+    def planted(self, code: str) -> str:
+        """The module's code with the fault."""
+        return self.old.sub(self.new, code) if isinstance(self.old, re.Pattern) else code.replace(self.old, self.new)
+
+
+FAULTS = [
+    Fault(
+        "selection: a shard has the constituents of rejected events",
+        "ingest/skim.py",
+        "np.repeat(keep, counts)",
+        "np.roll(np.repeat(keep, counts), 1)",
+        "independent_awkward",
+    ),
+    Fault(
+        "preflight: a branch that the files do not have is found by a job only",
+        "ingest/preflight.py",
+        "check_branches(recipe, ntuple.depths(recipe.branches()), path)",
+        "pass",
+        r"before_any_job\[inputs.*jet_pT",
+    ),
+    Fault(
+        "friends: an entry gets the branches of another one's key",
+        "ingest/joined.py",
+        re.compile(r"\[order\[(\w+)\]\]"),
+        r"[\1]",
+        "test_(friends|joined).*one_tree",
+    ),
+    Fault(
+        "objects: an index table points into the first event of the batch",
+        "ingest/objects.py",
+        re.compile(r"return _starts\(\w+\)\[\w+\] \+ (\w+)"),
+        r"return \1",
+        "test_objects.*index_table",
+    ),
+    Fault(
+        "expressions: index -1, no partner, takes the last element of the entry before",
+        "expressions/awkward_backend.py",
+        re.compile(r"\((\w+) >= 0\) & "),
+        r"(\1 >= -1) & ",
+        "test_expressions.*(loop|indices)",
+    ),
+    Fault(
+        "split: events move between training and test with a new release",
+        "contract/splits.py",
+        "np.uint64(27)",
+        "np.uint64(28)",
+        "test_splits",
+    ),
+    Fault(
+        "normalisation: the cross section in pb times a luminosity in 1/fb, without the factor 1000",
+        "data/assemble.py",
+        re.compile(r"cross_section \* _\w+ \*"),
+        "cross_section *",
+        "weights.*normalised",
+    ),
+    Fault(
+        "negative weights: classes are balanced as if 'absolute' were 'drop'",
+        "data/training_weights.py",
+        '"absolute": 2',
+        '"absolute": 1',
+        "weights.*negative_weights",
+    ),
+    Fault(
+        "standardisation is fitted on the validation split",
+        "data/assemble.py",
+        '"train", normalisation',
+        '"validation", normalisation',
+        "test_assemble.*standardisation",
+    ),
+    Fault(
+        "batches: a short list of constituents goes on with the next example's",
+        "data/batches.py",
+        "position < counts",
+        "position <= counts",
+        "test_batches",
+    ),
+    Fault(
+        "features: with sort_by, the mask of the padding stays in the file's order",
+        "networks/features.py",
+        "mask.gather(1, order)",
+        "mask",
+        "sorted_inside",
+    ),
+    Fault(
+        "training: a resumed one draws other random numbers than one without interruption",
+        "training/train.py",
+        "torch.manual_seed(",
+        "int(",
+        "killed_training",
+    ),
+    Fault(
+        "export: the file has a newer IR version than the targets load",
+        "export/to_onnx.py",
+        re.compile(r"proto\.ir_version = \w+"),
+        "proto.ir_version = 10",
+        "for_the_targets",
+    ),
+    Fault(
+        "parity: the tolerance is ignored",
+        "parity/comparison.py",
+        "self.max_abs <= self.tolerance",
+        "self.max_abs <= 1",
+        "wrong_artefact_is_caught",
+    ),
+    Fault(
+        "parity: NaN in a branch is not tried",
+        "parity/cases.py",
+        '"nan": np.nan',
+        '"nan": 0.0',
+        r"wrong_artefact_is_caught\[NaN",
+    ),
+    Fault(
+        "ROC: examples with equal scores are cut apart",
+        "metrics/roc.py",
+        re.compile(r"(np\.cumsum\(.*?\))\[cuts\]"),
+        r"\1",
+        "test_roc",
+    ),
+    Fault(
+        "gates: a failed one does not fail the run",
+        "../gates.py",
+        re.compile(r'if not (\w+)\["passed"\]'),
+        "if False",
+        "gate_that_fails",
+    ),
+    Fault(
+        "folds: a friend tree has the answer of a model that was trained on the event",
+        "deploy/friend_trees.py",
+        re.compile(r"& \((\w+) == index\)"),
+        r"& ((\1 + 1) % len(models) == index)",
+        "not_seen_the_event",
+    ),
+    Fault(
+        "friend trees: once an entry fails the selection, constituents are another entry's",
+        "deploy/friend_trees.py",
+        "self._starts[rows]",
+        "self._starts[: len(rows)]",
+        "answer_for_every_entry",
+    ),
+    Fault(
+        "files: a result is written over in place, so a reader can have half of it",
+        "core/files.py",
+        "part.replace(path)",
+        "shutil.copytree(part, path) if part.is_dir() else shutil.copyfile(part, path)",
+        "half_the_old",
+    ),
+]
+
+
+class Copy:
+    """A copy of the repository in another folder, where faults are planted and pytest runs."""
+
+    def __init__(self, repository: Path, folder: Path) -> None:
+        self.folder = folder
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.run(listing, cwd=repository, capture_output=True, text=True, check=True).stdout.split("\0"):
+            if (repository / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(repository / name, folder / name)
+        # Workflow tests ask git for the list of files.
+        for command in (["git", "init", "--quiet"], ["git", "add", "--all"]):
+            subprocess.run(command, cwd=folder, check=True)
+
+    def obstacle(self, fault: Fault) -> str:
+        """Why the fault cannot be planted, and which modules have its snippet; empty if it can be planted."""
+        module = self.folder / PACKAGE / fault.module
+        count = len(fault.pattern().findall(module.read_text())) if module.is_file() else 0
+        if count == 1:
+            return ""
+        others = [
+            str(path.relative_to(self.folder / PACKAGE))
+            for path in sorted((self.folder / PACKAGE).rglob("*.py"))
+            if path != module and fault.pattern().search(path.read_text())
+        ]
+        place = f"is {count} times in {fault.module}" if module.is_file() else f"is for {fault.module}, which does not exist"
+        return f"the snippet '{fault.snippet()}' {place}; other modules that have it: {', '.join(others) or 'none'}"
+
+    def pytest(self, *arguments: str) -> tuple[int, str]:
+        """The exit status and the output of pytest."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            # Bytecode would be stale if a module is changed and changed back within a second.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--hypothesis-seed=0", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        return done.returncode, done.stdout
+
+    def node_ids(self) -> list[str]:
+        """All tests."""
+        status, output = self.pytest("--collect-only", "--quiet")
+        if status:
+            sys.exit(f"pytest cannot collect the tests:\n{output[-4000:]}")
+        return [line for line in output.splitlines() if "::" in line]
+
+    def outcome(self, fault: Fault, tests: Sequence[str]) -> tuple[bool, str]:
+        """Whether a test catches the fault, and the first one that does."""
+        module = self.folder / PACKAGE / fault.module
+        code = module.read_text()
+        module.write_text(fault.planted(code))
+        try:
+            status, output = self.pytest("-x", *tests)
+        finally:
+            module.write_text(code)
+        if failed := re.search(r"^(?:FAILED|ERROR) (\S+::.*?)(?: - .*)?$", output, re.MULTILINE):
+            return True, failed[1]
+        # A module that cannot be imported is no fault of physics: it counts as not caught.
+        return False, f"pytest: {output.rstrip().splitlines()[-1].strip('= ')}, exit status {status}"
+
+
+def main(repository: Path, faults: Sequence[Fault]) -> int:
+    """Plant the faults and print the outcome of each; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    faults = [fault for fault in faults if not options.words or any(word in fault.name for word in options.words)]
+    with tempfile.TemporaryDirectory(prefix="cyclotrain-mutations-") as folder:
+        copy = Copy(repository, Path(folder))
+        node_ids = copy.node_ids()
+        tests = {fault: [test for test in node_ids if re.search(fault.tests, test)] for fault in faults}
+        obstacles = {fault: copy.obstacle(fault) or ("" if tests[fault] else f"no test '{fault.tests}'") for fault in faults}
+        if not options.check:
+            status, output = copy.pytest("-x", *(test for test in node_ids if any(test in tests[fault] for fault in faults)))
+            if status:
+                sys.exit(f"these tests must pass without a fault:\n{output[-4000:]}")
+            print(f"Without a fault: {output.rstrip().splitlines()[-1].strip('= ')}", flush=True)
+        succeeded = 0
+        for fault in faults:
+            start = time.monotonic()
+            verdict, reason = "NOT PLANTED", obstacles[fault]
+            if options.check and not reason:
+                verdict, reason, succeeded = "ok", f"{len(tests[fault])} tests", succeeded + 1
+            elif not reason:
+                is_caught, reason = copy.outcome(fault, tests[fault])
+                verdict, succeeded = "caught" if is_caught else "NOT CAUGHT", succeeded + is_caught
+            print(f"{time.monotonic() - start:4.0f} s  {verdict:11}  {fault.name}\n                     {reason}", flush=True)
+    print(f"{succeeded} of {len(faults)} {'can be planted' if options.check else 'are caught'}")
+    return int(succeeded < len(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(REPOSITORY, FAULTS))
