@@ -322,9 +322,9 @@ def _select(recipe: Recipe, layout: Layout, values: dict[str, Any], n: int, wher
         )
     hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
     return _Batch(
-        scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in found.scalars],
-        sets={name: _constituents(features, values, keep, where) for name, features in found.sets.items() if features.is_jagged},
-        observers=[_float32(number(f"observer '{text}'", text)) for text in found.stored_observers],
+        scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in layout.scalars],
+        sets={name: _constituents(features, values, keep, where) for name, features in layout.sets.items() if features.is_jagged},
+        observers=[_float32(number(f"observer '{text}'", text)) for text in layout.stored_observers],
         label=label,
         weight=weight,
         split=_split(hashes, recipe, number, where),
@@ -400,10 +400,10 @@ def _struct(features: Set) -> pa.DataType:
     return pa.struct([(branch, pa.float32()) for branch in features.branches])
 
 
-def _schema(recipe: Recipe, found: Layout) -> pa.Schema:
-    fields = [(f"scalar:{branch}", pa.float32()) for branch in found.scalars]
-    fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in found.sets.items() if features.is_jagged]
-    fields += [(f"observer:{text}", pa.float32()) for text in found.stored_observers]
+def _schema(recipe: Recipe, layout: Layout) -> pa.Schema:
+    fields = [(f"scalar:{branch}", pa.float32()) for branch in layout.scalars]
+    fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in layout.sets.items() if features.is_jagged]
+    fields += [(f"observer:{text}", pa.float32()) for text in layout.stored_observers]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
     return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(layout))})
 

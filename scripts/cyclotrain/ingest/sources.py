@@ -57,7 +57,7 @@ class Sources:
                         )
 
 
-def _handed_over(config: Config, folder: Path) -> Path:
+def _stored(config: Config, folder: Path) -> Path:
     return folder / f"{json_sha256(config.model_dump(mode='json'))[:16]}.json"
 
 

@@ -93,9 +93,9 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
         signal_pt = test.scalars[test.label == 1][:, contract.layout.scalars.index("jet_pt")]
         tested |= dict.fromkeys(signal_pt.tolist(), index)
     by_fold = np.array([tested[value] for value in pt.tolist()])
-    assert len(set(by_fold)) == FOLDS and len(pt) == len(found)
-    np.testing.assert_allclose(found, np.choose(by_fold, alone), atol=1e-6)
-    assert (found[pt <= 520] == -1).all()
+    assert len(set(by_fold)) == FOLDS and len(pt) == len(signal)
+    np.testing.assert_allclose(signal, np.choose(by_fold, alone), atol=1e-6)
+    assert (signal[pt <= 520] == -1).all()
     with pytest.raises(InputError, match="the cross-training has 3 models, but 2 are given"):
         score(ntuple, dict(list(shas.items())[:2]), friend=tmp_path / "other.root", threads=1)
 
@@ -107,5 +107,5 @@ def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path
         if entry.key == METADATA_PREFIX + "contract":
             entry.value = json.dumps(json.loads(entry.value) | {"fold": None, "run": "test"})
     path = friend.with_suffix(".onnx")
-    onnx.save(content, path)
+    onnx.save(copy, path)
     score(ntuple, {str(path): file_sha256(path)}, friend=friend, threads=1)

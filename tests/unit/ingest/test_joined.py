@@ -53,7 +53,8 @@ def skimmed(raw: dict[str, Any], folder: Path) -> tuple[Any, Contract, list[str]
     for name, paths in files.items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.of(config, name), paths, friends[name], False, shards[-1], receipts[-1])
+        recipe, sample_friends = Recipe.from_config(config, name), friends[name]
+        skim(recipe, paths, friends=sample_friends, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
     recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
     assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
     return config, Contract.read(folder / "contract.json"), shards
@@ -91,7 +92,7 @@ def test_shards_and_scores_are_those_of_one_tree(
         return
     trained = Trained(*joined, tmp_path / "trained")
     models = {str(trained.onnx): file_sha256(trained.onnx)}
-    whole, main, friend = made["signal"]
+    whole, main, friend = paths["signal"]
     cut, friends = ["jet_mass > 90"], [Friend(friend, "Extra", by)]
     score(Ntuple(whole, "Jets", selection=cut), models, friend=tmp_path / "a.root", threads=1)
     score(Ntuple(main, "Jets", selection=cut, friends=friends), models, friend=tmp_path / "b.root", threads=1)

@@ -276,5 +276,6 @@ def test_dataset_and_contract_do_not_depend_on_the_time_of_a_skim(tmp_path: Path
         read = json.loads(receipt.read_text())
         assert read.pop("timing")
         receipt.write_text(json.dumps(read))
-    assemble(DatasetRecipe.of(config, None), list(map(str, receipts)), shards, *outputs)
+    recipe = DatasetRecipe.from_config(config, fold=None)
+    assemble(recipe, receipts=list(map(str, receipts)), shards=shards, contract=outputs[0], dataset=outputs[1])
     assert [path.read_bytes() for path in outputs] == before

@@ -289,9 +289,9 @@ def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[s
     inputs["pf_eta"] = np.array([[0.3, -0.5, 0.1, 0.0, 0.9, -0.2]], np.float32)
     inputs["pf_pt"] = np.array([[4, 9, 3, 0, 7, 2]], np.float32)  # the fourth is padding
     order = [4, 1, 0, 5, 2, 3]
-    of_sorted = {b: v[:, order] if v.shape[1] > 1 else v for b, v in inputs.items()}
-    cut = {b: v[:, :4] if v.shape[1] > 1 else v for b, v in of_sorted.items()}
-    answers = [session.run(None, of)[0] for of in (inputs, of_sorted, cut)]
+    in_order = {b: v[:, order] if v.shape[1] > 1 else v for b, v in inputs.items()}
+    cut = {b: v[:, :4] if v.shape[1] > 1 else v for b, v in in_order.items()}
+    answers = [session.run(None, branches)[0] for branches in (inputs, in_order, cut)]
     np.testing.assert_allclose(answers[1:], [answers[0]] * 2, atol=1e-6)
 
 

@@ -71,7 +71,7 @@ def ntuple(path: Path, converted: Converted, n_events: int = N) -> str:
     names = np.array(converted.config["classes"])[truth]
     flavours = np.array([(5, 5, 1, 0), (5, 5, 2, 0), (4, 4, 0, 1), (4, 4, 0, 2), (0, 1, 0, 0), (0, 21, 0, 0), (0, 0, 0, 0)])
     columns: dict[str, Any] = {}
-    for name in Recipe.of(load(converted.config), "sample").branches():
+    for name in Recipe.from_config(load(converted.config), "sample").branches():
         list_counts = counts.get(name.partition("_")[0])
         n = n_events if list_counts is None else int(list_counts.sum())
         if choices := [values for pattern, values in _INTEGERS.items() if re.fullmatch(pattern, name)]:
@@ -116,7 +116,7 @@ class Ours:
 
 def ours(converted: Converted, path: str, folder: Path) -> Ours:
     converted.config["samples"]["sample"] |= {"files": [path], "split": "train"}
-    recipe = Recipe.of(load(converted.config), "sample")
+    recipe = Recipe.from_config(load(converted.config), "sample")
     skim(recipe, [path], {}, False, folder / "out.arrow", folder / "out.json")
     layout = Layout.from_dict(read_json(folder / "out.json")["layout"])
     parts = iterate_split([folder / "out.arrow"], layout, "train", normalisation={"sample": 1.0}, fold=None)
