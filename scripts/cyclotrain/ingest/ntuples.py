@@ -118,7 +118,7 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                 with reading(path):
                     step = _entries(here, branches, step_size)
                 if is_rntuple(here):
-                    batches = _clusters(here, branches, done, step, step_size)
+                    batches = _clusters(here, branches, first=done, step=step, step_size=step_size)
                 else:
                     batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
                 while True:
@@ -152,7 +152,7 @@ def _one_ahead(batches: Iterator[_T], reader: Executor) -> Iterator[_T]:
         yield batch
 
 
-def _clusters(tree: Any, branches: Sequence[str], first: int, step: int, step_size: int) -> Iterator[ak.Array]:
+def _clusters(tree: Any, branches: Sequence[str], *, first: int, step: int, step_size: int) -> Iterator[ak.Array]:
     """Whole clusters of an RNTuple; a cluster larger than a step is cut after reading.
 
     uproot decompresses a whole cluster for any of its entries, and would repeat that in each step that has some of them. If a

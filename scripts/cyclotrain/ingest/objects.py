@@ -39,7 +39,7 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
     for features in layout.sets.values():
         if features.link:
             linked_branches = _link_by_count if features.link.count else _link_by_index
-            by_object |= linked_branches(values, features.branches, features.link, counts, where)
+            by_object |= linked_branches(values, features.branches, features.link, counts=counts, where=where)
     return by_object, counts
 
 
@@ -67,7 +67,7 @@ def _starts(counts: Ints) -> Ints:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _link_by_count(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
+def _link_by_count(values: Mapping[str, Any], branches: Sequence[str], link: Link, *, counts: Ints, where: str) -> dict[str, Any]:
     """The constituents of each object, jagged arrays [n_objects], from the number of constituents of each object."""
     assert link.count
     first, objects = branches[0], _starts(counts)
@@ -92,7 +92,7 @@ def _link_by_count(values: Mapping[str, Any], branches: Sequence[str], link: Lin
     return {branch: _gathered(values[branch], order, starts) for branch in branches}
 
 
-def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Link, counts: Ints, where: str) -> dict[str, Any]:
+def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Link, *, counts: Ints, where: str) -> dict[str, Any]:
     """The constituents of each object, jagged arrays [n_objects], from the object's index, perhaps in an index table."""
     assert link.object_index
     objects = _starts(counts)
@@ -113,7 +113,7 @@ def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Lin
     for branch in branches:
         reference = through_table[0] if branch in through_table else link.object_index
         _check_lengths(_lengths(values[branch]), _lengths(values[reference]), f"'{branch}' has", f"'{reference}' has", where)
-        positions = _positions(values, link, branch, event, order, where) if branch in through_table else order
+        positions = _positions(values, branch, link, event=event, order=order, where=where) if branch in through_table else order
         by_object[branch] = _gathered(values[branch], positions, starts)
     return by_object
 
@@ -130,7 +130,7 @@ def _integers(values: Mapping[str, Any], branch: str, where: str) -> Ints:
     return flat.astype(np.int64)
 
 
-def _positions(values: Mapping[str, Any], link: Link, branch: str, event: Ints, order: Ints, where: str) -> Ints:
+def _positions(values: Mapping[str, Any], branch: str, link: Link, *, event: Ints, order: Ints, where: str) -> Ints:
     """Positions in `branch` that the table's entries `order` point to."""
     assert link.constituent_index
     index = _integers(values, link.constituent_index, where)[order]

@@ -161,5 +161,5 @@ def test_an_expression_may_give_the_split(ingest: Any, toy_files: dict[str, str]
 def test_an_unknown_split_is_named(ingest: Any, toy_files: dict[str, str]) -> None:
     raw = raw_config(toy_files)
     raw["samples"]["signal"]["split"] = "event"
-    with pytest.raises(InputError, match=r"the split 'event' is .* and may be 0 = train, 1 = validation, 2 = test"):
+    with pytest.raises(InputError, match=r"the split 'event' is .* but must be 0 = train, 1 = validation, 2 = test"):
         ingest(raw)

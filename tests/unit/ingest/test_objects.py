@@ -60,7 +60,7 @@ def check(values: dict[str, Any], link: Link | None, events: list[Any], expected
     assert by_object["met"].tolist() == [e for e, jets in enumerate(events) for _ in jets]
     assert by_object["Jet_pt"].tolist() == [10.0 * e + j for e, jets in enumerate(events) for j in range(len(jets))]
     assert by_object["PF_pt"].tolist() == expected
-    assert by_object["PF_eta"].tolist() == [[-x for x in of_jet] for of_jet in expected]
+    assert by_object["PF_eta"].tolist() == [[-x for x in jet] for jet in expected]
 
 
 @given(events=EVENTS)
@@ -69,23 +69,23 @@ def test_a_list_per_object(events: list[Any]) -> None:
     if nested is None or nested.ndim != 3:
         return
     values = {**scalars(events), "PF_pt": nested, "PF_eta": -nested}
-    check(values, None, events, [of_jet for jets in events for of_jet in jets])
+    check(values, None, events, [jet for jets in events for jet in jets])
 
 
 @given(events=EVENTS, unclaimed=st.integers(0, 2))
 def test_a_count_per_object(events: list[Any], unclaimed: int) -> None:
-    flat = [[x for of_jet in jets for x in of_jet] + [7] * unclaimed for jets in events]
-    counts = [[len(of_jet) for of_jet in jets] for jets in events]
+    flat = [[x for jet in jets for x in jet] + [7] * unclaimed for jets in events]
+    counts = [[len(jet) for jet in jets] for jets in events]
     pf = jagged(flat)
     values = {**scalars(events), "PF_pt": pf, "PF_eta": -pf, "Jet_n": integers(counts)}
-    check(values, Link(count="Jet_n"), events, [of_jet for jets in events for of_jet in jets])
+    check(values, Link(count="Jet_n"), events, [jet for jets in events for jet in jets])
 
 
 @given(events=EVENTS, random=st.randoms(use_true_random=False))
 def test_an_index_held_by_each_constituent(events: list[Any], random: Any) -> None:
     owned = []
     for jets in events:
-        pairs = [(j, x) for j, of_jet in enumerate(jets) for x in of_jet] + [(-1, 5)]
+        pairs = [(j, x) for j, jet in enumerate(jets) for x in jet] + [(-1, 5)]
         random.shuffle(pairs)
         owned.append(pairs)
     pf = jagged([[x for _, x in pairs] for pairs in owned])
@@ -99,10 +99,10 @@ def test_an_index_table(events: list[Any], random: Any) -> None:
     """As in NanoAOD: a constituent may belong to several jets or to none."""
     pfs, tables = [], []
     for jets in events:
-        values = sorted({x for of_jet in jets for x in of_jet} | {3})
+        values = sorted({x for jet in jets for x in jet} | {3})
         random.shuffle(values)
         pfs.append(values)
-        tables.append([(j, values.index(x)) for j, of_jet in enumerate(jets) for x in of_jet])
+        tables.append([(j, values.index(x)) for j, jet in enumerate(jets) for x in jet])
         random.shuffle(tables[-1])
     pf = jagged(pfs)
     values = {
