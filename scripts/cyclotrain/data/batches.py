@@ -60,10 +60,10 @@ class Batches:
         self._sets = {}
         # on the CPU: to read the length of a batch from a GPU waits until the GPU has finished the batch before
         self._counts = {name: torch.from_numpy(np.diff(offsets)) for name, (_, offsets) in examples.sets.items()}
-        for name, (content, offsets) in examples.sets.items():
+        for name, (values, offsets) in examples.sets.items():
             # padding points to the row of zeros at the end
-            padded = torch.zeros(len(content) + 1, content.shape[1], device=device)
-            padded[:-1] = torch.from_numpy(content)
+            padded = torch.zeros(len(values) + 1, values.shape[1], device=device)
+            padded[:-1] = torch.from_numpy(values)
             self._sets[name] = padded, torch.from_numpy(offsets).to(device)
 
     def __len__(self) -> int:
@@ -84,11 +84,11 @@ class Batches:
         rows = rows.to(self._label.device)
         scalars = self._scalars.index_select(0, rows)
         branches = {name: scalars[:, i : i + 1] for i, name in enumerate(self._layout.scalars)}
-        for name, (content, offsets) in self._sets.items():
+        for name, (values, offsets) in self._sets.items():
             first = offsets[rows]
             counts = offsets[rows + 1] - first
             position = torch.arange(lengths[name], device=rows.device)
-            source = torch.where(position < counts[:, None], first[:, None] + position, len(content) - 1)
-            padded = content.index_select(0, source.flatten()).view(*source.shape, content.shape[1])
+            source = torch.where(position < counts[:, None], first[:, None] + position, len(values) - 1)
+            padded = values.index_select(0, source.flatten()).view(*source.shape, values.shape[1])
             branches |= dict(zip(self._layout.sets[name].branches, padded.unbind(-1), strict=True))
         return Batch(branches, self._label[rows], self._weight[rows], len(rows))

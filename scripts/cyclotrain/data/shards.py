@@ -20,7 +20,7 @@ from cyclotrain.ingest.totals import ByClass
 class Examples:
     """Examples as flat arrays, in the order of the shards.
 
-    scalars [n, n_scalars] and observers [n, n_observers] float32; sets: content [n_constituents, n_branches] float32 and
+    scalars [n, n_scalars] and observers [n, n_observers] float32; sets: values [n_constituents, n_branches] float32 and
     offsets [n + 1] int64 by name; label [n] int64; weight [n] float32; event_hash [n] uint64.
     """
 
@@ -125,10 +125,10 @@ def _constituents(
     kept = np.where(rows, np.minimum(counts, features.max_length), 0)
     # for each example: True for each constituent that is kept, then False for the others
     inside = np.repeat(np.tile([True, False], len(counts)), np.stack([kept, counts - kept], axis=1).ravel())
-    content = np.empty((int(kept.sum()), len(features.branches)), np.float32)
+    values = np.empty((int(kept.sum()), len(features.branches)), np.float32)
     for index, branch in enumerate(features.branches):
-        content[:, index] = column.values.field(branch).to_numpy()[inside]
-    return content, _offsets(kept[rows])
+        values[:, index] = column.values.field(branch).to_numpy()[inside]
+    return values, _offsets(kept[rows])
 
 
 def _offsets(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

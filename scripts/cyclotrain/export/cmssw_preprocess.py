@@ -20,7 +20,7 @@ from cyclotrain.networks.registry import Classifier
 
 
 def preprocess_json(layout: Layout) -> dict[str, Any]:
-    """The content of the file. All groups have a minimum and a maximum length: the forms with and without cannot be mixed."""
+    """The JSON of the file. All groups have a minimum and a maximum length: the forms with and without cannot be mixed."""
     groups: dict[str, Any] = {}
     for name, features in layout.sets.items():
         infos = {
@@ -48,15 +48,15 @@ def _group(infos: dict[str, Any], max_length: int) -> dict[str, Any]:
     return {"var_names": list(infos), "var_infos": infos, "min_length": 1, "max_length": max_length}
 
 
-def preprocess_inputs(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+def preprocess_inputs(preprocess: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The input shapes of the exported network."""
-    set_names = {mask_group(name): name for name in content["input_names"]}
+    set_names = {mask_group(name): name for name in preprocess["input_names"]}
 
     def length(group: str) -> Any:
         name = set_names.get(group, group)
-        return name if mask_group(name) in content else 1
+        return name if mask_group(name) in preprocess else 1
 
-    return {group: ["batch", len(content[group]["var_names"]), length(group)] for group in content["input_names"]}
+    return {group: ["batch", len(preprocess[group]["var_names"]), length(group)] for group in preprocess["input_names"]}
 
 
 class NetworkAlone(nn.Module):
@@ -92,16 +92,16 @@ def variables(layer: FeatureLayer, layout: Layout, branches: Mapping[str, Tensor
     return values
 
 
-def prepare(content: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
+def prepare(preprocess: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
     """The network's inputs [B, V, length], from a preprocess.json and the variables [B, V, L] of `variables`.
 
     In CMSSW a vector holds only the constituents of its example. Here these are the constituents up to the last one for which
     the mask holds, and all behind it is padded.
     """
-    set_names = {mask_group(name): name for name in content["input_names"]}
+    set_names = {mask_group(name): name for name in preprocess["input_names"]}
     inputs = {}
-    for group in content["input_names"]:
-        settings, x = content[group], values[group]
+    for group in preprocess["input_names"]:
+        settings, x = preprocess[group], values[group]
         infos = [settings["var_infos"][name] for name in settings["var_names"]]
         mask = values.get(mask_group(set_names.get(group, group)))
         slots = np.arange(x.shape[2])

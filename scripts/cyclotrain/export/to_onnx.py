@@ -62,12 +62,12 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     The inputs are groups [batch, variables, length]; see the module `cmssw_preprocess`.
     """
     start = time.monotonic()
-    content = preprocess_json(trained.contract.layout)
+    settings = preprocess_json(trained.contract.layout)
     ir_version, opset = settings_for(targets)
     with _named(targets, opset):
         proto = network_to_onnx(trained.load(), trained.contract.layout, opset=opset, ir_version=ir_version)
-    write_onnx(proto, {"preprocess": content, **_provenance(trained, targets)}, path, start=start)
-    write_json(preprocess, content)
+    write_onnx(proto, {"preprocess": settings, **_provenance(trained, targets)}, path, start=start)
+    write_json(preprocess, settings)
 
 
 def branches_to_onnx(module: nn.Module, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:

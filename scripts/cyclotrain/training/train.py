@@ -129,8 +129,8 @@ def train(
         torch.save(weights, file)
     shutil.rmtree(folder)
     _log.info(
-        "kept the epoch with validation loss %.5f, %d of %d; trained at %.0f examples/s, %s in all",
-        checkpoint.best_model_score, best["epoch"] + 1, history.n_epochs, history.examples_per_second(),
+        "kept the epoch with the lowest validation loss, %.5f: epoch %d of %d; %s examples/s, %s in all",
+        checkpoint.best_model_score, best["epoch"] + 1, history.n_epochs, f"{history.examples_per_second():,.0f}",
         _duration(time.monotonic() - start),
     )  # fmt: skip
 

@@ -33,8 +33,8 @@ def test_non_finite_values_and_padding_do_not_count(ingest: Any, tmp_path: Path)
     train = read_split(shards, contract, "train")
     mass, pt = (train.scalars[:, contract.layout.scalars.index(b)].astype(np.float64) for b in ("jet_mass", "jet_pt"))
     assert contract.layout.sets["jet"].mean[2] == pytest.approx(np.nanmean(mass / pt), rel=1e-5)
-    content, _ = train.sets["pf"]
-    eta = content[:, contract.layout.sets["pf"].branches.index("pf_eta")]
+    values, _ = train.sets["pf"]
+    eta = values[:, contract.layout.sets["pf"].branches.index("pf_eta")]
     assert contract.layout.sets["pf"].mean[1] == pytest.approx(eta.astype(np.float64).mean(), abs=1e-6)
 
 

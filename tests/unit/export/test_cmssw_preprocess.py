@@ -36,10 +36,10 @@ def test_it_gives_the_models_numbers_on_every_case(trained: Trained, network: Ar
 @pytest.mark.parametrize("key", ["norm_factor", "replace_inf_value"])
 def test_a_wrong_preprocess_json_is_caught(key: str, trained: Trained, network: Artefact, tmp_path: Path) -> None:
     assert network.preprocess
-    content = json.loads(Path(network.preprocess).read_text())
-    info = content["pf"]["var_infos"]["log(pf_pt / jet_pt)"]
+    preprocess = json.loads(Path(network.preprocess).read_text())
+    info = preprocess["pf"]["var_infos"]["log(pf_pt / jet_pt)"]
     info[key] += 0.5
-    (tmp_path / "wrong.json").write_text(json.dumps(content))
+    (tmp_path / "wrong.json").write_text(json.dumps(preprocess))
     result = trained.verify(others=[Artefact(NAME, network.path, 1e-5, str(tmp_path / "wrong.json"))])
     assert not result.passed
     assert all(NAME in line for line in result["failed"])
@@ -69,14 +69,14 @@ NUMBERS = st.one_of(st.floats(width=32), st.sampled_from([math.nan, math.inf, -m
 def test_the_order_of_operations_is_that_of_cmssw(values: list[float], median: float, norm: float, high: int) -> None:
     info = {"median": median, "norm_factor": norm, "replace_inf_value": 1.5, "lower_bound": -5, "upper_bound": 5, "pad": 0.25}
     one = {"median": 0, "norm_factor": 1, "replace_inf_value": 0, "lower_bound": 0, "upper_bound": 1, "pad": 0}
-    content: dict[str, Any] = {
+    preprocess: dict[str, Any] = {
         "input_names": ["pf", "pf_mask"],
         "pf": {"var_names": ["x"], "var_infos": {"x": info}, "min_length": 1, "max_length": high},
         "pf_mask": {"var_names": ["pf_mask"], "var_infos": {"pf_mask": one}, "min_length": 1, "max_length": high},
     }
     padded = np.array([[[*values, 0.0]]], np.float32)
     mask = np.array([[[1.0] * len(values) + [0.0]]], np.float32)
-    prepared = prepare(content, {"pf": padded, "pf_mask": mask})
+    prepared = prepare(preprocess, {"pf": padded, "pf_mask": mask})
     np.testing.assert_array_equal(prepared["pf"][0, 0], by_hand(values, info, 1, high))
     np.testing.assert_array_equal(prepared["pf_mask"][0, 0], by_hand([1.0] * len(values), one, 1, high))
 

@@ -65,7 +65,7 @@ def test_a_second_training_and_export_give_the_same_bytes(
     again = Trained(trained.config, trained.contract, trained.shards, tmp_path / "again")
     assert file_sha256(again.onnx) == file_sha256(trained.onnx)
     training, export = [message for message in caplog.messages if message.startswith(("kept the epoch", "model.onnx"))]
-    pattern = r"kept the epoch with validation loss [\d.]+, \d of 3; trained at \d+ examples/s, \d+ s in all"
+    pattern = r"kept the epoch with the lowest validation loss, [\d.]+: epoch \d of 3; [\d,]+ examples/s, \d+ s in all"
     assert re.fullmatch(pattern, training), training
     pattern = r"model\.onnx: opset 18, IR version 8, [\d,]+ bytes, made in \d+\.\d s"
     assert re.fullmatch(pattern, export), export
@@ -279,8 +279,8 @@ def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[s
     trained = Trained(*ingest(raw), tmp_path / "trained")
     assert trained.verify().passed
     train_split = read_split(trained.shards, trained.contract, "train")
-    content, offsets = train_split.sets["pf"]
-    eta = np.abs(content[:, trained.contract.layout.sets["pf"].branches.index("pf_eta")])
+    values, offsets = train_split.sets["pf"]
+    eta = np.abs(values[:, trained.contract.layout.sets["pf"].branches.index("pf_eta")])
     starts = np.zeros(len(eta), np.bool_)
     starts[offsets[:-1][np.diff(offsets) > 0]] = True
     assert (np.diff(eta)[~starts[1:]] <= 0).all()
