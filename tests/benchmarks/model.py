@@ -82,7 +82,10 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
     train = read_split(shards, contract, "train")
     batches = Batches(train, contract.layout, config.training.batch_size, device, shuffle_seed=1)
     module = WeightedTraining(
-        Classifier(contract, config.model.name, config.model.options), contract, config.training, 10 * _STEPS
+        Classifier(contract, config.model.name, config.model.options),
+        contract,
+        training=config.training,
+        steps=10 * _STEPS,
     )
     loop, resident = [], []
     batch = next(iter(batches))

@@ -53,9 +53,9 @@ def train(
 ) -> None:
     """Train on the training split and write the weights of the epoch with the lowest validation loss.
 
-    An interrupted training resumes after its last epoch, from the checkpoint of the same contract and settings; on the same
-    kind of device the result is the same as without the interruption. With several `devices`, Lightning starts the calling
-    script again for each device but the first. Only the first process, `rank` 0, writes files.
+    An interrupted training resumes after its last epoch, from the folder in `checkpoints` named by the fingerprint of contract
+    and settings; on the same kind of device the result is the same as without the interruption. With several `devices`,
+    Lightning starts the calling script again for each device but the first. Only the first process, `rank` 0, writes files.
     Raises RuntimeError if `accelerator: gpu` finds too few GPUs, and ValueError if the validation loss is not finite.
     """
     start = time.monotonic()
@@ -65,8 +65,8 @@ def train(
     network = Classifier(contract, model.name, model.options)
     examples = {}
     for split in ("train", "validation"):
-        physics = read_split(shards, contract, split)
-        examples[split] = replace(physics, weight=training_weights(physics, contract))
+        loaded = read_split(shards, contract, split)
+        examples[split] = replace(loaded, weight=training_weights(loaded, contract))
     on_device = partial(Batches, layout=contract.layout, device=device, rank=Rank(rank(), training.devices))
     batches = on_device(examples["train"], batch_size=training.batch_size, shuffle_seed=contract.seed)
     validation = on_device(examples["validation"], batch_size=4 * training.batch_size)
@@ -110,7 +110,7 @@ def train(
         # Lightning warns if the checkpoint folder is not empty, as it is when a training resumes.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
         trainer.fit(
-            WeightedTraining(network, contract, training, steps),
+            WeightedTraining(network, contract, training=training, steps=steps),
             batches,
             validation,
             ckpt_path=str(last) if last.exists() else None,
@@ -181,7 +181,7 @@ class _Checkpoints(TorchCheckpointIO):
 class WeightedTraining(L.LightningModule):
     """Weighted cross-entropy with the weights of `data.training_weights`; AdamW with one cycle of the learning rate."""
 
-    def __init__(self, model: Classifier, contract: Contract, training: config.TrainingConfig, steps: int) -> None:
+    def __init__(self, model: Classifier, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self._training, self._steps = training, steps
