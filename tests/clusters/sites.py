@@ -35,8 +35,7 @@ more = pytest.mark.skipif("CYCLOTRAIN_ALL_CLUSTERS" not in os.environ, reason="o
 QUICK = ("--seconds-between-status-checks", "1", "--cores", "2", "--latency-wait", "20")
 HTCONDOR = ("--workflow-profile", "htcondor", *QUICK, "--htcondor-held-timeout", "0")
 APART = ("--workflow-profile", "htcondor-noshared", *QUICK, "--htcondor-held-timeout", "0")
-SLURM_QUICK = (*QUICK, "--slurm-init-seconds-before-status-checks", "1")
-SLURM = ("--workflow-profile", "slurm", *SLURM_QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
+SLURM = ("--workflow-profile", "slurm", *QUICK, "--slurm-no-account", "--slurm-status-command", "squeue")
 # two threads would wait for each other on a busy machine
 ONE_THREAD = ("--set-threads", "train=1")
 ENVIRONMENT = Path(sys.prefix).resolve()

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 import snakemake.api
 import snakemake_executor_plugin_htcondor as htcondor
+import snakemake_executor_plugin_slurm as slurm
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from conftest import REPOSITORY
 from cyclotrain.cluster.snakemake_patches import WRITTEN_FOR, patch_snakemake, warn_of_other_versions
 
+INTERVAL = "next_seconds_between_status_checks"
 DAG = snakemake.dag.DAG
 CHECK_MTIME = DAG.check_output_mtime  # Snakemake's own
 
@@ -28,6 +31,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Snakemake with its patches, during a test."""
     monkeypatch.setattr(DAG, "check_output_mtime", CHECK_MTIME)
     monkeypatch.setattr(htcondor.Executor, "check_active_jobs", htcondor.Executor.check_active_jobs)
+    monkeypatch.setattr(slurm.Executor, INTERVAL, getattr(RemoteExecutor, INTERVAL))
     patch_snakemake()
 
 
@@ -97,3 +101,24 @@ def test_htcondors_executor_does_not_check_jobs_before_it_is_made(tmp_path: Path
     check_none(htcondor.Executor.check_active_jobs)
     with pytest.raises(AttributeError):  # else the patch can go
         check_none(inspect.unwrap(htcondor.Executor.check_active_jobs))
+
+
+def test_slurms_executor_checks_at_a_fixed_interval() -> None:
+    def interval_after_a_check(executor_class: type[slurm.Executor]) -> int:
+        executor = executor_class.__new__(executor_class)
+        every_7_seconds = SimpleNamespace(seconds_between_status_checks=7)
+        executor.workflow = SimpleNamespace(remote_execution_settings=every_7_seconds, executor_settings=slurm.ExecutorSettings())
+        executor.logger = logging.getLogger(__name__)
+
+        async def check_none() -> None:
+            async for _ in executor.check_active_jobs([]):
+                pass
+
+        asyncio.run(check_none())
+        return int(getattr(executor, INTERVAL))
+
+    class Unpatched(slurm.Executor):
+        next_seconds_between_status_checks = RemoteExecutor.next_seconds_between_status_checks
+
+    assert interval_after_a_check(slurm.Executor) == 7
+    assert interval_after_a_check(Unpatched) != 7  # else the patch can go
