@@ -1,4 +1,4 @@
-"""Small real ROOT files, small configs, and where the real experiment files lie."""
+"""Small real ROOT files, small configs, where the real experiment files lie, and which tests run in one process."""
 
 import hashlib
 import os
@@ -8,16 +8,21 @@ import sys
 import tarfile
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+# Before the libraries are loaded. OpenMP threads that wait by spinning make a training eight times slower where processes share
+# the cores, with the same weights. The tests' own processes have one thread each; whole runs as many as their rules say.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
 import yaml
+from filelock import FileLock
 
 from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
@@ -40,6 +45,30 @@ from cyclotrain.training.train import TrainingFiles, train
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
+# Fixtures that take long: what uses one of them runs in one process, in this order, so that no long one is left for the end.
+SHARED = {
+    "pool": "htcondor", "slurm": "slurm", "demo": "demo", "environments": "runtimes", "deployed": "bundle", "xrootd": "xrootd",
+    "submissions": "submissions", "trained": "trained", "trained_to_sort": "trained",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the groups of `--dist loadgroup`: users of a shared fixture, else files of unit tests, else each test by itself."""
+    if not hasattr(config, "workerinput"):
+        return
+    order = {}
+    for item in items:
+        shared = [fixture for fixture in SHARED if fixture in getattr(item, "fixturenames", ())]
+        is_unit = (REPOSITORY / "tests/unit") in item.path.parents
+        order[item] = list(SHARED).index(shared[0]) if shared else len(SHARED) + is_unit
+        if shared:  # each value of a fixture with parameters is another
+            callspec = getattr(item, "callspec", None)
+            value = callspec.params.get(shared[0], "") if callspec else ""
+            item.add_marker(pytest.mark.xdist_group(f"{SHARED[shared[0]]}{value}"))
+        elif is_unit:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=order.__getitem__)
 
 
 def real_file(name: str) -> Path:
@@ -57,29 +86,30 @@ def real_file(name: str) -> Path:
         pytest.skip(f"'{name}' is neither in ${REAL_FILES} ({folder}) nor to be had from scikit-hep-testdata: {error}")
 
 
-# what is on PyPI with real files for its tests
-COFFEA = "https://files.pythonhosted.org/packages/d8/d4/9d0d3bde546435ccb1dd917b9ca6501834f5e3b4c5852c1abb59c7c11203/coffea-2026.9.0.tar.gz"
-COFFEA_SHA256 = "7dfc1b54d9d1533c8a5bd8a5786d13272ea1a170b0817061d4478f721aedae04"
+# the source archive of this release has real files for its own tests
+COFFEA, COFFEA_SHA256 = "coffea==2026.9.0", "7dfc1b54d9d1533c8a5bd8a5786d13272ea1a170b0817061d4478f721aedae04"
 
 
 def published_file(name: str) -> Path:
-    """A real experiment file of those that coffea is published with, fetched once (30 MB); or skip without a network."""
-    archive = Path(tempfile.gettempdir()) / f"cyclotrain-{COFFEA_SHA256[:16]}" / Path(COFFEA).name
-    if not archive.exists():
-        try:
-            with urllib.request.urlopen(COFFEA, timeout=60) as answer:
-                content = answer.read()
-        except OSError as error:
-            pytest.skip(f"'{name}' cannot be fetched: {error}")
-        assert hashlib.sha256(content).hexdigest() == COFFEA_SHA256
-        with atomic(archive) as temporary:
-            temporary.write_bytes(content)
-    path = archive.with_name(name)
-    if not path.exists():
-        with tarfile.open(archive) as files, atomic(path) as temporary:
-            file = files.extractfile(f"{archive.name.removesuffix('.tar.gz')}/tests/samples/{name}")
-            assert file
-            temporary.write_bytes(file.read())
+    """A real experiment file of those that coffea is published with, fetched once by pip (30 MB); or skip without a network."""
+    folder = Path(tempfile.gettempdir()) / f"cyclotrain-{COFFEA_SHA256[:16]}"
+    archive, path = folder / f"{COFFEA.replace('==', '-')}.tar.gz", folder / name
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not archive.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as download:
+                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "coffea", COFFEA]
+                done = subprocess.run(command, cwd=download, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    pytest.skip(f"'{name}' cannot be fetched: {done.stderr[-300:]}")
+                fetched = Path(download) / archive.name
+                assert hashlib.sha256(fetched.read_bytes()).hexdigest() == COFFEA_SHA256
+                fetched.replace(archive)
+        if not path.exists():
+            with tarfile.open(archive) as files, atomic(path) as temporary:
+                file = files.extractfile(f"{archive.name.removesuffix('.tar.gz')}/tests/samples/{name}")
+                assert file
+                temporary.write_bytes(file.read())
     return path
 
 
@@ -257,6 +287,15 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def trained_to_sort(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Its graph sorts the constituents, by what is not the order of the files."""
+    folder = tmp_path_factory.mktemp("trained_to_sort")
+    raw = raw_config(toys(folder))
+    raw["inputs"]["pf"] |= {"sort_by": "abs(pf_eta) * jet_pt", "max_length": 4}
+    return Trained(*skim_and_assemble(raw, folder), folder / "out")
 
 
 def small_demo() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 import uproot
 
-from conftest import Trained, jets, raw_config, write_tree
+from conftest import Trained, jets, write_tree
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256, file_xxh3
 from cyclotrain.deploy import friend_trees as module
@@ -74,19 +74,13 @@ def test_a_friend_has_the_models_answer_for_every_entry_and_minus_one_where_not_
     assert re.fullmatch(f"{re.escape(ntuple.path)}: {summary}", caplog.messages[-1])
 
 
-def test_the_graph_gets_all_constituents_if_it_sorts_them(
-    ingest: Any, toy_files: dict[str, str], ntuple: Ntuple, tmp_path: Path
-) -> None:
+def test_the_graph_gets_all_constituents_if_it_sorts_them(trained_to_sort: Trained, ntuple: Ntuple, tmp_path: Path) -> None:
     """Otherwise the first constituents of the file would be kept instead of the largest."""
-    raw = raw_config(toy_files)
-    raw["inputs"]["pf"] |= {"sort_by": "pf_pt", "max_length": 3}
-    sorted_model = Trained(*ingest(raw), tmp_path / "trained")
-    sorted_model.verify()
-    run(sorted_model, ntuple, tmp_path / "friend.root")
+    run(trained_to_sort, ntuple, tmp_path / "friend.root")
     with uproot.open(ntuple.path) as file, uproot.open(tmp_path / "friend.root") as friend:
         tree, scores = file["Jets"].arrays(), friend["Jets"]["test_signal"].array(library="np")
     for entry in np.flatnonzero(scores != NOT_SELECTED)[::11]:
-        assert scores[entry] == pytest.approx(answer_for_entry(sorted_model, tree, int(entry))[1], abs=1e-6)
+        assert scores[entry] == pytest.approx(answer_for_entry(trained_to_sort, tree, int(entry))[1], abs=1e-6)
 
 
 def test_the_friend_of_an_rntuple_is_an_rntuple(trained: Trained, ntuple: Ntuple, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ values = st.lists(
 
 
 @pytest.mark.parametrize("text", [*CALLS.values(), *OTHERS])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(pairs=values)
 def test_numbers_lists_and_tensors_give_the_same(text: str, pairs: list[tuple[float, float]]) -> None:
     x, y = np.array(pairs, np.float32).T.copy()

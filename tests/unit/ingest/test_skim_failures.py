@@ -196,26 +196,36 @@ def test_a_branch_of_define_cannot_be_a_feature(tmp_path: Path) -> None:
         skim_one(tmp_path, path, define={"ratio": "jet_mass / jet_pt"}, inputs=inputs, model={"name": "mlp"})
 
 
+# without conftest, which imports much more
 SLOW_SKIM = """
-import sys, time
-sys.path[:0] = [{scripts!r}, {tests!r}]
+import json, sys, time
+sys.path.insert(0, {scripts!r})
 from cyclotrain.ingest import skim
+from cyclotrain.ingest.recipe import Recipe
 original = skim._to_arrow
 def slow(*arguments):
     print("writing", flush=True)
-    time.sleep(0.2)
+    time.sleep({seconds})
     return original(*arguments)
 skim._to_arrow, skim.STEP = slow, 10_000
-from pathlib import Path
-from unit.test_skim import skim_one
-skim_one(Path({folder!r}), {path!r})
+skim.skim(Recipe(**json.loads({recipe!r})), [{path!r}], {{}}, False, {folder!r} + "/out.arrow", {folder!r} + "/out.json")
 """
+
+
+def slow_skim(path: str, folder: Path, seconds: float) -> list[str]:
+    """The command of a skim that says `writing` before each part of the shard, and then waits."""
+    recipe = json.dumps(Recipe.of(load(raw_config({"background": path, "signal": path})), "signal").to_dict())
+    scripts = str(REPOSITORY / "scripts")
+    return [
+        sys.executable,
+        "-c",
+        SLOW_SKIM.format(scripts=scripts, recipe=recipe, path=path, folder=str(folder), seconds=seconds),
+    ]
 
 
 def test_a_kill_in_the_middle_of_a_shard_leaves_no_shard(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(4000, 6))
-    code = SLOW_SKIM.format(scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path)
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(slow_skim(path, tmp_path, 0.2), stdout=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "writing\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
@@ -230,14 +240,10 @@ def test_a_kill_in_the_middle_of_a_shard_leaves_no_shard(tmp_path: Path) -> None
 def test_a_full_disk_is_named_and_leaves_no_shard(tmp_path: Path) -> None:
     """A limit on the file size makes a write fail like a full disk, but with EFBIG instead of ENOSPC."""
     path = write_tree(tmp_path / "jets.root", jets(4000, 6))
-    code = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
-    )
-    code += SLOW_SKIM.format(
-        scripts=str(REPOSITORY / "scripts"), tests=str(REPOSITORY / "tests"), folder=str(tmp_path), path=path
-    ).replace("time.sleep(0.2)", "pass")
-    process = subprocess.run([sys.executable, "-c", code.strip()], capture_output=True, text=True, check=False)
+    limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
+    *python, code = slow_skim(path, tmp_path, 0)
+    process = subprocess.run([*python, limited + code], capture_output=True, text=True, check=False)
     assert process.returncode != 0
     assert "out.arrow' was not written" in process.stderr
     assert {p.name for p in tmp_path.iterdir()} == {"jets.root"}

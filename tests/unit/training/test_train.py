@@ -56,7 +56,7 @@ def test_the_file_is_for_the_targets_and_carries_its_provenance(trained: Trained
     metadata = model_metadata(model)
     assert Contract.from_dict(metadata["contract"]) == trained.contract
     assert {"model", "weights_sha256", "targets", "version", "commit", "software"} <= set(metadata)
-    assert str(Path(__file__).parents[2]).encode() not in trained.onnx.read_bytes()
+    assert str(REPOSITORY).encode() not in trained.onnx.read_bytes()
 
 
 def test_a_second_training_and_export_give_the_same_bytes(
@@ -129,22 +129,19 @@ def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path)
 def test_the_best_epoch_is_used_and_training_stops_early(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     training = {"epochs": 60, "patience": 3, "batch_size": 64, "learning_rate": 0.03}
     config, contract, shards = ingest(raw_config(toy_files, training=training))
-    trained = Trained(config, contract, shards, tmp_path / "trained")
-    history = [json.loads(line) for line in (trained.folder / "history.jsonl").read_text().splitlines()]
+    weights = run_training(contract, config, shards, tmp_path / "trained")
+    history = [json.loads(line) for line in weights.with_name("history.jsonl").read_text().splitlines()]
     losses = [line["validation_loss"] for line in history]
     assert len(history) < 60
     assert int(np.argmin(losses)) == len(losses) - 1 - 3
-    assert _validation_loss(trained) == pytest.approx(min(losses), rel=1e-5)
+    assert _validation_loss(contract, config, shards, weights) == pytest.approx(min(losses), rel=1e-5)
 
 
-def _validation_loss(trained: Trained) -> float:
-    from cyclotrain.data.batches import Batches
-    from cyclotrain.data.shards import read_split
-
-    model = load_model(trained.contract, trained.config.model, trained.weights)
-    examples = read_split(trained.shards, trained.contract, "validation")
-    (batch,) = Batches(examples, trained.contract.layout, len(examples))
-    weight = batch.weight * torch.tensor(trained.contract.class_weights)[batch.label]
+def _validation_loss(contract: Contract, config: Any, shards: list[str], weights: Path) -> float:
+    model = load_model(contract, config.model, weights)
+    examples = read_split(shards, contract, "validation")
+    (batch,) = Batches(examples, contract.layout, len(examples))
+    weight = batch.weight * torch.tensor(contract.class_weights)[batch.label]
     with torch.inference_mode():
         loss = torch.nn.functional.cross_entropy(model(batch.branches), batch.label, reduction="none")
     return float((loss * weight).sum() / weight.sum())
@@ -272,11 +269,9 @@ def test_every_function_of_the_language_survives_the_export(ingest: Any, toy_fil
     assert result.passed, result.failures
 
 
-def test_constituents_are_sorted_inside_the_graph(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
+def test_constituents_are_sorted_inside_the_graph(trained_to_sort: Trained) -> None:
     """In any order, and with padding in between, the answer is the same as for the sorted list."""
-    raw = raw_config(toy_files)
-    raw["inputs"]["pf"] |= {"sort_by": "abs(pf_eta) * jet_pt", "max_length": 4}
-    trained = Trained(*ingest(raw), tmp_path / "trained")
+    trained = trained_to_sort
     assert trained.verify().passed
     train_split = read_split(trained.shards, trained.contract, "train")
     values, offsets = train_split.sets["pf"]

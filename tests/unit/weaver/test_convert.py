@@ -125,11 +125,20 @@ def ours(converted: Converted, path: str, folder: Path) -> Ours:
     return Ours({k: v.numpy() for k, v in features.items()}, {k: v.numpy() for k, v in masks.items()}, examples.label)
 
 
-def reference(config: Path, path: str, folder: Path, weaver: Path) -> dict[str, Any]:
-    command = [sys.executable, str(OURS / "reference.py"), str(config), path, str(folder / "weaver.npz")]
+@pytest.fixture(scope="session")
+def references(weaver: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    """For each config a folder with a copy, its ntuple and weaver's tensors; weaver is started once for all."""
+    folders = {config: tmp_path_factory.mktemp(config.stem) for config in CONFIGS}
+    arguments = []
+    for config, folder in folders.items():
+        copy = folder / config.name
+        # weaver cannot read this any more: its awkward has no such class
+        copy.write_text(config.read_text().replace("awkward.JaggedArray.", "ak."))
+        arguments += [str(copy), ntuple(folder / "ntuple.root", convert_file(config)), str(folder / "weaver.npz")]
+    command = [sys.executable, str(OURS / "reference.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(weaver)})
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return dict(np.load(folder / "weaver.npz"))
+    return folders
 
 
 def compare(converted: Converted, tensors: Ours, *, theirs: dict[str, Any], raw: dict[str, Any]) -> int:
@@ -160,13 +169,10 @@ def compare(converted: Converted, tensors: Ours, *, theirs: dict[str, Any], raw:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_tensors_are_those_of_weaver(config: Path, weaver: Path, tmp_path: Path) -> None:
+def test_tensors_are_those_of_weaver(config: Path, references: dict[Path, Path], tmp_path: Path) -> None:
     raw, converted = yaml.safe_load(config.read_text()), convert_file(config)
-    copy = tmp_path / config.name
-    # weaver cannot read this any more: its awkward has no such class
-    copy.write_text(config.read_text().replace("awkward.JaggedArray.", "ak."))
-    path = ntuple(tmp_path / "ntuple.root", converted)
-    theirs = reference(copy, path, tmp_path, weaver)
+    folder = references[config]
+    copy, path, theirs = folder / config.name, str(folder / "ntuple.root"), dict(np.load(folder / "weaver.npz"))
     if copy.with_suffix(".auto.yaml").is_file():  # with the numbers that weaver fitted
         assert all(features["standardise"] for features in converted.config["inputs"].values())
         converted = convert_file(copy.with_suffix(".auto.yaml"))

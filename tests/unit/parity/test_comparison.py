@@ -1,0 +1,96 @@
+"""How far answers are from the expected ones, and where the largest difference is."""
+
+import numpy as np
+import pytest
+import torch
+
+from cyclotrain.parity.comparison import Comparison, Session
+from cyclotrain.runtimes.sessions import CPU, Configuration
+
+SESSION = Session("model", "onnxruntime 1.20", Configuration(CPU, "enable_all", 1))
+EXPECTED = np.array([[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]], np.float32)
+
+
+def batches(*sizes: int) -> list[dict[str, torch.Tensor]]:
+    """Batches of one branch that counts the examples."""
+    return [{"x": part[:, None]} for part in torch.arange(sum(sizes), dtype=torch.float32).split(list(sizes))]
+
+
+def compared(answer: np.ndarray, tolerance: float = 1e-5, exact: np.ndarray | None = None) -> Comparison:
+    comparison = Comparison("some case", SESSION, tolerance)
+    comparison.add(batches(2, 1), answer, EXPECTED, exact)
+    return comparison
+
+
+def test_the_same_answers_differ_by_nothing() -> None:
+    comparison = compared(EXPECTED.copy())
+    assert comparison.passes and comparison.examples == 3
+    assert (comparison.max_abs, comparison.max_rel, comparison.max_ulps) == (0, 0, 0)
+
+
+def test_the_largest_difference_is_found_with_its_example() -> None:
+    answer = EXPECTED.copy()
+    answer[0] += [1e-6, -1e-6]
+    answer[2] += [2**-12, -(2**-12)]
+    comparison = compared(answer)
+    assert not comparison.passes
+    assert comparison.max_abs == pytest.approx(2**-12, rel=1e-6)
+    assert comparison.max_rel == pytest.approx(2**-12 / 0.125, rel=1e-6)
+    assert comparison.max_ulps == 2**14  # float32 has steps of 2**-26 from 0.125 on
+    assert comparison.worst_example == 2
+    assert comparison.evidence["input:x"].tolist() == [[2.0]]  # of the second batch
+    np.testing.assert_array_equal(comparison.evidence["onnxruntime"], answer[2:])
+    np.testing.assert_array_equal(comparison.evidence["pytorch"], EXPECTED[2:])
+    assert str(comparison) == (
+        "some case (onnxruntime 1.20; CPU, optimisations: all, 1 thread): differs by 0.000244 (tolerance 1e-05) at example 2"
+    )
+
+
+def test_a_difference_of_the_tolerance_passes_and_one_beyond_does_not() -> None:
+    answer = EXPECTED.copy()
+    answer[1] += [2**-10, -(2**-10)]
+    assert compared(answer, tolerance=2**-10).passes
+    assert not compared(answer, tolerance=np.nextafter(2**-10, 0)).passes
+
+
+@pytest.mark.parametrize("row", [[np.nan, np.nan], [np.inf, 0], [0.5, 0.6]])
+@pytest.mark.parametrize("side", ["answer", "expected"])
+def test_what_is_no_probability_fails_whatever_the_tolerance(row: list[float], side: str) -> None:
+    answer, expected = EXPECTED.copy(), EXPECTED.copy()
+    (answer if side == "answer" else expected)[1] = row
+    if side == "expected" and np.isfinite(row).all():
+        answer[1] = row  # agreement does not make it one
+    comparison = Comparison("some case", SESSION, 1e9)
+    comparison.add(batches(3), answer, expected, None)
+    assert not comparison.passes and comparison.worst_example == 1
+    assert str(comparison).endswith("an answer is not a probability, at example 1")
+
+
+def test_batches_add_up_and_examples_are_counted_through() -> None:
+    comparison = compared(EXPECTED.copy())
+    answer = EXPECTED.copy()
+    answer[1] += [1e-3, -1e-3]
+    comparison.add(batches(2, 1), answer, EXPECTED, None)
+    assert (comparison.examples, comparison.worst_example) == (6, 4)
+    comparison.add(batches(2, 1), EXPECTED.copy(), EXPECTED, None)
+    assert (comparison.examples, comparison.worst_example) == (9, 4)
+    assert comparison.max_abs == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_failure_by_nan_is_worse_than_any_difference_and_stays_the_evidence() -> None:
+    far, broken = EXPECTED.copy(), EXPECTED.copy()
+    far[0] = [0.75, 0.25]
+    broken[2] = np.nan
+    comparison = compared(broken)
+    comparison.add(batches(3), far, EXPECTED, None)
+    assert comparison.worst_example == 2 and np.isnan(comparison.evidence["onnxruntime"]).all()
+    assert comparison.badness > compared(far).badness > compared(EXPECTED.copy()).badness
+
+
+def test_the_distance_from_double_precision_is_given_where_it_is_known() -> None:
+    exact = EXPECTED.astype(np.float64)
+    exact[0] += [3e-8, -3e-8]
+    assert compared(EXPECTED.copy(), exact=exact).max_abs_float64 == pytest.approx(3e-8, rel=1e-3)
+    assert compared(EXPECTED.copy()).max_abs_float64 is None
+    told = compared(EXPECTED.copy(), exact=exact).to_dict()
+    assert "evidence" not in told and told["artefact"] == "model" and told["optimisation"] == "enable_all"
