@@ -1,5 +1,6 @@
 """What the tests of clusters share: one pool and one Slurm a session, and a training to be disturbed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,16 +16,8 @@ import servers
 import yaml
 from servers import HTCondorPool, Slurm, wait_until
 
-from conftest import Workflow, raw_config, small_demo, toys
+from conftest import Workflow, made_once, raw_config, toys
 from cyclotrain.core.files import file_sha256, read_json_lines
-
-
-def demo() -> dict[str, Any]:
-    """The demo at test size, verified in one runtime only: other tests verify in more."""
-    raw = small_demo()
-    raw["export"]["targets"] = ["CMSSW_15_0_X"]
-    return raw
-
 
 needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
 no_gpu = pytest.mark.skipif(bool(servers.GPUS), reason="there is a GPU here")
@@ -65,11 +58,9 @@ def slurm() -> Iterator[Slurm]:
 
 
 @pytest.fixture(scope="session")
-def at_home(tmp_path_factory: pytest.TempPathFactory) -> str:
+def at_home(second_clone: Path) -> str:
     """The SHA-256 of the demo's model from a local run."""
-    workflow = Workflow(tmp_path_factory.mktemp("home") / "project")
-    workflow.run(demo(), "results/demo/model/model.onnx")
-    return file_sha256(workflow.folder / "results/demo/model/model.onnx")
+    return file_sha256(second_clone)
 
 
 def finished(workflow: Workflow, at_home: str) -> None:
@@ -155,13 +146,14 @@ Undisturbed = Callable[..., Training]
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A local training with a number of epochs and other changes of the config; the same one runs only once."""
-    trainings: dict[str, Training] = {}
 
     def local_training(**changes: Any) -> Training:
-        key = json.dumps(changes, sort_keys=True)
-        if key not in trainings:
-            trainings[key] = training = Training(tmp_path_factory.mktemp("undisturbed"), **changes)
+        def run(folder: Path) -> None:
+            training = Training(folder, **changes)
             training.workflow.run(training.raw, training.target, *ONE_THREAD)
-        return trainings[key]
+
+        key = json.dumps(changes, sort_keys=True)
+        name = f"undisturbed-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        return Training(made_once(tmp_path_factory, name, run), **changes)
 
     return local_training

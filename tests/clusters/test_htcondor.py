@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from servers import HTCondorPool
-from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, demo, finished, more, needs_clusters, no_gpu
+from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, finished, more, needs_clusters, no_gpu
 
-from conftest import Workflow, ten_thousand_files
+from conftest import Workflow, small_demo, ten_thousand_files
 from cyclotrain.cluster.resources import RESOURCES
 
 pytest_plugins = ["sites", "xrootd_server"]
@@ -23,7 +23,7 @@ def jobs_of(workflow: Workflow, pool: HTCondorPool, *attributes: str) -> dict[st
 
 def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
-    workflow.run(demo(), *HTCONDOR, **pool.environment)
+    workflow.run(small_demo(), *HTCONDOR, **pool.environment)
     finished(workflow, at_home)
     jobs = jobs_of(workflow, pool, "RequestCpus", "RequestMemory", "RequestDisk", "AllowedJobDuration")
     for rule in ("assemble", "baseline", "train"):
@@ -37,7 +37,7 @@ def test_the_demo_on_htcondor(pool: HTCondorPool, at_home: str, tmp_path: Path) 
 def test_the_demo_on_htcondor_whose_workers_do_not_see_the_submit_host(pool: HTCondorPool, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
     assert pool.worker.view(workflow.folder).exists() and not pool.apart.view(workflow.folder).exists()
-    workflow.run(demo(), *APART, **pool.apart_environment)
+    workflow.run(small_demo(), *APART, **pool.apart_environment)
     finished(workflow, at_home)
     ran = jobs_of(workflow, pool, "LastRemoteHost", "BytesRecvd", "BytesSent")
     assert {"assemble", "baseline", "train"} < set(ran) and len(ran) == 5

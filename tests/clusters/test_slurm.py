@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from servers import Slurm
-from sites import SLURM, Training, a_gpu, demo, finished, needs_clusters, no_gpu
+from sites import SLURM, Training, a_gpu, finished, needs_clusters, no_gpu
 
-from conftest import Workflow
+from conftest import Workflow, small_demo
 from cyclotrain.cluster.resources import RESOURCES
 
 pytest_plugins = ["sites"]
@@ -28,7 +28,7 @@ def minutes(limit: str) -> int:
 
 def test_the_demo_on_slurm(slurm: Slurm, at_home: str, tmp_path: Path) -> None:
     workflow = Workflow(tmp_path / "project")
-    workflow.run(demo(), *SLURM, **slurm.environment)
+    workflow.run(small_demo(), *SLURM, **slurm.environment)
     finished(workflow, at_home)
     jobs = jobs_of(workflow, slurm)
     for rule in ("assemble", "baseline", "train"):

@@ -36,11 +36,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return raw
 
 
-SUM_OF_WEIGHTS = {
-    "files": ["good.root"], "tree": "Jets", "cross_section": 1, "sum_of_weights": {"tree": "Runs", "sum": "w"}, "label": "signal",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -50,17 +45,31 @@ SUM_OF_WEIGHTS = {
         ("samples.signal.tree", "Jet", "no tree 'Jet'; did you mean 'Jets'?"),
         ("inputs.jet.features", ["log(jet_pT)"], "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("inputs.jet.features", ["__import__('os')"], "inputs.jet.features.0: unknown function '__import__'"),
-        ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' is over a list, and this is one number, at position 5"),
-        ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, as 'pf_pt' is jagged; one number for each event"),
+        ("selection", "sum(jet_pt) > 30", "selection 1: 'sum' needs a list, and this is one number, at position 5"),
+        ("selection", "pf_pt > 30", "selection 1 'pf_pt > 30' is a list, because 'pf_pt' is jagged; make it one number"),
         ("inputs.jet.features", ["sum(pf_pt)"], "inputs.jet.features.0: 'sum' is for selection, define, weight and label"),
         ("inputs.pf.sort_by", "jet_pt", "inputs.pf.sort_by: 'jet_pt' has no value for each constituent"),
         ("inputs.pf.valid", "pf_pt", "inputs.pf: valid: 'pf_pt' is a number, not a condition such as `pf_pt > 0`"),
         ("inputs.pf.valid", "jet_pt > 0", "inputs.pf.valid: 'jet_pt > 0' has no value for each constituent"),
         ("define", {"jet_pt2": "jet_pt2 * 2"}, "define.jet_pt2: 'jet_pt2' is defined here or later"),
-        ("flatten", {"variables": {"jet_pt": [5, 5]}}, "flatten: the edges of 'jet_pt' must be two numbers or more, and rise"),
+        (
+            "flatten",
+            {"variables": {"jet_pt": [5, 5]}},
+            "flatten: the edges of 'jet_pt' must be at least two numbers in rising order",
+        ),
         ("flatten", {"variables": {"jet_pT": [0, 5]}}, "has no branch 'jet_pT'; nearest names: jet_pt"),
         ("samples.signal.cross_section", 3.0, "samples.signal: 'cross_section' and 'sum_of_weights' go together"),
-        ("samples.signal", SUM_OF_WEIGHTS, "good.root: no tree 'Runs'; trees of this file: Jets"),
+        (
+            "samples.signal",
+            {
+                "files": ["good.root"],
+                "tree": "Jets",
+                "cross_section": 1,
+                "sum_of_weights": {"tree": "Runs", "sum": "w"},
+                "label": "signal",
+            },
+            "good.root: no tree 'Runs'; trees of this file: Jets",
+        ),
         ("samples.signal.split", "trian", "samples.signal.split: 'trian' is not a split; did you mean 'train'?"),
         ("trainin", {}, "trainin: unknown key; did you mean 'training'?"),
         ("score", {"data": {"files": ["good.root"], "tree": "Jet"}}, "no tree 'Jet'; did you mean 'Jets'?"),
