@@ -123,8 +123,9 @@ class Training:
         return len(history.read_text().splitlines()) if history.exists() else 0
 
     def checkpoint(self) -> None:
-        """Wait until some epochs are done."""
-        wait_until(lambda: self.epochs() >= 3, 120, "no training started")
+        """Wait until some more epochs are done."""
+        before = self.epochs()
+        wait_until(lambda: self.epochs() >= before + 3, 120, "no training started")
 
     def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
         output, _ = process.communicate(timeout=600)
@@ -137,7 +138,8 @@ class Training:
 
     def goes_on(self) -> bool:
         """Whether the last try went on from an earlier one's checkpoint."""
-        return "an earlier training was interrupted; resuming after epoch" in (self.results / "logs/train.log").read_text()
+        log = self.results / "logs/train.log"
+        return log.exists() and "an earlier training was interrupted; resuming after epoch" in log.read_text()
 
 
 Undisturbed = Callable[..., Training]

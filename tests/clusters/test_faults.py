@@ -42,20 +42,24 @@ HTCONDOR_FAULTS: dict[str, tuple[Callable[[HTCondorPool], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", [f if f in ("removed", "node lost") else pytest.param(f, marks=more) for f in HTCONDOR_FAULTS])
+@pytest.mark.parametrize("faults", ["removed, node lost", *(pytest.param(fault, marks=more) for fault in HTCONDOR_FAULTS)])
 def test_a_training_that_htcondor_disturbs_ends_right(
-    fault: str, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
+    faults: str, repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    disturb, says = HTCONDOR_FAULTS[fault]
+    """One fault, or one after another in the same training."""
     expected = undisturbed()
     training = expected.again(tmp_path)
     # seconds that the submit host waits for a lost worker
     training.asks("htcondor", htcondor_submit_job_lease_duration=30)
     process = training.start(*HTCONDOR, **pool.environment)
-    training.checkpoint()
-    disturb(pool)
+    for index, fault in enumerate(faults.split(", ")):
+        if index:
+            wait_until(training.goes_on, 120, "no training went on after the fault before")
+        training.checkpoint()
+        HTCONDOR_FAULTS[fault][0](pool)
     output = training.ends_as(expected, process)
-    assert says in output
+    for fault in faults.split(", "):
+        assert HTCONDOR_FAULTS[fault][1] in output
     assert training.goes_on()
 
 
