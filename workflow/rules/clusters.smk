@@ -23,11 +23,20 @@ onstart:
     tidy_cluster(is_end=False)
 
 
-onsuccess:
-    tidy_cluster()
+def say_success():
+    """Print the summary, and what to type next."""
     say_at_the_end(
         ending.success(RUN, uri=settings.tracking.uri, options=CONFIG_OPTION)
     )
+
+
+if SCREEN:
+    SCREEN.when_nothing_to_do = say_success
+
+
+onsuccess:
+    tidy_cluster()
+    say_success()
 
 
 onerror:

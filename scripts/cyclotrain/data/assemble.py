@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract.results import Dataset
 from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.files import json_sha256, read_json, write_json
+from cyclotrain.core.files import json_sha256, read_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import iterate_split, totals_by_class
@@ -60,8 +61,7 @@ def assemble(
     layout, ranges = _fit(layout, shards, normalisation=normalisation, fold=fold, histograms=histograms)
     flattening, flattening_summary = histograms.flattening(class_weights) if histograms else (None, None)
     constituents = _sum_all([part["constituents"] for part in parts])
-    write_json(
-        dataset,
+    Dataset.model_validate(
         {
             "samples": samples,
             "by_class": by_class,
@@ -70,8 +70,8 @@ def assemble(
             "files": [{**file, "sample": part["sample"]} for part in parts for file in part["files"]],
             "skipped": skipped,
             "shards": dict(zip(map(str, shards), (part["shard_xxh3"] for part in parts), strict=True)),
-        },
-    )
+        }
+    ).write(dataset)
     Contract(
         run=recipe.run,
         seed=recipe.seed,

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class Terminal(logging.Handler):
         super().__init__()
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._memory = memory
+        self.when_nothing_to_do: Callable[[], None] = lambda: None
         self._seconds: dict[str, float] = json.loads(memory.read_text()) if memory.exists() else {}
         self._jobs: dict[int, _Job] = {}
         self._left: dict[str, int] = {}  # jobs that have not finished, by rule
@@ -161,6 +162,8 @@ class Terminal(logging.Handler):
         message = record.getMessage()
         if not message.strip() or message.startswith(_NOISE):
             return
+        if message.startswith("Nothing to be done"):
+            self.when_nothing_to_do()
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
         self.console.print(Text(message, style=style))
 

@@ -1,6 +1,5 @@
 """Training with Lightning: weighted loss, the best epoch kept, resumed after a kill, the same result for the same seed."""
 
-import json
 import logging
 import os
 import shutil
@@ -22,7 +21,9 @@ from torch.nn import functional as F
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
+from cyclotrain.contract.results import Epoch, History
 from cyclotrain.core.files import atomic, json_sha256
+from cyclotrain.core.logs import SHOW
 from cyclotrain.data.batches import Batch, Batches, Rank
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
@@ -73,14 +74,14 @@ def train(
     _log.info(
         "training %s with %d parameters on %s: %d examples, %d for validation",
         model.name, sum(p.numel() for p in network.parameters()), _name(device, training.devices), len(examples["train"]),
-        len(examples["validation"]),
+        len(examples["validation"]), extra=SHOW,
     )  # fmt: skip
     fingerprint = json_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
     folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     if last.exists():
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
-        _log.info("an earlier training was interrupted; resuming after epoch %d from %s", done, last)
+        _log.info("an earlier training was interrupted; resuming after epoch %d from %s", done, last, extra=SHOW)
     checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
     history = _History(Path(files.history), len(examples["train"]), _name(device, training.devices))
     steps = training.epochs * len(batches)
@@ -240,7 +241,7 @@ class _History(Callback):
 
     def __init__(self, path: Path, n_examples: int, device: str) -> None:
         self._path, self._n_examples, self._device = path, n_examples, device
-        self._epochs: list[dict[str, float]] = []
+        self._epochs: tuple[Epoch, ...] = ()
         self._start = 0.0
 
     @property
@@ -249,13 +250,13 @@ class _History(Callback):
 
     def examples_per_second(self) -> float:
         """The mean over all epochs, with those before an interruption."""
-        return self._n_examples * len(self._epochs) / sum(line["seconds"] for line in self._epochs)
+        return self._n_examples * len(self._epochs) / History(epochs=self._epochs).seconds
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self._epochs}
+        return {"epochs": [epoch.model_dump() for epoch in self._epochs]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._epochs = state_dict["epochs"]
+        self._epochs = tuple(Epoch(**line) for line in state_dict["epochs"])
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.monotonic()
@@ -264,25 +265,23 @@ class _History(Callback):
         if not trainer.is_global_zero:
             return
         seconds = time.monotonic() - self._start
-        epoch, metrics = trainer.current_epoch + 1, trainer.callback_metrics
-        line = {
-            "epoch": epoch,
-            **{name: float(metrics[name]) for name in ("train_loss", "validation_loss", "validation_auc")},
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "seconds": round(seconds, 3),
-            "device": self._device,
-            "time": round(time.time(), 3),
-        }
+        epoch = Epoch(
+            epoch=trainer.current_epoch + 1,
+            **{name: float(trainer.callback_metrics[name]) for name in ("train_loss", "validation_loss", "validation_auc")},
+            learning_rate=trainer.optimizers[0].param_groups[0]["lr"],
+            seconds=round(seconds, 3),
+            device=self._device,
+            time=round(time.time(), 3),
+        )
         # validation ends before the checkpoint is written, so the checkpoint holds the line of this epoch
-        self._epochs = [*self._epochs, line]
-        with atomic(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(each) + "\n" for each in self._epochs))
-        best = min(each["validation_loss"] for each in self._epochs)
-        total = trainer.max_epochs or 0
+        self._epochs = (*self._epochs, epoch)
+        history, total = History(epochs=self._epochs), trainer.max_epochs or 0
+        history.write(self._path)
         _log.info(
             "epoch %*d/%d   loss %.4f   validation %.4f   AUC %.4f %s %6.0f examples/s   at most %s to go",
-            len(str(total)), epoch, total, line["train_loss"], line["validation_loss"], line["validation_auc"],
-            "*" if line["validation_loss"] == best else " ", self._n_examples / seconds, _duration(seconds * (total - epoch)),
+            len(str(total)), epoch.epoch, total, epoch.train_loss, epoch.validation_loss, epoch.validation_auc,
+            "*" if epoch == history.kept else " ", self._n_examples / seconds, _duration(seconds * (total - epoch.epoch)),
+            extra=SHOW,
         )  # fmt: skip
 
 
