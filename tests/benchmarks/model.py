@@ -52,7 +52,7 @@ def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Con
     for name, path in files.items():
         shards.append(str(folder / f"{name}.arrow"))
         receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.from_config(config, name), [path], {}, False, shards[-1], receipts[-1])
+        skim(Recipe.from_config(config, name), [path], friends={}, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
     recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
     assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
     return Contract.read(folder / "contract.json"), shards

@@ -94,9 +94,10 @@ class RuntimeProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
-        assert self._process.stdin
+        assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def ask(self, branches: "Mapping[str, Tensor]", configurations: Sequence[Configuration]) -> None:
         """Send a batch of branches to the sessions of these configurations, without waiting for the answers."""

@@ -29,8 +29,8 @@ def network(trained: Trained) -> Artefact:
 def test_it_gives_the_models_numbers_on_every_case(trained: Trained, network: Artefact) -> None:
     result = trained.verify(others=[network])
     assert result.passed, result.failures
-    lines = [line for line in result["matrix"] if line["artefact"] == NAME]
-    assert lines and all(line["max_abs_all_cases"] <= 1e-5 and line["cases"] > 70 for line in lines)
+    sessions = result.sessions(NAME)
+    assert sessions and all(session.max_abs_all_cases <= 1e-5 and session.cases > 70 for session in sessions)
 
 
 @pytest.mark.parametrize("key", ["norm_factor", "replace_inf_value"])
@@ -42,7 +42,7 @@ def test_a_wrong_preprocess_json_is_caught(key: str, trained: Trained, network: 
     (tmp_path / "wrong.json").write_text(json.dumps(preprocess))
     result = trained.verify(others=[Artefact(NAME, network.path, 1e-5, str(tmp_path / "wrong.json"))])
     assert not result.passed
-    assert all(NAME in line for line in result["failed"])
+    assert {failure.artefact for failure in result.failures} == {NAME}
 
 
 def by_hand(values: list[float], info: dict[str, float], low: int, high: int) -> list[float]:

@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(raw: dict[str, Any]) -> None:
     config = load(raw)
-    check_inputs(config, Sources.of(config))
+    check_inputs(config, Sources.from_config(config))
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def simulated(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tree": "Events"}, "samples.signal.tree: a simulated sample has the tree 'Jets', not 'Events'"),
+        ({"tree": "Events"}, "samples.signal.tree: 'Events' is not a tree of simulated samples"),
         ({"selection": "jet_pT > 3"}, "samples.signal: a simulated sample has no branch 'jet_pT'"),
     ],
 )
@@ -137,9 +137,9 @@ def test_a_sample_without_a_single_good_file_is_an_error_also_where_files_may_be
 def test_files_that_no_worker_sees_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     config = load(raw_config({"background": "good.root", "signal": str(folder / "good.root")}))
-    with pytest.raises(ValueError, match=r"samples.signal: '/.*good.root' is not seen by the workers"):
-        Sources.of(config).check_carried()
-    Sources.of(load(raw_config({"background": "good.root", "signal": "root://host//x.root"}))).check_carried()
+    with pytest.raises(ValueError, match=r"samples.signal: the workers cannot see '/.*good.root'"):
+        Sources.from_config(config).check_transferable()
+    Sources.from_config(load(raw_config({"background": "good.root", "signal": "root://host//x.root"}))).check_transferable()
 
 
 def test_jobs_are_given_the_files_that_were_looked_for_once(
@@ -147,7 +147,7 @@ def test_jobs_are_given_the_files_that_were_looked_for_once(
 ) -> None:
     monkeypatch.chdir(folder)
     config = load(raw_config({"background": "go*.root", "signal": "good.root"}))
-    sources = Sources.of(config)
-    sources.hand_over(config, tmp_path)
+    sources = Sources.from_config(config)
+    sources.save(config, tmp_path)
     monkeypatch.chdir(tmp_path)  # where no job sees the files
-    assert Sources.handed_over(config, tmp_path) == sources
+    assert Sources.load(config, tmp_path) == sources

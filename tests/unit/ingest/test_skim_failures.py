@@ -208,13 +208,14 @@ def slow(*arguments):
     time.sleep({seconds})
     return original(*arguments)
 skim._to_arrow, skim.STEP = slow, 10_000
-skim.skim(Recipe(**json.loads({recipe!r})), [{path!r}], {{}}, False, {folder!r} + "/out.arrow", {folder!r} + "/out.json")
+files = {{"shard": {folder!r} + "/out.arrow", "receipt": {folder!r} + "/out.json"}}
+skim.skim(Recipe(**json.loads({recipe!r})), [{path!r}], friends={{}}, skip_broken=False, **files)
 """
 
 
 def slow_skim(path: str, folder: Path, seconds: float) -> list[str]:
     """The command of a skim that says `writing` before each part of the shard, and then waits."""
-    recipe = json.dumps(Recipe.of(load(raw_config({"background": path, "signal": path})), "signal").to_dict())
+    recipe = json.dumps(Recipe.from_config(load(raw_config({"background": path, "signal": path})), "signal").to_dict())
     scripts = str(REPOSITORY / "scripts")
     return [
         sys.executable,

@@ -18,7 +18,7 @@ def batches(*sizes: int) -> list[dict[str, torch.Tensor]]:
 
 def compared(answer: np.ndarray, tolerance: float = 1e-5, exact: np.ndarray | None = None) -> Comparison:
     comparison = Comparison("some case", SESSION, tolerance)
-    comparison.add(batches(2, 1), answer, EXPECTED, exact)
+    comparison.add(batches(2, 1), answer=answer, expected=EXPECTED, exact=exact)
     return comparison
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_probability_fails_whatever_the_tolerance(row: list[float], s
     if side == "expected" and np.isfinite(row).all():
         answer[1] = row  # agreement does not make it one
     comparison = Comparison("some case", SESSION, 1e9)
-    comparison.add(batches(3), answer, expected, None)
+    comparison.add(batches(3), answer=answer, expected=expected, exact=None)
     assert not comparison.passes and comparison.worst_example == 1
     assert str(comparison).endswith("an answer is not a probability, at example 1")
 
@@ -70,9 +70,9 @@ def test_batches_add_up_and_examples_are_counted_through() -> None:
     comparison = compared(EXPECTED.copy())
     answer = EXPECTED.copy()
     answer[1] += [1e-3, -1e-3]
-    comparison.add(batches(2, 1), answer, EXPECTED, None)
+    comparison.add(batches(2, 1), answer=answer, expected=EXPECTED, exact=None)
     assert (comparison.examples, comparison.worst_example) == (6, 4)
-    comparison.add(batches(2, 1), EXPECTED.copy(), EXPECTED, None)
+    comparison.add(batches(2, 1), answer=EXPECTED.copy(), expected=EXPECTED, exact=None)
     assert (comparison.examples, comparison.worst_example) == (9, 4)
     assert comparison.max_abs == pytest.approx(1e-3, rel=1e-3)
 
@@ -82,7 +82,7 @@ def test_a_failure_by_nan_is_worse_than_any_difference_and_stays_the_evidence() 
     far[0] = [0.75, 0.25]
     broken[2] = np.nan
     comparison = compared(broken)
-    comparison.add(batches(3), far, EXPECTED, None)
+    comparison.add(batches(3), answer=far, expected=EXPECTED, exact=None)
     assert comparison.worst_example == 2 and np.isnan(comparison.evidence["onnxruntime"]).all()
     assert comparison.badness > compared(far).badness > compared(EXPECTED.copy()).badness
 

@@ -33,9 +33,9 @@ from cyclotrain.runtimes.sessions import open_session
 def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> None:
     result = trained.verify()
     assert result.passed, result.failures
-    cases = {case["case"]: case for case in result["cases"]}
-    n = cases["test split, batch 1"]["examples"]
-    assert n == cases["test split, batch 1024"]["examples"] == cases["test split, batch 7"]["examples"] > 700
+    cases = {case.case: case for case in result.cases}
+    n = cases["test split, batch 1"].examples
+    assert n == cases["test split, batch 1024"].examples == cases["test split, batch 7"].examples > 700
     assert {f"length {length}" for length in (*range(1, 9), 16)} | {
         "empty sets",
         "nan in pf_pt",
@@ -110,7 +110,7 @@ def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path)
     wrong = tmp_path / "wrong.onnx"
     onnx.save(model, wrong)
     if kind == "renamed branch":
-        with pytest.raises(ValueError, match=r"the exported model takes .*pf_energy.* and the contract says"):
+        with pytest.raises(ValueError, match=r"the exported model takes .*pf_energy.* but the contract says"):
             trained.verify(wrong)
         return
     result = trained.verify(wrong)
@@ -302,10 +302,10 @@ def test_features_stay_as_they_are_without_standardisation(ingest: Any, toy_file
 def test_the_log_of_a_rule_has_no_advertisements_of_lightning(tmp_path: Path) -> None:
     code = """
 import logging, sys, cyclotrain.training.train
-from cyclotrain.core.logs import rule
+from cyclotrain.core.logs import SHOW, rule
 with rule(sys.argv[1]):
     logging.getLogger("lightning.pytorch.utilities.rank_zero").info("Tip")
-    logging.getLogger("cyclotrain.training.train").info("epoch")
+    logging.getLogger("cyclotrain.training.train").info("epoch", extra=SHOW)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "train.log")]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}

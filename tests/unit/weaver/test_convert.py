@@ -117,7 +117,7 @@ class Ours:
 def ours(converted: Converted, path: str, folder: Path) -> Ours:
     converted.config["samples"]["sample"] |= {"files": [path], "split": "train"}
     recipe = Recipe.from_config(load(converted.config), "sample")
-    skim(recipe, [path], {}, False, folder / "out.arrow", folder / "out.json")
+    skim(recipe, [path], friends={}, skip_broken=False, shard=folder / "out.arrow", receipt=folder / "out.json")
     layout = Layout.from_dict(read_json(folder / "out.json")["layout"])
     parts = iterate_split([folder / "out.arrow"], layout, "train", normalisation={"sample": 1.0}, fold=None)
     examples = concatenate(list(parts), layout)
