@@ -9,7 +9,8 @@ import pytest
 from conftest import REPOSITORY
 
 WITHOUT_TORCH = (
-    "gates", "require_gates", "plot", "model_card", "bundle", "track", "summarise", "summarise_folds", "report_page", "score", "skim"
+    "gates", "require_gates", "plot", "model_card", "bundle", "track", "summarise", "summarise_folds", "report_page", "score",
+    "skim",
 )  # fmt: skip
 WITHOUT_LIGHTNING = ("assemble", "export", "variant", "verify", "baseline", "evaluate", "time_model", "reference_vectors")
 

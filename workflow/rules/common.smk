@@ -1,5 +1,6 @@
 """The checked configuration, and the functions that rules ask for their files."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ if (
 
 # how the user gave the config, to say what to type next
 CONFIG_OPTION = "".join(
-    f" --configfile {shlex.quote(str(path))}"
+    f" --configfile {shlex.quote(os.path.relpath(path))}"
     for path in workflow.overwrite_configfiles or ()
 )
 

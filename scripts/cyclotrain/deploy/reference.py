@@ -1,5 +1,6 @@
 """Reference vectors: real test examples and the answers that each consumer of the model must give."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from cyclotrain.runtimes.sessions import open_session, run
 
 TOLERANCE = 1e-6
 TREE = "reference"
+_log = logging.getLogger(__name__)
 _EXAMPLES = 300
 
 
@@ -56,6 +58,7 @@ def write_reference(contract: Contract, exported: str | Path, *, shards: Sequenc
         _write_json(contract, examples, file_sha256(exported), part / "reference.json")
         _write_text(examples, part / "reference.txt")
         _write_root(contract, examples, part / "reference.root")
+    _log.info("%d examples of the test split, as JSON, ROOT and text", len(examples))
 
 
 def _rows(test: Examples) -> list[int]:

@@ -169,8 +169,8 @@ def _histograms(
     edges = np.linspace(0, 1, _BINS + 1)
     for index, name in enumerate(contract.classes):
         for split, rows in examples.items():
-            of_class = rows.label == index
-            values, weights = scores[split][of_class, signal], rows.weight[of_class].astype(np.float64)
+            in_class = rows.label == index
+            values, weights = scores[split][in_class, signal], rows.weight[in_class].astype(np.float64)
             values = np.clip(values, 0, 1)  # a sum of exponentials may round above 1
             counts, squares = (np.histogram(values, edges, weights=w)[0] for w in (weights, weights**2))
             yield ScoreHistogram(

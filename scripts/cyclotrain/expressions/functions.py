@@ -114,7 +114,9 @@ def _signed(b: Backend, size: Any, sign: Any) -> Any:
     return b.where(sign < 0, -size, size)
 
 
-def _invariant_mass(b: Backend, pt1: Any, eta1: Any, phi1: Any, m1: Any, pt2: Any, eta2: Any, phi2: Any, m2: Any) -> Any:
+def _invariant_mass(  # noqa: PLR0913  two four-vectors, as the expression gives them
+    b: Backend, pt1: Any, eta1: Any, phi1: Any, m1: Any, pt2: Any, eta2: Any, phi2: Any, m2: Any
+) -> Any:
     """m^2 = m1^2 + m2^2 + 2 (mt1 mt2 cosh(dy) - pt1 pt2 cos(dphi)), written as a sum of non-negative terms.
 
     So nothing cancels for two close particles; in single precision, only noise would remain.

@@ -40,6 +40,7 @@ def require(gates: Mapping[str, Gates], *, bundles: Sequence[str | Path]) -> str
     """
     failed = [(folder, gate) for folder, verdicts in gates.items() for gate in verdicts.failed]
     if not failed:
+        _log.info("every gate passed; the bundle may be made")
         return "".join(f"{folder}: {gate}\n" for folder, verdicts in gates.items() for gate in verdicts.gates)
     total = sum(len(verdicts.gates) for verdicts in gates.values())
     lines = [f"{len(failed)} of {total} gates failed, so no bundle is made:"]

@@ -173,6 +173,8 @@ class Terminal(logging.Handler):
         line.append(mark, style=style)
         line.append(f" {name:<28} {_duration(seconds):>9}   ")
         line.append(words, style="dim" if style == "green" else style)
+        if self.console.is_terminal:
+            line.truncate(self.console.width, overflow="ellipsis")  # the job's log has the whole line
         self.console.print(line)
 
     def clock(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from conftest import Trained
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, SkippedFile
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, SkippedFile
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation.timing import BATCH_SIZES
@@ -132,14 +132,14 @@ def test_every_figure_is_drawn_as_png_and_as_vector_and_the_same_again(run: Run,
         else:
             assert ElementTree.parse(plot).getroot().tag.endswith("svg")
     again = [tmp_path / f"roc.{form}" for form in ("png", "svg")]
-    physics.roc(run.evaluation, trained_curves(run), again)
+    physics.roc(run.evaluation, Curves.read(run.files["curves"]), again)
     for path in again:
         (first,) = (plot for plot in plots if plot.name == path.name)
         assert path.read_bytes() == first.read_bytes()
 
 
 def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
-    curves = trained_curves(run)
+    curves = Curves.read(run.files["curves"])
     others = [f"model {i}" for i in range(8)]
     performance = {**run.evaluation.performance, **dict.fromkeys(others, run.evaluation.performance[MODEL])}
     many = curves.model_copy(
@@ -151,9 +151,3 @@ def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
     for name in ("exported model", "boosted trees", *others):
         assert f"<!-- {name} vs background" in text, name
     assert BOOSTED_TREES in run.evaluation.performance
-
-
-def trained_curves(run: Run) -> Any:
-    from cyclotrain.contract.results import Curves
-
-    return Curves.read(run.files["curves"])

@@ -1,0 +1,62 @@
+"""A finished run in a real MLflow store."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import onnxruntime as ort
+import pytest
+
+from conftest import Trained
+from cyclotrain.contract.results import all_figures
+from cyclotrain.contract.run import Run
+from cyclotrain.gates.judge import judge
+from cyclotrain.tracking.runs import track
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+def tracked(run: Run, uri: str, folder: Path) -> Any:
+    """MLflow's run, and the client."""
+    (folder / "plots").mkdir(exist_ok=True)
+    (folder / "plots/roc.png").write_bytes(b"png")
+    (folder / "card.md").write_text("card")
+    config = {"run": "toys", "training": {"epochs": 3}, "samples": {}}
+    files = {"plots": [folder / "plots/roc.png"], "cards": [folder / "card.md"]}
+    address = track(run, uri=uri, experiment="toys", config=config, **files)
+    client = mlflow.MlflowClient(uri)
+    return client.get_run(address["run_id"]), client
+
+
+def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(trained: Trained, store: str, tmp_path: Path) -> None:
+    run = trained.run()
+    entry, client = tracked(run, store, tmp_path)
+    assert entry.info.status == "FINISHED" and entry.data.tags["cyclotrain.gates"] == "passed"
+    figures = all_figures([run.verification, run.evaluation, run.timing])
+    assert {name: entry.data.metrics[name] for name in figures} == pytest.approx(figures)
+    for name in ("auc.background", "rejection.background.at_0.5", "parity.model", "latency_ms.p99"):
+        assert name in figures
+    assert len(client.get_metric_history(entry.info.run_id, "validation_loss")) == len(run.history.epochs)
+    assert entry.data.params["training.epochs"] == "3"
+    artifacts = {file.path for file in client.list_artifacts(entry.info.run_id)}
+    assert {"card.md", "plots", "gates.json", "evaluation.json", "verification_matrix.json"} <= artifacts
+    (model,) = client.search_logged_models([entry.info.experiment_id])
+    path = mlflow.artifacts.download_artifacts(f"{model.artifact_location}/model.onnx")
+    assert [i.name for i in ort.InferenceSession(path).get_inputs()] == list(run.contract.layout.inputs)
+
+
+def test_a_failed_gate_makes_the_run_failed_and_the_same_model_updates_its_run(
+    trained: Trained, store: str, tmp_path: Path
+) -> None:
+    run = trained.run()
+    before, _ = tracked(run, store, tmp_path)
+    gates = judge(run.verification, run.evaluation, minimum_auc=0.9999, rejection_losses={})
+    after, client = tracked(Run(**{**vars(run), "gates": gates}), store, tmp_path)
+    assert after.info.run_id == before.info.run_id
+    assert after.info.status == "FAILED"
+    assert after.data.tags["cyclotrain.gates"].startswith("failed: auc.background = 0.")
+    assert "required >= 0.9999; the limit is evaluation.minimum_auc" in after.data.tags["cyclotrain.gates"]
+    assert len(client.search_runs([after.info.experiment_id])) == 1
