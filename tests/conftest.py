@@ -23,6 +23,7 @@ import pytest
 import uproot
 import yaml
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 from cyclotrain.config import Config, load
 from cyclotrain.contract import Contract
@@ -45,30 +46,35 @@ from cyclotrain.training.train import TrainingFiles, train
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_FILES = "CYCLOTRAIN_REAL_FILES"
-# Fixtures that take long: what uses one of them runs in one process, in this order, so that no long one is left for the end.
-SHARED = {
-    "pool": "htcondor", "slurm": "slurm", "demo": "demo", "environments": "runtimes", "deployed": "bundle", "xrootd": "xrootd",
-    "submissions": "submissions", "trained": "trained", "trained_to_sort": "trained",
-}  # fmt: skip
+# where tests that take long are; with several processes these start first, so that none is left for the end
+LONG_FIRST = ("clusters/test_htcondor", "clusters/test_faults", "workflow/test_demo", "clusters", "workflow", "runtimes", "unit")
 
 
-@pytest.hookimpl(tryfirst=True)
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Which tests one process of `pytest -n` runs one after another; `--dist loadgroup` has no effect in pytest 9.2.
+
+    A file of tests, as they share fixtures; all tests of a cluster, of which there is one; a whole run that shares nothing.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        if "clusters/" in path:
+            return "slurm" if "slurm" in nodeid else "htcondor"
+        if path.endswith("workflow/test_runs.py"):
+            return nodeid
+        if path.endswith("workflow/test_profiles.py"):  # a run a profile
+            return f"{path}[{test.partition('[')[2]}"
+        return path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    config.option.loadscopereorder = False
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the groups of `--dist loadgroup`: users of a shared fixture, else files of unit tests, else each test by itself."""
-    if not hasattr(config, "workerinput"):
-        return
-    order = {}
-    for item in items:
-        shared = [fixture for fixture in SHARED if fixture in getattr(item, "fixturenames", ())]
-        is_unit = (REPOSITORY / "tests/unit") in item.path.parents
-        order[item] = list(SHARED).index(shared[0]) if shared else len(SHARED) + is_unit
-        if shared:  # each value of a fixture with parameters is another
-            callspec = getattr(item, "callspec", None)
-            value = callspec.params.get(shared[0], "") if callspec else ""
-            item.add_marker(pytest.mark.xdist_group(f"{SHARED[shared[0]]}{value}"))
-        elif is_unit:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=order.__getitem__)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: [f"tests/{part}" in item.nodeid for part in LONG_FIRST].index(True))
 
 
 def real_file(name: str) -> Path:

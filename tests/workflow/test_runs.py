@@ -1,21 +1,18 @@
-"""Whole runs: the demo at test size, twice, and the UCI HIGGS subset."""
+"""Whole runs, each of its own: the examples on real files, several processes, many files, folds."""
 
 import html
 import json
 import os
 import re
-import secrets
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, small_demo, ten_thousand_files, toys
-from cyclotrain.contract.results import Evaluation, Gates, Verification
+from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, ten_thousand_files, toys
+from cyclotrain.contract.results import Evaluation, Gates
 from cyclotrain.core.files import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow

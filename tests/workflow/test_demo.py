@@ -1,0 +1,93 @@
+"""The demo at test size, whole; what is made again, and what is not."""
+
+import json
+import re
+import secrets
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, Workflow, small_demo
+from cyclotrain.contract.results import Gates, Verification
+from cyclotrain.core.files import file_sha256
+
+pytestmark = pytest.mark.workflow
+SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    workflow = Workflow(tmp_path_factory.mktemp("first") / "project")
+    workflow.run(small_demo(), **dict.fromkeys(("BEARER_TOKEN", "MLFLOW_TRACKING_PASSWORD", "HTTPS_TOKEN"), SECRET))
+    return workflow
+
+
+def test_the_demo_makes_what_the_readme_says(demo: Workflow) -> None:
+    results = demo.folder / "results/demo"
+    for name in (
+        "model/model.onnx",
+        "model/contract.json",
+        "verification.json",
+        "evaluation.json",
+        "plots/roc.png",
+        "plots/latency.png",
+        "deploy/model_card.html",
+        "summary.txt",
+    ):
+        assert (results / name).stat().st_size > 0, name
+    assert Gates.read(results / "gates.json").passed
+    assert Verification.read(results / "verification.json").max_abs <= 1e-5
+    summary = (results / "summary.txt").read_text()
+    assert "AUC, top vs qcd" in summary and "Latency" in summary
+
+
+def test_a_second_run_does_nothing(demo: Workflow) -> None:
+    done = demo.run(small_demo())
+    assert "Nothing to be done" in done.stdout
+
+
+def test_another_clone_gives_the_same_model_byte_for_byte(demo: Workflow, second_clone: Path) -> None:
+    assert file_sha256(demo.folder / "results/demo/model/model.onnx") == file_sha256(second_clone)
+
+
+def test_tracking_again_updates_the_run(demo: Workflow) -> None:
+    def runs() -> list[tuple[str, str]]:
+        with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
+            return store.execute("select run_uuid, status from runs").fetchall()
+
+    before = runs()
+    demo.run(small_demo(), "--forcerun", "track")
+    assert runs() == before
+    assert [status for _, status in before] == ["FINISHED"]
+    with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
+        assert store.execute("select count(*) from metrics where key = 'validation_loss'").fetchone() == (2,)
+        assert store.execute("select count(*) from logged_models").fetchone() == (1,)
+        (dataset,) = store.execute("select digest from datasets").fetchall()
+    contract = json.loads((demo.folder / "results/demo/model/contract.json").read_text())
+    assert contract["dataset_sha256"].startswith(dataset[0])
+
+
+def test_the_python_of_the_documentation_runs(demo: Workflow) -> None:
+    code = "".join(re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/use-the-model.md").read_text(), re.DOTALL))
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("['qcd', 'top']\n")
+
+
+def test_the_report_is_made(demo: Workflow) -> None:
+    assert (demo.folder / "results/demo/report.html").stat().st_size > 1_000_000
+
+
+def test_nothing_secret_of_the_environment_is_written_anywhere(demo: Workflow) -> None:
+    written = [path for path in demo.folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert len(written) > 100
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None:
+    raw = small_demo()
+    raw["evaluation"]["signal_efficiencies"] = [0.4]
+    done = demo.run(raw, "-n")
+    assert "rule evaluate" in done.stdout and "rule train" not in done.stdout
