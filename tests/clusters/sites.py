@@ -71,9 +71,9 @@ def finished(workflow: Workflow, at_home: str) -> None:
 
 
 class Training:
-    """A training of about ten seconds and its export, to be disturbed."""
+    """A training of about ten seconds (80 ms an epoch) and its export, to be disturbed."""
 
-    def __init__(self, folder: Path, epochs: int = 40, **changes: Any) -> None:
+    def __init__(self, folder: Path, epochs: int = 120, **changes: Any) -> None:
         self.workflow = Workflow(folder / "project")
         self._epochs, self._changes = epochs, changes
         training = {"epochs": epochs, "patience": epochs, "batch_size": 32}
@@ -128,8 +128,11 @@ class Training:
         wait_until(lambda: self.epochs() >= before + 3, 120, "no training started")
 
     def ends_as(self, undisturbed: "Training", process: subprocess.Popen[str]) -> str:
+        """What Snakemake says of a run that ends with the model of an undisturbed one: in the terminal, and in its own log."""
         output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-5000:]
+        logs = (self.workflow.folder / ".snakemake/log").glob("*.log")
+        output += max(logs, key=lambda path: path.stat().st_mtime_ns).read_text()
         assert self.model() == undisturbed.model()
         history = read_json_lines(self.results / "train/history.jsonl")
         assert [line["epoch"] for line in history] == list(range(1, self._epochs + 1))

@@ -115,7 +115,7 @@ def killed_and_started_again(expected: Training, folder: Path, arguments: tuple[
 def test_a_snakemake_that_was_killed_takes_its_jobs_out_of_the_queue_when_it_is_started_again(
     repeat: int, pool: HTCondorPool, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    killed_and_started_again(undisturbed(epochs=120), tmp_path, HTCONDOR, pool.environment)
+    killed_and_started_again(undisturbed(), tmp_path, HTCONDOR, pool.environment)
 
 
 @more
@@ -251,4 +251,4 @@ def test_a_training_that_takes_more_memory_than_slurm_gave_it_gets_more(
 def test_a_snakemake_that_was_killed_cancels_its_jobs_on_slurm_when_it_is_started_again(
     repeat: int, slurm: Slurm, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    killed_and_started_again(undisturbed(epochs=120), tmp_path, SLURM, slurm.environment)
+    killed_and_started_again(undisturbed(), tmp_path, SLURM, slurm.environment)
