@@ -332,8 +332,10 @@ def ten_thousand_files(project: Path) -> dict[str, Any]:
 class Workflow:
     """A copy of this project's files elsewhere, as a clean clone has them, and snakemake in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, copy: bool = True) -> None:
         self.folder = folder
+        if not copy:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
         files = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -74,10 +74,12 @@ class Training:
     """A training of about ten seconds (80 ms an epoch) and its export, to be disturbed."""
 
     def __init__(self, folder: Path, epochs: int = 120, **changes: Any) -> None:
-        self.workflow = Workflow(folder / "project")
+        exists = (folder / "project").exists()  # then its files keep their times, and what is done stays done
+        self.workflow = Workflow(folder / "project", copy=not exists)
         self._epochs, self._changes = epochs, changes
         training = {"epochs": epochs, "patience": epochs, "batch_size": 32}
-        self.raw = raw_config(toys(self.workflow.folder), training=training, **changes)
+        files = {name: f"{name}.root" for name in ("background", "signal")} if exists else toys(self.workflow.folder)
+        self.raw = raw_config(files, training=training, **changes)
         for sample in self.raw["samples"].values():
             sample["files"] = [Path(path).name for path in sample["files"]]  # in the project, which is copied
         self.results = self.workflow.folder / "results/test"
