@@ -129,11 +129,7 @@ class Config(Section):
                 _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
         if self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
-        jagged = [key for key, features in self.inputs.items() if features.max_length]
-        if self.model.name == "mlp" and jagged:
-            raise ValueError(f"model.name: 'mlp' takes flat features, and inputs.{jagged[0]} has constituents; use 'deep_sets'")
-        if self.model.name == "deep_sets" and not jagged:
-            raise ValueError("model.name: 'deep_sets' needs constituents (inputs with 'max_length' and 'valid'); use 'mlp'")
+        self.model.check_inputs([key for key, features in self.inputs.items() if features.max_length])
         owner: dict[str, str] = {}
         for key, features in self.inputs.items():
             for text in features.features:

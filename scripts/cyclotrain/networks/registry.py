@@ -65,9 +65,7 @@ def network_class(name: str) -> type[nn.Module]:
     """A built-in network by its name, or any network by its import path `package.module:Class`; else raises ValueError."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    module, separator, attribute = name.partition(":")
-    if not separator:
-        raise ValueError(f"model.name: '{name}' is neither one of {', '.join(BUILT_IN)} nor 'package.module:Class'")
+    module, _, attribute = name.partition(":")
     try:
         network = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -233,7 +233,6 @@ def test_a_network_of_the_user_is_trained_and_exported(ingest: Any, toy_files: d
         ("nowhere.module:Net", {}, "'nowhere.module:Net' cannot be imported: No module named 'nowhere'"),
         ("torch.nn:Lineer", {}, "cannot be imported"),
         ("math:sin", {}, "is not a torch.nn.Module"),
-        ("transformer", {}, "neither one of mlp, deep_sets nor 'package.module:Class'"),
         ("deep_sets", {"widht": 3}, "'deep_sets' does not take these options: .*'widht'"),
     ],
 )
