@@ -1,5 +1,6 @@
 """Rule `gates`: every verdict of a run. It does not fail if a gate does; the rule `require_gates` does."""
 
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import Evaluation, Verification
 from cyclotrain.core.logs import rule
 from cyclotrain.gates.judge import judge
@@ -8,7 +9,7 @@ with rule(snakemake.log[0]):
     gates = judge(
         Verification.read(snakemake.input.verification),
         Evaluation.read(snakemake.input.evaluation),
-        minimum_auc=snakemake.params.minimum_auc,
+        limits=EvaluationConfig(**snakemake.params.limits),
         rejection_losses=snakemake.params.rejection_losses,
     )
     gates.write(snakemake.output[0])

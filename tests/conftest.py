@@ -25,7 +25,7 @@ import yaml
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
-from cyclotrain.config import Config, load
+from cyclotrain.config import Config, EvaluationConfig, load
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification
 from cyclotrain.contract.run import Run
@@ -284,7 +284,7 @@ class Trained:
             results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": self.time()}
             for name, result in results.items():
                 result.write(files[name])
-            judge(verification, evaluation, minimum_auc=0.5, rejection_losses={}).write(files["gates"])
+            judge(verification, evaluation, limits=EvaluationConfig(minimum_auc=0.5), rejection_losses={}).write(files["gates"])
         contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
         return Run.read({**files, "model": self.onnx, "contract": contract, "dataset": self.dataset, "history": history})
 

@@ -128,7 +128,7 @@ rule gates:
     conda:
         "../../envs/cyclotrain.yaml"
     params:
-        minimum_auc=settings.evaluation.minimum_auc,
+        limits=settings.evaluation.model_dump(),
         rejection_losses={
             kind: variant.rejection_loss
             for kind, variant in settings.export.variants.items()

@@ -4,24 +4,25 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cyclotrain.contract.results import MODEL, Evaluation, Gate, Gates, SessionParity, Verification
+from cyclotrain.config import EvaluationConfig
+from cyclotrain.contract.results import Evaluation, Gate, Gates, SessionParity, Verification
 
 _SHOWN = 5  # failed cases
 _log = logging.getLogger(__name__)
 
 
 def judge(
-    verification: Verification, evaluation: Evaluation, *, minimum_auc: float | None, rejection_losses: Mapping[str, float]
+    verification: Verification, evaluation: Evaluation, *, limits: EvaluationConfig, rejection_losses: Mapping[str, float]
 ) -> Gates:
-    """All gates: parity of each exported file, the area under the ROC curve, and what each variant loses.
+    """All gates: parity of each exported file, figures with a limit in the config, and what each variant loses.
 
-    `minimum_auc`: for each background; None for no such gate. `rejection_losses`: the largest allowed, by variant.
+    `rejection_losses`: the largest allowed, by variant.
     """
     gates = [*_parity(verification)]
-    if minimum_auc is not None:
-        for background, performance in evaluation.performance[MODEL].items():
-            area = performance.auc.value or 0.0
-            gates.append(_at_least(f"auc.{background}", area, minimum_auc, "evaluation.minimum_auc"))
+    figures = evaluation.figures()
+    for names, limit, key in limits.gates():
+        for name in _names(names, evaluation):
+            gates.append(_at_least(name, figures[name].value or 0.0, limit, key))
     for kind, limit in rejection_losses.items():
         loss = evaluation.rejection_loss[kind]
         gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
@@ -78,6 +79,14 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
         passed=passed,
         message="\n  ".join(lines),
     )
+
+
+def _names(names: str, evaluation: Evaluation) -> list[str]:
+    """The figures that a name such as `auc.{background}` or `ks_p_value.{class_name}` stands for."""
+    for word, classes in (("{background}", evaluation.backgrounds), ("{class_name}", evaluation.confusion.classes)):
+        if word in names:
+            return [names.replace(word, name) for name in classes]
+    return [names]
 
 
 def _at_least(name: str, value: float, limit: float, key: str) -> Gate:

@@ -77,7 +77,7 @@ def test_ranges_are_those_of_real_constituents_in_training(trained: Trained, run
 
 
 def test_a_failed_gate_stands_on_the_first_page_and_in_the_summary(run: Run, plots: list[Path]) -> None:
-    gates = judge(run.verification, run.evaluation, minimum_auc=0.9999, rejection_losses={})
+    gates = judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=0.9999), rejection_losses={})
     failed = changed(run, gates=gates)
     head, _, _ = make(failed, plots, description=None).markdown.partition("## Use")
     assert "1 of 2 FAILED" in head and "No description was given" in head
