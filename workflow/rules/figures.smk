@@ -9,7 +9,7 @@ rule plot_roc:
     output:
         report(
             "<fold>/plots/roc.png",
-            caption="../report/roc.rst",
+            caption="../report/figure.rst",
             category="Physics",
             labels={"figure": "ROC", **FOLD_LABEL},
         ),
@@ -21,6 +21,9 @@ rule plot_roc:
         "../../envs/cyclotrain.yaml"
     params:
         figure="physics.roc",
+        caption="Background rejection against signal efficiency on the test split: the exported model, its variants, "
+        "and boosted trees on example-level features, a colour each; with several backgrounds, a line style "
+        "each. Points: the working points, with the uncertainty from 200 Poisson bootstrap replicas.",
     script:
         "../../scripts/plot.py"
 
@@ -33,7 +36,7 @@ rule plot_scores:
     output:
         report(
             "<fold>/plots/scores.png",
-            caption="../report/scores.rst",
+            caption="../report/figure.rst",
             category="Physics",
             labels={"figure": "scores", **FOLD_LABEL},
         ),
@@ -45,6 +48,9 @@ rule plot_scores:
         "../../envs/cyclotrain.yaml"
     params:
         figure="physics.scores",
+        caption="Signal probability by class, for the training split (filled) and the test split (points). Each class "
+        "is normalised to 1. KS p: p-value of the Kolmogorov-Smirnov test between the two splits; a small "
+        "value is a sign of overtraining.",
     script:
         "../../scripts/plot.py"
 
@@ -56,7 +62,7 @@ rule plot_confusion:
     output:
         report(
             "<fold>/plots/confusion.png",
-            caption="../report/confusion.rst",
+            caption="../report/figure.rst",
             category="Physics",
             labels={"figure": "confusion matrix", **FOLD_LABEL},
         ),
@@ -68,6 +74,8 @@ rule plot_confusion:
         "../../envs/cyclotrain.yaml"
     params:
         figure="physics.confusion",
+        caption="For each true class, the weighted fraction of examples by the class with the largest probability, on "
+        "the test split.",
     script:
         "../../scripts/plot.py"
 
@@ -79,7 +87,7 @@ rule plot_loss:
     output:
         report(
             "<fold>/plots/loss.png",
-            caption="../report/loss.rst",
+            caption="../report/figure.rst",
             category="Training",
             labels={"figure": "loss by epoch", **FOLD_LABEL},
         ),
@@ -91,6 +99,7 @@ rule plot_loss:
         "../../envs/cyclotrain.yaml"
     params:
         figure="training.loss",
+        caption="Weighted loss by epoch. The exported weights are those of the epoch with the lowest validation loss.",
     script:
         "../../scripts/plot.py"
 
@@ -102,7 +111,7 @@ rule plot_latency:
     output:
         report(
             "<fold>/plots/latency.png",
-            caption="../report/latency.rst",
+            caption="../report/figure.rst",
             category="Speed",
             labels={"figure": "latency and throughput", **FOLD_LABEL},
         ),
@@ -114,6 +123,9 @@ rule plot_latency:
         "../../envs/cyclotrain.yaml"
     params:
         figure="timing.latency",
+        caption="Cost of the exported model on one CPU thread, in each ONNX Runtime of its targets. Left: one test "
+        "example at a time, over the real lengths, as in an event loop; the share of examples that take less "
+        "than a time, with PyTorch for comparison. Right: examples per second against the batch size.",
     script:
         "../../scripts/plot.py"
 

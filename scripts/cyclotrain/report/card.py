@@ -103,7 +103,7 @@ def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, An
         "farthest": {row.artefact: row for row in sorted(run.verification.matrix, key=lambda row: row.max_abs)},
         "model": run.evaluation.performance[MODEL],
         "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
-        "plots": {Path(plot).stem for plot in plots},
+        "plots": [Path(plot).stem for plot in plots],
     }
 
 

@@ -7,9 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.contract.results import Curves, Evaluation, History, Timing
+from cyclotrain.contract.results import Curves, Dataset, Evaluation, History, Timing, Verification
 
-_RESULTS: Mapping[str, Any] = {"evaluation": Evaluation, "curves": Curves, "history": History, "timing": Timing}
+_RESULTS: Mapping[str, Any] = {
+    "dataset": Dataset,
+    "history": History,
+    "verification": Verification,
+    "evaluation": Evaluation,
+    "curves": Curves,
+    "timing": Timing,
+}
 _log = logging.getLogger(__name__)
 
 
