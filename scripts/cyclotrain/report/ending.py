@@ -9,7 +9,7 @@ def success(folder: str | Path, *, uri: str, options: str) -> str:
     commands = {
         f"xdg-open {folder}/report.html": "the report of this run",
         f"mlflow ui --backend-store-uri {uri}": "compare runs",
-        f"snakemake --cores all{options} score": "friend trees for the ntuples of the config",
+        f"snakemake --cores all score{options}": "friend trees for the ntuples of the config",
     }
     width = max(map(len, commands))
     lines += ["Next"] + [f"  {command:{width}}   {purpose}" for command, purpose in commands.items()]

@@ -14,6 +14,7 @@ from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation.timing import BATCH_SIZES
 from cyclotrain.gates.judge import judge
+from cyclotrain.report import ending
 from cyclotrain.report.card import About, Card, card
 from cyclotrain.report.plots import physics
 from cyclotrain.report.plots.draw import draw
