@@ -62,7 +62,7 @@ FAULTS = [
         "ingest/preflight.py",
         "check_branches(recipe, ntuple.depths(recipe.branches()), path)",
         "pass",
-        r"before_any_job\[inputs.*jet_pT",
+        r"\[inputs.*no branch 'jet_pT'",
     ),
     Fault(
         "friends: an entry gets the branches of another one's key",
