@@ -41,15 +41,15 @@ ui: .venv/complete
 	mlflow ui --backend-store-uri sqlite:///results/mlflow.db
 
 test: .venv/complete
-	python -m pytest $(ARGS)
+	python -m pytest -n 2 $(ARGS)
 
 # without whole runs and servers
 test-unit: .venv/complete
-	python -m pytest tests/unit $(ARGS)
+	python -m pytest -n 2 tests/unit $(ARGS)
 
 # whole runs, and what goes wrong with jobs, on a real HTCondor pool and a real Slurm that are started here; as root on Debian
 test-clusters: .venv/complete
-	CYCLOTRAIN_ALL_CLUSTERS=1 python -m pytest tests/clusters $(ARGS)
+	CYCLOTRAIN_ALL_CLUSTERS=1 python -m pytest -n 2 tests/clusters $(ARGS)
 
 # plant twenty faults in the code, one at a time, and see that a test catches each
 mutations: .venv/complete

@@ -1,6 +1,7 @@
 """The demo at test size, whole; what is made again, and what is not."""
 
 import json
+import os
 import re
 import secrets
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY, Workflow, small_demo
-from cyclotrain.contract.results import Gates, Verification
+from cyclotrain.contract.results import Evaluation, Gates, Verification
 from cyclotrain.core.files import file_sha256
 
 pytestmark = pytest.mark.workflow
@@ -21,7 +22,8 @@ SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of th
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("first") / "project")
-    workflow.run(small_demo(), **dict.fromkeys(("BEARER_TOKEN", "MLFLOW_TRACKING_PASSWORD", "HTTPS_TOKEN"), SECRET))
+    done = workflow.run(small_demo(), **dict.fromkeys(("BEARER_TOKEN", "MLFLOW_TRACKING_PASSWORD", "HTTPS_TOKEN"), SECRET))
+    (workflow.folder / "output.txt").write_text(done.stdout)
     return workflow
 
 
@@ -91,3 +93,51 @@ def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None
     raw["evaluation"]["signal_efficiencies"] = [0.4]
     done = demo.run(raw, "-n")
     assert "rule evaluate" in done.stdout and "rule train" not in done.stdout
+
+
+def planned(workflow: Workflow, *arguments: str) -> set[str]:
+    """The rules that would run."""
+    output = workflow.run(small_demo(), "-n", "--quiet", "rules", *arguments).stdout
+    return set(re.findall(r"^(\w+) +\d+$", output, re.MULTILINE)) - {"total", "all"}
+
+
+def test_a_change_of_a_plots_colour_draws_the_plots_again_and_runs_no_network(demo: Workflow) -> None:
+    assert planned(demo) == set()
+    style = demo.folder / "scripts/cyclotrain/report/plots/style.py"
+    before = style.read_text()
+    style.write_text(before.replace("#0072B2", "#FF0000"))
+    try:
+        rules = planned(demo)
+    finally:
+        style.write_text(before)
+    plots = {"plot_roc", "plot_scores", "plot_confusion", "plot_loss", "plot_latency"}
+    told = {"model_card", "summarise", "report_page", "track", "require_gates", "bundle"}
+    assert plots | {"model_card", "report_page"} <= rules <= plots | told
+
+
+def test_a_run_says_a_line_for_each_job_its_summary_and_what_to_type_next(demo: Workflow) -> None:
+    output = (demo.folder / "output.txt").read_text()
+    assert re.search(r"^\d\d:\d\d:\d\d  \[\d+/\d+\] ✓ skim qcd/000 .* events read, ", output, re.MULTILINE)
+    assert re.search(r"^\[train\] epoch  ?1/2 ", output, re.MULTILINE)
+    assert "localrule" not in output and "resources:" not in output and "\033" not in output
+    summary = output[output.index("Run 'demo'") :]
+    assert "Gates       all 3 passed" in summary
+    assert "snakemake --cores all score --configfile test.yaml" in summary
+    assert "CONDOR_CONFIG" not in output
+
+
+def test_the_spread_over_seeds_and_the_readme_come_from_results(demo: Workflow) -> None:
+    environment = {**os.environ, "PYTHONPATH": "scripts"}
+
+    def module(*arguments: str) -> str:
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, cwd=demo.folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+    table = module("cyclotrain.report.seeds", "--configfile", "test.yaml", "--cores", "2", "1", "1")
+    area = Evaluation.read(demo.folder / "results/demo/evaluation.json").figures()["auc.qcd"].value
+    assert f"{area:.4f} ± 0.0000   {area:.4f}, {area:.4f}" in table
+    module("cyclotrain.report.readme", "results/demo", "results/demo")
+    readme = (demo.folder / "README.md").read_text()
+    assert (demo.folder / "results/demo/summary.txt").read_text() in readme
+    assert f"| AUC | {area:.4f} ± 0.0000 ({area:.4f}, {area:.4f}) |" in readme
+    assert readme.endswith((REPOSITORY / "README.md").read_text().rpartition("<!-- end of seeds -->")[2])

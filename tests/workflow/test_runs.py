@@ -2,9 +2,10 @@
 
 import html
 import json
-import os
 import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,43 +17,6 @@ from cyclotrain.contract.results import Evaluation, Gates
 from cyclotrain.core.files import file_sha256, read_json_lines
 
 pytestmark = pytest.mark.workflow
-SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    workflow = Workflow(tmp_path_factory.mktemp("first") / "project")
-    done = workflow.run(small_demo(), **dict.fromkeys(("BEARER_TOKEN", "MLFLOW_TRACKING_PASSWORD", "HTTPS_TOKEN"), SECRET))
-    (workflow.folder / "output.txt").write_text(done.stdout)
-    return workflow
-
-
-def test_the_demo_makes_what_the_readme_says(demo: Workflow) -> None:
-    results = demo.folder / "results/demo"
-    for name in (
-        "model/model.onnx",
-        "model/contract.json",
-        "verification.json",
-        "evaluation.json",
-        "plots/roc.png",
-        "plots/latency.png",
-        "deploy/model_card.html",
-        "summary.txt",
-    ):
-        assert (results / name).stat().st_size > 0, name
-    assert Gates.read(results / "gates.json").passed
-    assert Verification.read(results / "verification.json").max_abs <= 1e-5
-    summary = (results / "summary.txt").read_text()
-    assert "AUC, top vs qcd" in summary and "Latency" in summary
-
-
-def test_a_second_run_does_nothing(demo: Workflow) -> None:
-    done = demo.run(small_demo())
-    assert "Nothing to be done" in done.stdout
-
-
-def test_another_clone_gives_the_same_model_byte_for_byte(demo: Workflow, second_clone: Path) -> None:
-    assert file_sha256(demo.folder / "results/demo/model/model.onnx") == file_sha256(second_clone)
 
 
 def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
@@ -68,106 +32,6 @@ def test_two_processes_train_the_same_model_as_one(tmp_path: Path) -> None:
     for one, two in zip(history[1], history[2], strict=True):
         for figure in ("train_loss", "validation_loss", "validation_auc"):
             assert two[figure] == pytest.approx(one[figure], abs=1e-5)
-
-
-def test_tracking_again_updates_the_run(demo: Workflow) -> None:
-    def runs() -> list[tuple[str, str]]:
-        with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
-            return store.execute("select run_uuid, status from runs").fetchall()
-
-    before = runs()
-    demo.run(small_demo(), "--forcerun", "track")
-    assert runs() == before
-    assert [status for _, status in before] == ["FINISHED"]
-    with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
-        assert store.execute("select count(*) from metrics where key = 'validation_loss'").fetchone() == (2,)
-        assert store.execute("select count(*) from logged_models").fetchone() == (1,)
-        (dataset,) = store.execute("select digest from datasets").fetchall()
-    contract = json.loads((demo.folder / "results/demo/model/contract.json").read_text())
-    assert contract["dataset_sha256"].startswith(dataset[0])
-
-
-def test_the_python_of_the_documentation_runs(demo: Workflow) -> None:
-    code = "".join(re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/use-the-model.md").read_text(), re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("['qcd', 'top']\n")
-
-
-def test_the_report_is_made(demo: Workflow) -> None:
-    assert (demo.folder / "results/demo/report.html").stat().st_size > 1_000_000
-
-
-def test_nothing_secret_of_the_environment_is_written_anywhere(demo: Workflow) -> None:
-    written = [path for path in demo.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    assert len(written) > 100
-    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
-
-
-def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None:
-    raw = small_demo()
-    raw["evaluation"]["signal_efficiencies"] = [0.4]
-    done = demo.run(raw, "-n")
-    assert "rule evaluate" in done.stdout and "rule train" not in done.stdout
-
-
-def planned(workflow: Workflow, *arguments: str) -> set[str]:
-    """The rules that would run."""
-    output = workflow.run(small_demo(), "-n", "--quiet", "rules", *arguments).stdout
-    return set(re.findall(r"^(\w+) +\d+$", output, re.MULTILINE)) - {"total", "all"}
-
-
-def test_a_change_of_a_plots_colour_draws_the_plots_again_and_runs_no_network(demo: Workflow) -> None:
-    assert planned(demo) == set()
-    style = demo.folder / "scripts/cyclotrain/report/plots/style.py"
-    before = style.read_text()
-    style.write_text(before.replace("#0072B2", "#FF0000"))
-    try:
-        rules = planned(demo)
-    finally:
-        style.write_text(before)
-    plots = {"plot_roc", "plot_scores", "plot_confusion", "plot_loss", "plot_latency"}
-    told = {"model_card", "summarise", "report_page", "track", "require_gates", "bundle"}
-    assert plots | {"model_card", "report_page"} <= rules <= plots | told
-
-
-def test_a_run_says_a_line_for_each_job_its_summary_and_what_to_type_next(demo: Workflow) -> None:
-    output = (demo.folder / "output.txt").read_text()
-    assert re.search(r"^\d\d:\d\d:\d\d  \[\d+/\d+\] ✓ skim qcd/000 .* events read, ", output, re.MULTILINE)
-    assert re.search(r"^\[train\] epoch  ?1/2 ", output, re.MULTILINE)
-    assert "localrule" not in output and "resources:" not in output and "\033" not in output
-    summary = output[output.index("Run 'demo'") :]
-    assert "Gates       all 3 passed" in summary
-    assert "snakemake --cores all --configfile test.yaml score" in summary
-    assert "CONDOR_CONFIG" not in output
-
-
-def test_the_spread_over_seeds_and_the_readme_come_from_results(demo: Workflow) -> None:
-    environment = {**os.environ, "PYTHONPATH": "scripts"}
-
-    def module(*arguments: str) -> str:
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.run(command, cwd=demo.folder, env=environment, capture_output=True, text=True, check=True).stdout
-
-    table = module("cyclotrain.report.seeds", "--configfile", "test.yaml", "--cores", "2", "1", "1")
-    area = Evaluation.read(demo.folder / "results/demo/evaluation.json").figures()["auc.qcd"].value
-    assert f"{area:.4f} ± 0.0000   {area:.4f}, {area:.4f}" in table
-    module("cyclotrain.report.readme", "results/demo", "results/demo")
-    readme = (demo.folder / "README.md").read_text()
-    assert (demo.folder / "results/demo/summary.txt").read_text() in readme
-    assert f"| AUC | {area:.4f} ± 0.0000 ({area:.4f}, {area:.4f}) |" in readme
-    assert readme.endswith((REPOSITORY / "README.md").read_text().rpartition("<!-- end of seeds -->")[2])
-
-
-def test_make_takes_a_config_with_spaces_in_its_path_and_comments_in_it(tmp_path: Path) -> None:
-    workflow = Workflow(tmp_path / "a project")
-    text = yaml.safe_dump(raw_config(toys(workflow.folder)), sort_keys=False).replace("run: test", 'run: "toys"  # a note')
-    (workflow.folder / "my config.yaml").write_text(text)
-    (workflow.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
-    make = ["make", "--assume-old", ".venv/complete", "CONFIG=my config.yaml", "CORES=2"]
-    for target, said in ((["plan"], "assemble"), (["run", "ARGS=results/toys/dataset.json"], "Next")):
-        done = subprocess.run([*make, *target], cwd=workflow.folder, capture_output=True, text=True, check=True)
-        assert said in done.stdout + done.stderr
-    assert (workflow.folder / "results/toys/dataset.json").exists()
 
 
 def test_higgs(tmp_path: Path) -> None:
@@ -264,3 +128,15 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
         assert json.loads(friend["cyclotrain"])["model_sha256"] == shas
         assert friend["Jets"]["test_signal"].array(library="np").min() > 0
     assert (results / "report.html").stat().st_size > 1_000_000
+
+
+def test_make_takes_a_config_with_spaces_in_its_path_and_comments_in_it(tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path / "a project")
+    text = yaml.safe_dump(raw_config(toys(workflow.folder)), sort_keys=False).replace("run: test", 'run: "toys"  # a note')
+    (workflow.folder / "my config.yaml").write_text(text)
+    (workflow.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    make = ["make", "--assume-old", ".venv/complete", "CONFIG=my config.yaml", "CORES=2"]
+    for target, said in ((["plan"], "assemble"), (["run", "ARGS=results/toys/dataset.json"], "Next")):
+        done = subprocess.run([*make, *target], cwd=workflow.folder, capture_output=True, text=True, check=True)
+        assert said in done.stdout + done.stderr
+    assert (workflow.folder / "results/toys/dataset.json").exists()

@@ -82,7 +82,9 @@ def train(
     if last.exists():
         done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
         _log.info("an earlier training was interrupted; resuming after epoch %d from %s", done, last, extra=SHOW)
-    checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", save_last=True, enable_version_counter=False)
+    checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", enable_version_counter=False)
+    # not `save_last` of the other, which writes only when the validation loss is the lowest so far
+    latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     history = _History(Path(files.history), len(examples["train"]), _name(device, training.devices))
     steps = training.epochs * len(batches)
     with warnings.catch_warnings():
@@ -106,6 +108,7 @@ def train(
                 history,
                 EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
                 checkpoint,
+                latest,  # after the other, whose state it holds
             ],
         )
         # Lightning warns if the checkpoint folder is not empty, as it is when a training resumes.

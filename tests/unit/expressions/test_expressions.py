@@ -163,6 +163,15 @@ def test_integers_do_not_overflow_in_functions(text: str) -> None:
         np.testing.assert_array_equal(ak.to_numpy(Expression(text)(lists, AWKWARD))[0], expected)
 
 
+@pytest.mark.parametrize(("first", "second"), [(3.0, -3.0), (-3.0, 3.0), (0.5, 0.2), (0.2, 0.5), (2.0, -1.0), (-1.5, 1.5)])
+def test_delta_phi_is_the_short_way_around(first: float, second: float) -> None:
+    angle = math.remainder(first - second, 2 * math.pi)  # into [-pi, pi], by another formula
+    values = {"a": np.array([first]), "b": np.array([second])}
+    assert Expression("delta_phi(a, b)")(values, AWKWARD)[0] == pytest.approx(angle)
+    tensors = {name: torch.tensor(value) for name, value in values.items()}
+    assert Expression("delta_phi(a, b)")(tensors, TORCH).item() == pytest.approx(angle)
+
+
 @pytest.mark.parametrize("text", ["flag & n > 0", "~n", "where(n, 1, 2)", "flag | x", "any(x)", "(flag & (n > 0)) & n"])
 def test_a_number_is_no_condition(text: str) -> None:
     values = {"flag": np.array([True, False]), "n": np.array([2, 3], np.uint32), "x": ak.Array([[1.0], [2.0, 0.0]])}

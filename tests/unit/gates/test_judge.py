@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Trained
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import MODEL, Gate, Gates, ParityFailure, Verification
 from cyclotrain.gates.judge import judge, require
 
@@ -18,7 +19,7 @@ def changed(verification: Verification, failed: int, *failures: ParityFailure) -
 
 def test_a_run_within_all_limits_passes_and_every_gate_has_value_and_limit(trained: Trained) -> None:
     run = trained.run()
-    gates = judge(run.verification, run.evaluation, minimum_auc=0.6, rejection_losses={})
+    gates = judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=0.6), rejection_losses={})
     area = run.evaluation.performance[MODEL]["background"].auc.value
     assert gates.passed and [gate.name for gate in gates.gates] == ["parity.model", "auc.background"]
     assert [gate.value for gate in gates.gates] == [run.verification.max_abs_all_cases, area]
@@ -28,7 +29,9 @@ def test_a_run_within_all_limits_passes_and_every_gate_has_value_and_limit(train
 def test_a_case_beyond_the_tolerance_fails_and_is_named(trained: Trained) -> None:
     run = trained.run()
     failures = [ParityFailure(artefact=MODEL, message=f"case {i}: differs by 1") for i in range(7)]
-    (gate,) = judge(changed(run.verification, 7, *failures), run.evaluation, minimum_auc=None, rejection_losses={}).failed
+    (gate,) = judge(
+        changed(run.verification, 7, *failures), run.evaluation, limits=EvaluationConfig(), rejection_losses={}
+    ).failed
     assert gate.name == "parity.model"
     assert "case 0: differs by 1" in gate.message and "case 4" in gate.message and "case 5" not in gate.message
     assert "and 2 more in verification.json" in gate.message
@@ -37,7 +40,7 @@ def test_a_case_beyond_the_tolerance_fails_and_is_named(trained: Trained) -> Non
 def test_a_file_that_no_runtime_loads_fails_its_gate(trained: Trained) -> None:
     run = trained.run()
     failure = ParityFailure(artefact="fp16", message="fp16: cannot be loaded")
-    gates = judge(changed(run.verification, 0, failure), run.evaluation, minimum_auc=None, rejection_losses={})
+    gates = judge(changed(run.verification, 0, failure), run.evaluation, limits=EvaluationConfig(), rejection_losses={})
     assert [(gate.name, gate.passed) for gate in gates.gates] == [("parity.model", True), ("parity.fp16", False)]
     assert "cannot be loaded" in gates.failed[0].message
 
@@ -45,7 +48,7 @@ def test_a_file_that_no_runtime_loads_fails_its_gate(trained: Trained) -> None:
 def test_a_gate_exactly_at_its_limit_passes(trained: Trained) -> None:
     run = trained.run()
     area = run.evaluation.performance[MODEL]["background"].auc.value
-    assert judge(run.verification, run.evaluation, minimum_auc=area, rejection_losses={}).passed
+    assert judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=area), rejection_losses={}).passed
 
 
 def test_requiring_gates_names_fold_value_and_limit_of_each_that_failed(tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def everything(shard: Path, receipt: Any) -> list[Examples]:
     return [concatenate(list(part), layout) for part in parts]
 
 
+def test_an_event_must_pass_the_common_and_the_samples_own_cut(tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "jets.root", jets(500, 3))
+    receipt = skim_one(tmp_path, path, selection="jet_pt > 550", sample={"selection": "jet_pt < 600"})
+    events = uproot.open(path)["Jets"].arrays()
+    assert 0 < receipt["events_kept"] == int(((events.jet_pt > 550) & (events.jet_pt < 600)).to_numpy().sum()) < 500
+
+
 def test_values_are_those_of_an_independent_awkward_computation(tmp_path: Path) -> None:
     path = write_tree(tmp_path / "jets.root", jets(2000, 3))
     receipt = skim_one(

@@ -9,6 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from conftest import Trained
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, SkippedFile
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
@@ -152,3 +153,8 @@ def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
     for name in ("exported model", "boosted trees", *others):
         assert f"<!-- {name} vs background" in text, name
     assert BOOSTED_TREES in run.evaluation.performance
+
+
+def test_the_next_commands_name_the_target_before_the_config_file() -> None:
+    """After `--configfile`, Snakemake would read the target as one more config file."""
+    assert "snakemake --cores all score --configfile my.yaml" in ending.success("r", uri="u", options=" --configfile my.yaml")

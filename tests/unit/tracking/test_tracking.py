@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 
 from conftest import Trained
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.gates.judge import judge
@@ -53,7 +54,7 @@ def test_a_failed_gate_makes_the_run_failed_and_the_same_model_updates_its_run(
 ) -> None:
     run = trained.run()
     before, _ = tracked(run, store, tmp_path)
-    gates = judge(run.verification, run.evaluation, minimum_auc=0.9999, rejection_losses={})
+    gates = judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=0.9999), rejection_losses={})
     after, client = tracked(Run(**{**vars(run), "gates": gates}), store, tmp_path)
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FAILED"

@@ -21,6 +21,7 @@ from onnx import numpy_helper
 from conftest import REPOSITORY, Trained, raw_config, run_training
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.contract.results import History
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
@@ -170,6 +171,31 @@ def test_a_killed_training_resumes_and_ends_with_the_same_weights(ingest: Any, t
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
     assert lines[1]["time"] < started < lines[2]["time"]
     assert not list(killed.glob("ck/*"))
+
+
+def test_a_killed_training_resumes_after_its_last_epoch_although_an_earlier_one_was_better(
+    ingest: Any, toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    training = {"epochs": 6, "patience": 6, "batch_size": 64, "learning_rate": 1.0}  # too large: the loss jumps about
+    config, contract, shards = ingest(raw_config(toy_files, training=training))
+    killed = tmp_path / "killed"
+    process = multiprocessing.get_context("spawn").Process(target=run_training, args=(contract, config, shards, killed, 0.02))
+    process.start()
+    history = killed / "history.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (
+        history.exists()
+        and (epochs := History.read(history).epochs)
+        and epochs[-1].validation_loss > epochs[-2:][0].validation_loss
+    ):
+        time.sleep(0.02)
+    time.sleep(0.2)  # the checkpoint follows the history, and the next epoch takes half a second
+    process.kill()
+    process.join()
+    done = History.read(history)
+    assert done.kept.epoch < len(done.epochs)
+    (checkpoint,) = killed.glob("ck/*/last.ckpt")
+    assert torch.load(checkpoint, weights_only=False)["epoch"] + 1 == len(done.epochs)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists(), reason="no second file system to put temporary files on")

@@ -1,0 +1,44 @@
+"""The Kolmogorov-Smirnov test, against scipy and against what weights mean."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
+
+
+def samples(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    return random.normal(0, 1, n), random.normal(0.1, 1, m)
+
+
+def test_with_unit_weights_it_is_scipys_asymptotic_test() -> None:
+    first, second = samples(2000, 1500)
+    result = kolmogorov_smirnov(first, second, first_weights=np.ones(2000), second_weights=np.ones(1500))
+    expected = stats.ks_2samp(first, second, method="asymp")
+    assert result.distance == pytest.approx(expected.statistic, abs=1e-12)
+    n = 2000 * 1500 / 3500
+    assert result.p_value == pytest.approx(stats.kstwobign.sf(expected.statistic * np.sqrt(n)), rel=1e-9)
+
+
+def test_a_weight_of_two_is_an_event_twice_and_a_common_factor_changes_nothing() -> None:
+    first, second = samples(300, 200)
+    weights = np.where(np.arange(300) % 3 == 0, 2.0, 1.0)
+    weighted = kolmogorov_smirnov(first, second, first_weights=weights, second_weights=np.ones(200))
+    repeated = np.repeat(first, weights.astype(int))
+    twice = kolmogorov_smirnov(repeated, second, first_weights=np.ones(len(repeated)), second_weights=np.ones(200))
+    assert weighted.distance == pytest.approx(twice.distance, abs=1e-12)
+    scaled = kolmogorov_smirnov(first, second, first_weights=1e3 * weights, second_weights=np.full(200, 1e-3))
+    assert scaled == pytest.approx(weighted, rel=1e-9)
+
+
+def test_the_p_value_counts_effective_numbers_of_events() -> None:
+    """One heavy event among light ones is worth little more than one event."""
+    first, second = samples(400, 400)
+    weights = np.ones(400)
+    weights[0] = 1000.0
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    assert effective < 2.1
+    result = kolmogorov_smirnov(first, second, first_weights=weights, second_weights=np.ones(400))
+    n = effective * 400 / (effective + 400)
+    assert result.p_value == pytest.approx(stats.kstwobign.sf(result.distance * np.sqrt(n)), rel=1e-9)
