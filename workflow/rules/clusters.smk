@@ -41,4 +41,4 @@ onsuccess:
 
 onerror:
     tidy_cluster()
-    say_at_the_end(ending.failure(RUN))
+    say_at_the_end(ending.failure(RUN, since=began))

@@ -16,9 +16,10 @@ def success(folder: str | Path, *, uri: str, options: str) -> str:
     return "\n".join(lines)
 
 
-def failure(folder: str | Path) -> str:
-    """After a run in which a job failed."""
+def failure(folder: str | Path, *, since: float) -> str:
+    """After a run in which a job failed; `since`: when it began, as a summary may be of an earlier run."""
     lines = ["", "The run failed. What was finished stays, and the same command goes on from there."]
-    if (Path(folder) / "summary.txt").exists():
+    summary = Path(folder) / "summary.txt"
+    if summary.exists() and summary.stat().st_mtime >= since:
         lines.append(f"What was measured: {folder}/summary.txt and {folder}/report.html")
     return "\n".join(lines)

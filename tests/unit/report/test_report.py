@@ -158,3 +158,10 @@ def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
 def test_the_next_commands_name_the_target_before_the_config_file() -> None:
     """After `--configfile`, Snakemake would read the target as one more config file."""
     assert "snakemake --cores all score --configfile my.yaml" in ending.success("r", uri="u", options=" --configfile my.yaml")
+
+
+def test_a_failed_run_names_its_own_summary_and_not_that_of_an_earlier_run(tmp_path: Path) -> None:
+    (tmp_path / "summary.txt").write_text("summary")
+    written = (tmp_path / "summary.txt").stat().st_mtime
+    assert "summary.txt" in ending.failure(tmp_path, since=written - 1)
+    assert "summary.txt" not in ending.failure(tmp_path, since=written + 1)
