@@ -7,8 +7,6 @@ import onnx
 
 METADATA_PREFIX = "cyclotrain."
 OUTPUT = "probabilities"
-# name of the exported model that takes raw branches; the other verified files are made from it or beside it
-MODEL = "model"
 
 
 def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from cyclotrain.core.files import atomic, read_json_lines, write_json
 
-MODEL, BOOSTED_TREES = "model", "boosted_trees"  # what gives scores; a variant goes by its kind
+# The exported model, which takes raw branches, among the files that are verified and among what gives scores. A variant goes by
+# its kind, the network alone by `network`.
+MODEL = "model"
+BOOSTED_TREES = "boosted_trees"
 
 
 class _Frozen(BaseModel):

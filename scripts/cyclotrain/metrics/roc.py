@@ -40,7 +40,7 @@ class Roc:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A number with its statistical uncertainty (one standard deviation); None if it cannot be measured."""
 
     value: float | None
@@ -49,7 +49,7 @@ class Figure:
 
 def roc_auc_and_rejections(
     score: Floats, is_signal: Bools, *, weight: Floats, signal_efficiencies: Sequence[float], seed: int
-) -> tuple[Roc, Figure, list[Figure]]:
+) -> tuple[Roc, Estimate, list[Estimate]]:
     """The ROC curve, the area under it, and the rejection 1/(background efficiency) at each signal efficiency.
 
     Uncertainties are the standard deviation over 200 Poisson bootstrap replicas of signal and background. The uncertainty of a
@@ -70,7 +70,7 @@ def roc_auc_and_rejections(
         backgrounds[replica] = [roc.background_at(e) for e in signal_efficiencies]
     return (
         nominal,
-        Figure(nominal.auc, float(areas.std(ddof=1))),
+        Estimate(nominal.auc, float(areas.std(ddof=1))),
         [_rejection(nominal.background_at(e), replicas) for e, replicas in zip(signal_efficiencies, backgrounds.T, strict=True)],
     )
 
@@ -81,7 +81,7 @@ def _order_and_cuts(score: Floats) -> tuple[npt.NDArray[np.integer], npt.NDArray
     return order, np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
 
-def _rejection(background: float, replicas: npt.NDArray[np.float64]) -> Figure:
+def _rejection(background: float, replicas: npt.NDArray[np.float64]) -> Estimate:
     if background <= 0:
-        return Figure(None, None)
-    return Figure(1 / background, float(replicas.std(ddof=1)) / background**2)
+        return Estimate(None, None)
+    return Estimate(1 / background, float(replicas.std(ddof=1)) / background**2)
