@@ -141,12 +141,15 @@ class Terminal(logging.Handler):
 
     def _on_job_error(self, event: Mapping[str, Any]) -> None:
         job = self._jobs.pop(event["jobid"], None) or _Job(event["rule_name"], event["rule_name"], event["log"])
-        log = _read_logs(job.logs)
         self._line("✗", "red", job.name, time.monotonic() - job.started, "failed")
-        self.console.print(Text(_failure(log, job.logs), style="red"))
+        if event.get("rule_msg"):  # of a cluster's executor: out of memory, held, node lost
+            self.console.print(Text(str(event["rule_msg"]), style="red"))
+        self.console.print(Text(_failure(event["log"]), style="red"))
 
     def _on_group_error(self, event: Mapping[str, Any]) -> None:
-        """Snakemake reports each job of the group after it."""
+        """Snakemake reports each job of the group after it, without the log of the group."""
+        if event.get("aux_logs"):
+            self.console.print(Text(f"A group of jobs failed. {_failure(event['aux_logs'])}", style="red"))
 
     def _on_progress(self, event: Mapping[str, Any]) -> None:
         """The bar counts jobs itself."""
@@ -238,13 +241,15 @@ def _last_words(log: str) -> str:
     return str(lines[-1]) if lines else ""
 
 
-def _failure(log: str, paths: Sequence[str]) -> str:
-    """What a failed job's log says of the error, or its last lines."""
-    where = f"(log: {', '.join(paths)})"
-    words = log.rpartition(FAILED)[2]
-    if words != log:
-        return f"{words.rstrip()}\n{where}"
-    lines = log.rstrip().splitlines()[-_LONGEST_LOG:]
+def _failure(paths: Sequence[str]) -> str:
+    """What the logs of a failed job say of the error, or the last lines of the last log that is not empty."""
+    where = f"(log: {', '.join(map(str, paths))})"
+    logs = [_read_logs([path]) for path in paths]
+    for log in logs:
+        words = log.rpartition(FAILED)[2]
+        if words != log:
+            return f"{words.rstrip()}\n{where}"
+    lines = next((log.rstrip().splitlines()[-_LONGEST_LOG:] for log in reversed(logs) if log.strip()), [])
     return "\n".join([*lines, where]) if lines else f"The job said nothing; it may have been killed. {where}"
 
 

@@ -76,6 +76,20 @@ def test_a_job_that_was_killed_shows_the_end_of_its_log(screen: Screen, tmp_path
     assert "The job said nothing; it may have been killed." in screen.text
 
 
+def test_what_a_cluster_says_of_a_failed_job_is_shown(screen: Screen, tmp_path: Path) -> None:
+    own, cluster = tmp_path / "train.log", tmp_path / "slurm.log"
+    own.write_text("")
+    cluster.write_text("slurmstepd: oom-kill\n")
+    screen.job(1, "train", own)
+    logs = [str(own), str(cluster)]
+    screen.event(
+        "job_error", level=logging.ERROR, jobid=1, rule_name="train", log=logs, rule_msg="SLURM status is: 'OUT_OF_MEMORY'"
+    )
+    assert "SLURM status is: 'OUT_OF_MEMORY'" in screen.text and "slurmstepd: oom-kill" in screen.text
+    screen.event("group_error", level=logging.ERROR, groupid="model", aux_logs=[str(cluster)])
+    assert "A group of jobs failed. slurmstepd: oom-kill" in screen.text
+
+
 def test_warnings_and_errors_of_snakemake_are_shown_and_its_small_talk_is_not(screen: Screen) -> None:
     for message in ("Building DAG of jobs...", "Select jobs to execute...", "Using shell: /usr/bin/bash"):
         screen.logger.info(message)
