@@ -55,7 +55,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("evaluation",), {"signal": "top"}, "evaluation.signal: 'top' is not one of background, signal"),
         (("model", "name"), "mlp", "model.name: 'mlp' takes flat features, and inputs.pf has constituents; use 'deep_sets'"),
         (("inputs",), {"jet": {"features": ["jet_pt"]}}, "model.name: 'deep_sets' needs constituents (inputs with 'max_length'"),
-        (("model", "name"), "transformer", "'transformer' is neither one of mlp, deep_sets nor 'package.module:Class'"),
+        (("model", "name"), "transformer", "'transformer' is neither one of mlp, deep_sets"),
         (("export",), {"targets": ["CMSSW_12_3_X"]}, "export: target 'CMSSW_12_3_X' has an ONNX Runtime before 1.10"),
         (("export",), {"targets": ["ATLAS"]}, "export: unknown target 'ATLAS'; targets are CMSSW releases"),
         (("run",), "../elsewhere", "run: a name starts with a letter"),
