@@ -3,7 +3,7 @@
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,25 +55,9 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
     variants = [path for path in others if path not in for_constructor]
     values = {**_values(contract, exported, sha256), "preprocess": for_constructor, "variants": [path.stem for path in variants]}
     package, name = Path(values["package"]), values["name"]
-    files = {
-        "README.md": "README.md.jinja",
-        "cpp/cyclotrain.h": "cpp/cyclotrain.h",
-        "cpp/reference.h": "cpp/reference.h",
-        "cpp/check.cpp": "cpp/check.cpp",
-        "cpp/CMakeLists.txt": "cpp/CMakeLists.txt",
-        "root/rdataframe.h": "root/rdataframe.h",
-        "reference/check.py": "reference/check.py",
-        "cmssw/README.md": "cmssw/README.md.jinja",
-        f"cmssw/{package}/plugins/{values['class_name']}.cc": "cmssw/Producer.cc.jinja",
-        f"cmssw/{package}/plugins/BuildFile.xml": "cmssw/BuildFile.xml",
-        f"cmssw/{package}/test/{values['label']}_cfg.py": "cmssw/cfg.py.jinja",
-        f"cmssw/{package}/data/{name}/V01/README.md": "cmssw/data.md.jinja",
-        f"triton/{name}/config.pbtxt": "triton/config.pbtxt.jinja",
-        "triton/client_cfi.py": "triton/client_cfi.py.jinja",
-    }
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    for path, template in files.items():
+    for path, template in _places(values).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(templates.get_template(template).render(values))
     data = f"cmssw/{package}/{values['model_path']}"
@@ -84,6 +68,21 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / copy)
     (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
+
+
+def _places(values: Mapping[str, Any]) -> dict[str, str]:
+    """All templates by their place in the bundle: their own path, except where names of the model are part of it."""
+    package, name = f"cmssw/{values['package']}", values["name"]
+    elsewhere = {
+        "cmssw/Producer.cc.jinja": f"{package}/plugins/{values['class_name']}.cc",
+        "cmssw/BuildFile.xml": f"{package}/plugins/BuildFile.xml",
+        "cmssw/cfg.py.jinja": f"{package}/test/{values['label']}_cfg.py",
+        "cmssw/data.md.jinja": f"{package}/data/{name}/V01/README.md",
+        "triton/config.pbtxt.jinja": f"triton/{name}/config.pbtxt",
+    }
+    files = [path for path in sorted(_TEMPLATES.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    templates = [path.relative_to(_TEMPLATES).as_posix() for path in files]
+    return {elsewhere.get(template, template.removesuffix(".jinja")): template for template in templates}
 
 
 def _write_checksums(folder: Path) -> None:
