@@ -9,7 +9,7 @@ import torch
 
 from conftest import Trained, raw_config, run_training
 from cyclotrain.contract import Set
-from cyclotrain.contract.metadata import MODEL
+from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import read_json_lines
 from cyclotrain.networks.devices import gpus
 from cyclotrain.networks.features import sort_key
