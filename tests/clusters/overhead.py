@@ -14,7 +14,7 @@ from pathlib import Path
 import servers
 from sites import HTCONDOR, SLURM, software
 
-from conftest import Workflow, small_demo
+from support.workflow import Workflow, small_demo
 
 
 def main() -> None:

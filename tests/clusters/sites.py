@@ -16,8 +16,9 @@ import servers
 import yaml
 from servers import HTCondorPool, Slurm, wait_until
 
-from conftest import Workflow, made_once, raw_config, toys
 from cyclotrain.core.files import file_sha256, read_json_lines
+from support.toys import raw_config, toys
+from support.workflow import Workflow, made_once
 
 needs_clusters = [pytest.mark.clusters, pytest.mark.skipif(bool(servers.missing()), reason=f"a cluster: {servers.missing()}")]
 no_gpu = pytest.mark.skipif(bool(servers.GPUS), reason="there is a GPU here")

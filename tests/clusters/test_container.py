@@ -16,8 +16,8 @@ import pytest
 from servers import Apptainer, run
 from sites import ONE_THREAD, Training, Undisturbed, more, needs_clusters, software
 
-from conftest import REPOSITORY
 from cyclotrain.core.files import file_sha256, read_json
+from support import REPOSITORY
 
 pytest_plugins = ["sites"]
 pytestmark = [*needs_clusters, more]

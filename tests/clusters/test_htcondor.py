@@ -8,8 +8,8 @@ from typing import Any
 from servers import HTCondorPool
 from sites import APART, HTCONDOR, Training, Undisturbed, a_gpu, finished, more, needs_clusters, no_gpu
 
-from conftest import Workflow, small_demo, ten_thousand_files
 from cyclotrain.cluster.resources import RESOURCES
+from support.workflow import Workflow, small_demo, ten_thousand_files
 
 pytest_plugins = ["sites", "xrootd_server"]
 pytestmark = needs_clusters

@@ -5,8 +5,8 @@ from pathlib import Path
 from servers import Slurm
 from sites import SLURM, Training, a_gpu, finished, needs_clusters, no_gpu
 
-from conftest import Workflow, small_demo
 from cyclotrain.cluster.resources import RESOURCES
+from support.workflow import Workflow, small_demo
 
 pytest_plugins = ["sites"]
 pytestmark = needs_clusters

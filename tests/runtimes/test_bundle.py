@@ -13,7 +13,6 @@ import pytest
 import torch
 import uproot
 
-from conftest import Trained, jets, write_tree
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
@@ -21,6 +20,8 @@ from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.networks.features import FeatureLayer
+from support.toys import jets, write_tree
+from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
 HERE = Path(__file__).parent

@@ -8,13 +8,14 @@ import onnx
 import pytest
 from torch import Tensor, nn
 
-from conftest import Trained, raw_config
 from cyclotrain.core.errors import InputError
 from cyclotrain.export.to_onnx import export
 from cyclotrain.parity.verify import OPTIMISATIONS
 from cyclotrain.runtimes import targets
 from cyclotrain.runtimes.environments import install
 from cyclotrain.runtimes.targets import RUNTIMES, settings_for
+from support.toys import raw_config
+from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY
+from support import REPOSITORY
 
 
 def find(folder: Path, **pythons: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,6 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from conftest import Trained, raw_config, run_training
 from cyclotrain.contract import Set
 from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import read_json_lines
@@ -16,6 +15,8 @@ from cyclotrain.networks.features import sort_key
 from cyclotrain.parity.cases import Case
 from cyclotrain.parity.verify import OPTIMISATIONS, Artefact, _configurations, _providers
 from cyclotrain.runtimes.sessions import CPU, CUDA
+from support.toys import raw_config
+from support.trained import Trained, run_training
 
 a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

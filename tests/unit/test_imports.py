@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from conftest import REPOSITORY
+from support import REPOSITORY
 
 WITHOUT_TORCH = (
     "gates", "require_gates", "plot", "model_card", "bundle", "track", "summarise", "summarise_folds", "report_page", "score",

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from conftest import Workflow, jets, raw_config, write_tree
 from cyclotrain.contract.results import Gates
+from support.toys import jets, raw_config, write_tree
+from support.workflow import Workflow
 
 pytestmark = pytest.mark.workflow
 

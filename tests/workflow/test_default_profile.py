@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Workflow, small_demo
+from support.workflow import Workflow, small_demo
 
 pytestmark = pytest.mark.workflow
 NTUPLE = "results/demo/ntuples/qcd/000.root"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import REPOSITORY, Workflow, small_demo
 from cyclotrain.contract.results import Evaluation, Gates, Verification
 from cyclotrain.core.files import file_sha256
+from support import REPOSITORY
+from support.workflow import Workflow, small_demo
 
 pytestmark = pytest.mark.workflow
 SECRET = secrets.token_hex(8)  # not a text, which would stand in the copy of this file

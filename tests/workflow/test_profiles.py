@@ -15,6 +15,8 @@ import yaml
 from conftest import REPOSITORY, Workflow, small_demo
 from cyclotrain.cluster.profiles import TRANSLATIONS
 from cyclotrain.cluster.resources import RESOURCES
+from support import REPOSITORY
+from support.workflow import Workflow, small_demo
 
 pytestmark = pytest.mark.workflow
 Job = tuple[list[str], dict[str, str]]

@@ -21,13 +21,14 @@ import numpy as np
 import pytest
 import uproot
 
-from conftest import Workflow, jets, raw_config
 from cyclotrain.config import load
 from cyclotrain.core.errors import FileError
 from cyclotrain.ingest import ntuples
 from cyclotrain.ingest.ntuples import NetworkError, open_tree, read_batches
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
+from support.toys import jets, raw_config
+from support.workflow import Workflow
 from xrootd_server import free_port
 
 pytestmark = pytest.mark.workflow

@@ -12,9 +12,12 @@ import pytest
 import uproot
 import yaml
 
-from conftest import REPOSITORY, Workflow, published_file, raw_config, real_file, ten_thousand_files, toys
 from cyclotrain.contract.results import Evaluation, Gates
 from cyclotrain.core.files import file_sha256, read_json_lines
+from support import REPOSITORY
+from support.real_files import published_file, real_file
+from support.toys import raw_config, toys
+from support.workflow import Workflow, ten_thousand_files
 
 pytestmark = pytest.mark.workflow
 

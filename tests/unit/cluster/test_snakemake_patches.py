@@ -18,8 +18,8 @@ import snakemake_executor_plugin_slurm as slurm
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-from conftest import REPOSITORY
 from cyclotrain.cluster.snakemake_patches import WRITTEN_FOR, patch_snakemake, warn_of_other_versions
+from support import REPOSITORY
 
 INTERVAL = "next_seconds_between_status_checks"
 DAG = snakemake.dag.DAG

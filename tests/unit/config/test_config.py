@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import REPOSITORY, raw_config
 from cyclotrain.config import ConfigError, load
 from cyclotrain.config import docs as config_docs
 from cyclotrain.ingest.sources import resolve_files
+from support import REPOSITORY
+from support.toys import raw_config
 
 
 @pytest.mark.parametrize("path", config_docs.files())

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from conftest import REPOSITORY, skim_and_assemble, write_tree
 from cyclotrain.config import Config, load
 from cyclotrain.ingest.recipe import Recipe
+from support import REPOSITORY
+from support.toys import skim_and_assemble, write_tree
 
 EXAMPLES = sorted((REPOSITORY / "config/examples").glob("*.yaml"))
 

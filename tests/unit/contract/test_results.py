@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from conftest import Trained
 from cyclotrain.contract.results import Curves, Dataset, Evaluation, Gate, Gates, Timing, Verification
 from cyclotrain.contract.run import Run
+from support.trained import Trained
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import jets, raw_config, write_tree
 from cyclotrain.config import ConfigError
 from cyclotrain.contract import Contract
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.shards import read_split
+from support.toys import jets, raw_config, write_tree
 
 
 def test_standardisation_is_fitted_on_the_training_split_only(ingest: Any, toy_files: dict[str, str]) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from conftest import raw_config
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
+from support.toys import raw_config
 
 
 def test_a_batch_holds_the_examples_zero_padded_to_the_longest(ingest: Any, toy_files: dict[str, str]) -> None:

@@ -11,7 +11,6 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Trained, raw_config
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.splits import SPLITS, Fold, fold_index
@@ -21,6 +20,8 @@ from cyclotrain.data.assemble import assemble
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.deploy.friend_trees import Ntuple, score
+from support.toys import raw_config
+from support.trained import Trained
 
 FOLDS = 3
 

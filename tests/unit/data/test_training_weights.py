@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import uproot
 
-from conftest import jets, raw_config, write_tree
 from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
+from support.toys import jets, raw_config, write_tree
 
 
 def two_files(folder: Path, with_runs: bool = False, **columns: Any) -> dict[str, list[str]]:

@@ -12,11 +12,12 @@ import onnxruntime as ort
 import pytest
 import uproot
 
-from conftest import Trained, jets, write_tree
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256, file_xxh3
 from cyclotrain.deploy import friend_trees as module
 from cyclotrain.deploy.friend_trees import NOT_SELECTED, Ntuple, score
+from support.toys import jets, write_tree
+from support.trained import Trained
 
 N = 700
 CUT, DEFINE = "pt_in_tev > 0.6", {"pt_in_tev": "jet_pt / 1000"}

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Trained, raw_config
 from cyclotrain.config import ConfigError, load
 from cyclotrain.export.cmssw_preprocess import prepare
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.parity.verify import Artefact
+from support.toys import raw_config
+from support.trained import Trained
 
 NAME = "network"
 

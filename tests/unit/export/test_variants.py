@@ -7,7 +7,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from conftest import Trained
 from cyclotrain.config import VARIANT_KINDS, EvaluationConfig, VariantKind
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import MODEL
@@ -15,6 +14,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.export.variants import make_variant
 from cyclotrain.gates.judge import judge
 from cyclotrain.parity.verify import Artefact
+from support.trained import Trained
 
 TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05}
 

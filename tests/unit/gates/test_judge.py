@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Trained
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import MODEL, Gate, Gates, ParityFailure, Verification
 from cyclotrain.gates.judge import judge, require
+from support.trained import Trained
 
 
 def changed(verification: Verification, failed: int, *failures: ParityFailure) -> Verification:

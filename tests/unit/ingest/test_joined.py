@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import uproot
 
-from conftest import Trained, jets, raw_config, write_tree
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
@@ -24,6 +23,8 @@ from cyclotrain.ingest.joined import Friend
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.ingest.sources import resolve_files, resolve_friends
+from support.toys import jets, raw_config, write_tree
+from support.trained import Trained
 
 KEY = ["run", "luminosityBlock", "event"]
 FRIEND_BRANCHES = ["jet_mass", "pf"]

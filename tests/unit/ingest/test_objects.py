@@ -13,7 +13,6 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Trained, published_file, real_file, skim_and_assemble
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract, Layout, Link, Set
 from cyclotrain.contract.splits import SPLITS, event_hash
@@ -24,6 +23,9 @@ from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
+from support.real_files import published_file, real_file
+from support.toys import skim_and_assemble
+from support.trained import Trained
 
 Events = list[dict[str, list[Any]]]
 BRANCHES = ("PF_pt", "PF_eta")

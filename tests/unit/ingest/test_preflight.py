@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from conftest import jets, raw_config, write_tree
 from cyclotrain.config import load
 from cyclotrain.ingest.preflight import check_inputs
 from cyclotrain.ingest.sources import Sources
+from support.toys import jets, raw_config, write_tree
 
 
 @pytest.fixture(scope="module")

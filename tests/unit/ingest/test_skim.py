@@ -14,7 +14,6 @@ import uproot
 import xxhash
 from uproot.models.RNTuple import Model_ROOT_3a3a_RNTuple
 
-from conftest import jets, raw_config, real_file, skim_and_assemble, toys, write_tree
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.contract.splits import SPLITS
@@ -28,6 +27,8 @@ from cyclotrain.ingest.columns import constituents
 from cyclotrain.ingest.ntuples import one_ahead, open_tree, read_batches
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
+from support.real_files import real_file
+from support.toys import jets, raw_config, skim_and_assemble, toys, write_tree
 
 
 def skim_one(tmp_path: Path, path: str, **changes: Any) -> Any:

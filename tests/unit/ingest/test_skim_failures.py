@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from test_skim import everything, skim_one
 
-from conftest import REPOSITORY, jets, raw_config, write_tree
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.core.errors import InputError
@@ -23,6 +22,8 @@ from cyclotrain.data.shards import iterate_split
 from cyclotrain.expressions import ExpressionError
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
+from support import REPOSITORY
+from support.toys import jets, raw_config, write_tree
 
 
 def skim_signal(raw: dict[str, Any], paths: list[str], folder: Path, *, skip_broken: bool) -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import raw_config
 from cyclotrain.config import ConfigError, load
 from cyclotrain.ingest.sources import resolve_files, skim_jobs
+from support.toys import raw_config
 
 
 def resolved(entries: Sequence[str]) -> list[str]:

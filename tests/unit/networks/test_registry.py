@@ -1,4 +1,4 @@
-"""The built-in networks."""
+"""Networks by name, also of the user."""
 
 import pytest
 import torch

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import pyplot as plt
 
-from conftest import Trained
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, SkippedFile
 from cyclotrain.contract.run import Run
@@ -20,6 +19,7 @@ from cyclotrain.report.card import About, Card, card
 from cyclotrain.report.plots import physics
 from cyclotrain.report.plots.draw import draw
 from cyclotrain.report.summary import summary
+from support.trained import Trained
 
 FIGURES = {
     "physics.roc": ("evaluation", "curves"),

@@ -7,12 +7,12 @@ import mlflow
 import onnxruntime as ort
 import pytest
 
-from conftest import Trained
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.gates.judge import judge
 from cyclotrain.tracking.runs import track
+from support.trained import Trained
 
 
 @pytest.fixture(scope="module")

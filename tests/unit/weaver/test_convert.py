@@ -19,7 +19,6 @@ import uproot
 import yaml
 
 from benchmarks.ingest import WEAVER
-from conftest import REPOSITORY, skim_and_assemble
 from cyclotrain.config import load
 from cyclotrain.contract import Layout
 from cyclotrain.core.files import read_json
@@ -31,6 +30,8 @@ from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.runtimes.environments import uv
 from cyclotrain.weaver.convert import Converted, Files, convert, main
 from cyclotrain.weaver.expressions import Expressions, WeaverError
+from support import REPOSITORY
+from support.toys import skim_and_assemble
 
 OURS = REPOSITORY / "tests/weaver"
 MORE = "CYCLOTRAIN_WEAVER_CONFIGS"

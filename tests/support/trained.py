@@ -1,0 +1,91 @@
+"""A model trained on toys, with what the rules behind the export make of it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclotrain.config import EvaluationConfig
+from cyclotrain.contract import Contract
+from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification
+from cyclotrain.contract.run import Run
+from cyclotrain.evaluation.boosted_trees import baseline
+from cyclotrain.evaluation.evaluate import Models, evaluate
+from cyclotrain.evaluation.timing import Exported, time_model
+from cyclotrain.export.to_onnx import TrainedModel, export
+from cyclotrain.gates.judge import judge
+from cyclotrain.parity.cases import References
+from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.training.train import TrainingFiles, train
+
+
+def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
+    folder.mkdir(exist_ok=True)
+    if delay:  # slow steps, to be killed in the middle of an epoch
+        from cyclotrain.training.train import WeightedTraining
+
+        step = WeightedTraining.training_step
+
+        def slow(*arguments: Any) -> Any:
+            time.sleep(delay)
+            return step(*arguments)
+
+        WeightedTraining.training_step = slow  # type: ignore[method-assign]
+    train(
+        contract,
+        shards,
+        model=config.model,
+        training=config.training,
+        threads=1,
+        files=TrainingFiles(folder / "weights.pt", folder / "history.jsonl", folder / "ck"),
+    )
+    return folder / "weights.pt"
+
+
+class Trained:
+    def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
+        self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
+        self.dataset = Path(shards[0]).with_name("dataset.json")
+        self.weights = run_training(contract, config, shards, folder)
+        self.onnx = folder / "model.onnx"
+        self.model = TrainedModel(contract, config.model, self.weights)
+        export(self.model, targets=config.export.targets, path=self.onnx)
+
+    def verify(
+        self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()
+    ) -> Verification:
+        evidence = self.folder / "evidence.npz"
+        evidence.unlink(missing_ok=True)
+        return verify(
+            self.contract,
+            References(self.contract, self.config.model, self.weights),
+            [Artefact(MODEL, str(exported or self.onnx), 1e-5, tf32_tolerance=0.05), *others],
+            shards=self.shards,
+            runtimes=Runtimes(environments, threads=2),
+            evidence=evidence,
+        )
+
+    def evaluate(self, **variants: Path) -> tuple[Evaluation, Curves]:
+        """The physics of the model and of variants, beside boosted trees."""
+        trees = self.folder / "baseline.npy"
+        if not trees.exists():
+            baseline(self.contract, self.shards, path=trees)
+        return evaluate(
+            self.contract, Models(self.onnx, variants, trees), shards=self.shards, signal_efficiencies=[0.3, 0.5], threads=1
+        )
+
+    def time(self, **variants: Path) -> Timing:
+        exported = Exported(self.onnx, self.weights, variants)
+        return time_model(self.contract, self.config.model, exported, shards=self.shards, environments=[])
+
+    def run(self) -> Run:
+        """A finished run, as its files tell it."""
+        files = {name: self.folder / f"{name}.json" for name in ("verification", "evaluation", "curves", "timing", "gates")}
+        if not files["gates"].exists():
+            verification, (evaluation, curves) = self.verify(), self.evaluate()
+            results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": self.time()}
+            for name, result in results.items():
+                result.write(files[name])
+            judge(verification, evaluation, limits=EvaluationConfig(minimum_auc=0.5), rejection_losses={}).write(files["gates"])
+        contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
+        return Run.read({**files, "model": self.onnx, "contract": contract, "dataset": self.dataset, "history": history})

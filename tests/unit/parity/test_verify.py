@@ -1,0 +1,59 @@
+"""A wrong artefact does not pass."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import numpy_helper
+
+from support.trained import Trained
+
+
+def mutate(kind: str, model: onnx.ModelProto) -> None:
+    weights = [i for i in model.graph.initializer if "network" in i.name and len(i.dims) == 2]
+    if kind == "weight":
+        values = numpy_helper.to_array(weights[0]).copy()
+        values[0, 0] *= -1
+        weights[0].CopyFrom(numpy_helper.from_array(values, weights[0].name))
+    elif kind == "swapped inputs":
+        for node in model.graph.node:
+            swapped = {"pf_eta": "pf_phi", "pf_phi": "pf_eta"}
+            for index, name in enumerate(node.input):
+                node.input[index] = swapped.get(name, name)
+    elif kind == "renamed branch":
+        for node in model.graph.node:
+            for index, name in enumerate(node.input):
+                node.input[index] = "pf_energy" if name == "pf_pt" else name
+        next(i for i in model.graph.input if i.name == "pf_pt").name = "pf_energy"
+    elif kind == "NaN handling":
+        is_finite = [node.output[0] for node in model.graph.node if node.op_type == "LessOrEqual"]
+        assert len(is_finite) == 2  # one for each set of features
+        for node in model.graph.node:
+            if node.op_type == "Where" and node.input[0] in is_finite:
+                node.input[2] = node.input[1]  # non-finite values stay
+
+
+@pytest.mark.parametrize("kind", ["weight", "swapped inputs", "renamed branch", "NaN handling"])
+def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path) -> None:
+    model = onnx.load(trained.onnx)
+    mutate(kind, model)
+    wrong = tmp_path / "wrong.onnx"
+    onnx.save(model, wrong)
+    if kind == "renamed branch":
+        with pytest.raises(ValueError, match=r"the exported model takes .*pf_energy.* but the contract says"):
+            trained.verify(wrong)
+        return
+    result = trained.verify(wrong)
+    assert not result.passed
+    evidence = np.load(trained.folder / "evidence.npz")
+    failures = [failure.message for failure in result.failures]
+    assert str(evidence["case"]) in failures
+    session = ort.InferenceSession(wrong, providers=["CPUExecutionProvider"])
+    inputs = {name.removeprefix("input:"): evidence[name] for name in evidence if name.startswith("input:")}
+    tolerance = 1e-2 if torch.cuda.is_available() else 1e-5  # the worst session may be one with TF32
+    np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=tolerance, equal_nan=True)
+    if kind == "NaN handling":
+        assert any(message.startswith("nan in pf") for message in failures)
