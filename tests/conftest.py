@@ -11,6 +11,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from cyclotrain.config import Config
@@ -21,6 +22,11 @@ from support.workflow import Workflow, made_once, small_demo
 
 # where tests that take long are; with several processes these start first, so that none is left for the end
 LONG_FIRST = ("clusters/test_htcondor", "clusters/test_faults", "workflow/test_demo", "clusters", "workflow", "runtimes", "unit")
+
+
+# a loaded machine is slow, and that is no fault of the code
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]

@@ -12,7 +12,6 @@ import pytest
 import snakemake_executor_plugin_htcondor as htcondor
 import yaml
 
-from conftest import REPOSITORY, Workflow, small_demo
 from cyclotrain.cluster.profiles import TRANSLATIONS
 from cyclotrain.cluster.resources import RESOURCES
 from support import REPOSITORY

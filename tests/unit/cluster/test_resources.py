@@ -5,7 +5,6 @@ import re
 import pytest
 import yaml
 
-from conftest import REPOSITORY
 from cyclotrain.cluster.profiles import BEGIN, TRANSLATIONS, path_of, set_resources
 from cyclotrain.cluster.resources import RESOURCES, resources_of
 from support import REPOSITORY
