@@ -13,6 +13,10 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+# the first page of Snakemake's report
+report: "workflow/report/workflow.rst"
+
+
 # What `--sdm apptainer` runs the rules in: an image made with envs/Containerfile.
 container: os.environ.get("CYCLOTRAIN_IMAGE", "envs/cyclotrain.sif")
 

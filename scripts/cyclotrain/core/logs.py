@@ -53,14 +53,18 @@ def rule(log: str | Path, rank: int = 0) -> Iterator[None]:
     warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logger = logging.getLogger("cyclotrain")
     try:
         yield
+    except KeyboardInterrupt:
+        terminal.setLevel(logging.CRITICAL + 1)
+        logger.error("stopped by Ctrl-C, after %.1f s", time.perf_counter() - start)
+        sys.exit(130)
     except Exception as error:
-        logger = logging.getLogger("cyclotrain")
         terminal.setLevel(logging.CRITICAL + 1)
         logger.exception("failed after %.1f s", time.perf_counter() - start)
         logger.error("%s: %s", type(error).__name__, error)
         if WATCHED not in os.environ:
             print(f"\n{type(error).__name__}: {error}\n(traceback: {log})", file=sys.stderr)
         sys.exit(1)
-    logging.getLogger("cyclotrain").info("finished in %.1f s", time.perf_counter() - start)
+    logger.info("finished in %.1f s", time.perf_counter() - start)

@@ -11,6 +11,10 @@ _SHOWN = 5  # failed cases
 _log = logging.getLogger(__name__)
 
 
+class GateError(RuntimeError):
+    """A gate failed."""
+
+
 def judge(
     verification: Verification, evaluation: Evaluation, *, limits: EvaluationConfig, rejection_losses: Mapping[str, float]
 ) -> Gates:
@@ -37,18 +41,18 @@ def judge(
 def require(gates: Mapping[str, Gates], *, bundles: Sequence[str | Path]) -> str:
     """The verdicts in words, if all gates passed; `gates`: by the folder of the run or fold, `bundles`: their folders.
 
-    Raises RuntimeError that names each failed gate with its value and its limit.
+    Raises GateError that names each failed gate with its value and its limit.
     """
     failed = [(folder, gate) for folder, verdicts in gates.items() for gate in verdicts.failed]
     if not failed:
-        _log.info("every gate passed; the bundle may be made")
+        _log.info("all gates passed")
         return "".join(f"{folder}: {gate}\n" for folder, verdicts in gates.items() for gate in verdicts.gates)
     total = sum(len(verdicts.gates) for verdicts in gates.values())
     lines = [f"{len(failed)} of {total} gates failed, so no bundle is made:"]
     lines += [f"  {folder}: {gate}".replace("\n", "\n  ") for folder, gate in failed]
     if old := [str(path) for path in bundles if Path(path).exists()]:
         lines.append(f"  The bundle of an earlier run that passed is still in {', '.join(old)}.")
-    raise RuntimeError("\n".join(lines))
+    raise GateError("\n".join(lines))
 
 
 def _parity(verification: Verification) -> Iterator[Gate]:

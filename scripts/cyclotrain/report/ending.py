@@ -11,6 +11,8 @@ def success(folder: str | Path, *, uri: str, options: str) -> str:
         f"mlflow ui --backend-store-uri {uri}": "compare runs",
         f"snakemake --cores all score{options}": "friend trees for the ntuples of the config",
     }
+    if (Path(folder) / "friends").is_dir():
+        lines.append(f"Friends     {folder}/friends   (friend trees that were made)\n")
     width = max(map(len, commands))
     lines += ["Next"] + [f"  {command:{width}}   {purpose}" for command, purpose in commands.items()]
     return "\n".join(lines)
@@ -18,7 +20,11 @@ def success(folder: str | Path, *, uri: str, options: str) -> str:
 
 def failure(folder: str | Path, *, since: float) -> str:
     """After a run in which a job failed; `since`: when it began, as a summary may be of an earlier run."""
-    lines = ["", "The run failed. What was finished stays, and the same command goes on from there."]
+    gates = Path(folder) / "logs/require_gates.log"
+    if gates.exists() and gates.stat().st_mtime >= since:
+        lines = ["", "The run failed at a gate. Change the model, its training or the limit, and run again."]
+    else:
+        lines = ["", "The run failed. What was finished stays, and the same command goes on from there."]
     summary = Path(folder) / "summary.txt"
     if summary.exists() and summary.stat().st_mtime >= since:
         lines.append(f"What was measured: {folder}/summary.txt and {folder}/report.html")

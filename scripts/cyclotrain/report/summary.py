@@ -7,6 +7,8 @@ from pathlib import Path
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Dataset, Evaluation, Figure, SessionParity
 from cyclotrain.contract.run import Run
 
+_COLUMNS = {"exported model": MODEL, "boosted trees": BOOSTED_TREES}
+
 
 def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
     """The figures of a run, its verdicts, and where its files lie; `bundle`: where it is made if all gates passed."""
@@ -25,7 +27,7 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
         f"Model card  {card}",
         f"Deploy      {bundle}   (C++, CMSSW, Triton, RDataFrame, reference vectors)"
         if run.gates.passed
-        else "Deploy      none: a gate failed",
+        else "Deploy      none: a gate failed" + f"; {bundle} is of an earlier run" * Path(bundle).exists(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -33,18 +35,17 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
 def summary_of_folds(name: str, folds: Sequence[Run]) -> str:
     """The figures of a cross-training: each fold's, and their mean and standard deviation."""
     evaluations = [fold.evaluation for fold in folds]
-    first = evaluations[0]
     events = sum(evaluation.test_examples for evaluation in evaluations)
     lines = [f"Run '{name}': {len(folds)} folds, {events:,} examples, each tested once", ""]
     lines += [*spread_table(evaluations, "each fold"), ""]
     worst = max(fold.verification.max_abs for fold in folds)
     gates = [gate for fold in folds for gate in fold.gates.gates]
-    lines += [f"Parity      {worst:.1e} at most on test examples of {first.signal} and the rest"]
+    lines += [f"Parity      {worst:.1e} at most, over the test splits of all folds"]
     lines += [f"Gates       {sum(gate.passed for gate in gates)} of {len(gates)} passed"]
     for index, fold in enumerate(folds):
         lines += [f"            fold {index}: {gate}" for gate in fold.gates.failed]
     lines += [f"Folds       results/{name}/fold-*   (each with its model, card and plots, and its bundle if all gates passed)"]
-    lines += [f"Friends     snakemake score: results/{name}/friends, each event by the model that has not seen it"]
+    lines += [f"Friends     results/{name}/friends, on demand: each event by the model that has not seen it"]
     return "\n".join(lines) + "\n"
 
 
@@ -85,24 +86,22 @@ def _skipped(dataset: Dataset) -> list[str]:
 
 def _performance(evaluation: Evaluation) -> list[str]:
     """The exported model beside the boosted trees."""
-    lines = [f"{'':32}{'exported model':>20}{'boosted trees':>20}"]
-    trees = evaluation.performance.get(BOOSTED_TREES, {})
-    for background, model in evaluation.performance[MODEL].items():
-        tree = trees.get(background)
-        lines.append(_row(f"AUC, {evaluation.signal} vs {background}", [model.auc, tree.auc if tree else None], ".4f"))
-        for i, point in enumerate(model.rejection):
+    shown = {name: scorer for name, scorer in _COLUMNS.items() if scorer in evaluation.performance}
+    lines = [f"{'':32}" + "".join(f"{name:>20}" for name in shown)]
+    for background in evaluation.backgrounds:
+        columns = [evaluation.performance[scorer][background] for scorer in shown.values()]
+        lines.append(_row(f"AUC, {evaluation.signal} vs {background}", [column.auc for column in columns], ".4f"))
+        for i, point in enumerate(columns[0].rejection):
             name = _rejection_name(background, evaluation.signal, point.signal_efficiency)
-            lines.append(_row(name, [point.rejection, tree.rejection[i].rejection if tree else None], ".0f"))
+            lines.append(_row(name, [column.rejection[i].rejection for column in columns], ".0f"))
     return lines
 
 
-def _row(name: str, figures: Sequence[Figure | None], form: str) -> str:
-    cells = []
-    for figure in figures:
-        if figure is None or figure.value is None:
-            cells.append("-" if figure is None else "no background left")
-        else:
-            cells.append(f"{figure.value:{form}} ± {figure.uncertainty:{form}}")
+def _row(name: str, figures: Sequence[Figure], form: str) -> str:
+    cells = [
+        "no background left" if figure.value is None else f"{figure.value:{form}} ± {figure.uncertainty:{form}}"
+        for figure in figures
+    ]
     return f"{name:32}" + "".join(f"{cell:>20}" for cell in cells)
 
 
@@ -115,7 +114,8 @@ def _parity(run: Run) -> list[str]:
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification.runtimes)
     gpu = [row for row in verification.matrix if row.artefact == MODEL and row.is_on_gpu]
     return [
-        f"Parity      {verification.max_abs:.1e} at most, over {verification.test_examples:,} test examples",
+        f"Parity      {verification.max_abs:.1e} at most over {verification.test_examples:,} test examples, "
+        f"{verification.max_abs_all_cases:.1e} over all inputs",
         f"            {passed:,} of {comparisons:,} comparisons within {verification.tolerance:g} "
         "(lengths, empty sets, NaN, ±inf, ...)",
         f"            in ONNX Runtime {runtimes}, each in {len(kinds)} kinds of session",

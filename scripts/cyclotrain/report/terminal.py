@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from cyclotrain.core.files import write_json
@@ -29,7 +30,7 @@ _NOISE = (
     "Select jobs to execute", "Execute ", "host: ", "Complete log", "Exiting because a job execution failed",
     "Shutting down, this might take some time", "At least one job did not complete successfully",
     "WorkflowError:\nAt least one job did not complete", "Storing output in storage", "Assuming unrestricted shared filesystem",
-    "Removing output files of failed job", "Will exit after finishing currently running", "Using workflow specific profile",
+    "Removing output files of failed job", "Will exit after finishing currently running",
 )  # fmt: skip
 _QUIET_EVENTS = {
     "run_info",
@@ -60,7 +61,7 @@ class _Clock(ProgressColumn):
     """How long the run has gone on, how long it will, and what runs now."""
 
     def __init__(self, terminal: "Terminal") -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
         self._terminal = terminal
 
     def render(self, task: Task) -> Text:
@@ -83,8 +84,8 @@ class Terminal(logging.Handler):
         self._spent = self._expected = 0.0  # seconds of the finished jobs, and what was expected of them
         self._began = time.monotonic()
         self._bar = Progress(
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} jobs"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.completed:.0f} of {task.total:.0f} jobs,"),
             _Clock(self),
             console=self.console,
             transient=True,
@@ -165,10 +166,10 @@ class Terminal(logging.Handler):
         message = record.getMessage()
         if not message.strip() or message.startswith(_NOISE):
             return
-        if message.startswith("Nothing to be done"):
-            self.when_nothing_to_do()
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
         self.console.print(Text(message, style=style))
+        if message.startswith("Nothing to be done"):
+            self.when_nothing_to_do()
 
     def _line(self, mark: str, style: str, name: str, seconds: float, words: str) -> None:
         count = "" if self.console.is_terminal else f"[{self._done}/{self._total}] "
@@ -176,6 +177,7 @@ class Terminal(logging.Handler):
         line.append(mark, style=style)
         line.append(f" {name:<28} {_duration(seconds):>9}   ")
         line.append(words, style="dim" if style == "green" else style)
+        line.rstrip()
         if self.console.is_terminal:
             line.truncate(self.console.width, overflow="ellipsis")  # the job's log has the whole line
         self.console.print(line)

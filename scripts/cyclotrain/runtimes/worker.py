@@ -118,4 +118,7 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
 if __name__ == "__main__":
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # a library must not print into the messages
-    main(sys.stdin.buffer, out)
+    try:
+        main(sys.stdin.buffer, out)
+    except KeyboardInterrupt:  # Ctrl-C reaches every process of a run; the one that asks says so
+        sys.exit(130)

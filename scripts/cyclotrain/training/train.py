@@ -233,8 +233,12 @@ class WeightedTraining(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self._training.learning_rate, weight_decay=self._training.weight_decay
         )
+        if self._steps < 3:  # too few for a rise and a fall
+            return optimizer
+        # the rise takes at least one step: OneCycleLR divides by its length
+        rise = max(0.1, 2 / self._steps)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self._training.learning_rate, total_steps=self._steps, pct_start=0.1
+            optimizer, max_lr=self._training.learning_rate, total_steps=self._steps, pct_start=rise
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

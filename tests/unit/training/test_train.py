@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 import torch
 
+from cyclotrain.config import TrainingConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import History
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
-from cyclotrain.networks.registry import load_model
+from cyclotrain.networks.registry import Classifier, load_model
+from cyclotrain.training.train import WeightedTraining
 from support import REPOSITORY
 from support.toys import raw_config
-from support.trained import run_training
+from support.trained import Trained, run_training
 
 
 def test_the_best_epoch_is_used_and_training_stops_early(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
@@ -144,3 +146,20 @@ with rule(sys.argv[1]):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
     process = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "epoch" in process.stderr and "Tip" not in process.stderr + process.stdout
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 100])
+def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, trained: Trained) -> None:
+    network = Classifier(trained.contract, "deep_sets", {})
+    training = TrainingConfig(learning_rate=0.01)
+    configured = WeightedTraining(network, trained.contract, training=training, steps=steps).configure_optimizers()
+    if steps < 3:
+        assert isinstance(configured, torch.optim.Optimizer)
+        return
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step() if len(rates) < steps else None
+    assert max(rates) == pytest.approx(0.01) and rates[0] < 0.01 and rates[-1] < 0.001

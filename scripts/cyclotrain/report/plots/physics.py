@@ -5,8 +5,9 @@ from pathlib import Path
 
 import mplhep
 import numpy as np
+import numpy.typing as npt
 
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation, WorkingPoint
 from cyclotrain.report.plots.style import COLOURS, LINES, figure
 
 _NAMES = {MODEL: "exported model", BOOSTED_TREES: "boosted trees"}
@@ -33,13 +34,20 @@ def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
             axes.errorbar(
                 [point.signal_efficiency for point in points],
                 [point.rejection.value for point in points],
-                yerr=[point.rejection.uncertainty for point in points],
+                yerr=_errors(points),
                 fmt="o", markersize=5, capsize=3, color=colour,
             )  # fmt: skip
         axes.set(xlabel=f"Signal efficiency ({evaluation.signal})", ylabel="Background rejection 1/ε", yscale="log", xlim=(0, 1))
         axes.legend(loc="upper right", fontsize=13 if len(curves.roc) <= 4 else 9)
         axes.set_ylim(1, axes.get_ylim()[1] * 4 ** max(1.0, len(curves.roc) / 3))
         axes.grid(alpha=0.3)
+
+
+def _errors(points: Sequence[WorkingPoint]) -> npt.NDArray[np.float64]:
+    """Uncertainties [2, n_points], downwards and upwards; on a logarithmic axis one as large as the value has no lower end."""
+    values = np.array([point.rejection.value for point in points], np.float64)
+    uncertainties = np.array([point.rejection.uncertainty for point in points], np.float64)
+    return np.stack([np.minimum(uncertainties, 0.9 * values), uncertainties])
 
 
 def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
@@ -58,8 +66,8 @@ def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
                 errors = np.sqrt(histogram.variances)
                 mplhep.histplot(counts, ax=axes, histtype="errorbar", yerr=errors, markersize=6, color=colour, label=label)
         axes.set(xlabel=f"Probability of {evaluation.signal}", ylabel="Fraction of events", yscale="log", xlim=(0, 1))
-        axes.set_ylim(top=axes.get_ylim()[1] * 20)
-        axes.legend(loc="upper center", ncols=2)
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.5)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def confusion(evaluation: Evaluation, paths: Paths) -> None:

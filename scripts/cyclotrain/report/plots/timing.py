@@ -20,12 +20,12 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> None:
             percentiles = line.batch_1_latency_ms
             label = f"{name}: {percentiles.p50:.2g} ms, 99 %: {percentiles.p99:.2g} ms"
             single.step(line.batch_1_quantiles_ms, share, where="post", color=colour, label=label)
-        single.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.6))
+        single.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.02))
         single.set_yticks(np.linspace(0, 1, 6))
         single.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         single.xaxis.set_major_formatter("{x:g}")
         single.xaxis.set_minor_formatter(NullFormatter())
-        single.legend(loc="upper left", fontsize=11)
+        single.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
         for runtime, colour in zip(timing.runtimes, itertools.cycle(COLOURS), strict=False):
             sizes, rates = zip(*runtime.examples_per_second.items(), strict=True)
             rate.plot(sizes, rates, "o-", color=colour, label=runtime.runtime)
@@ -33,6 +33,7 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> None:
         sizes = tuple(timing.runtimes[0].examples_per_second)
         rate.set_xticks(sizes, [str(n) for n in sizes])
         rate.minorticks_off()
+        rate.yaxis.set_major_formatter("{x:,.0f}")
         rate.legend(loc="lower right", fontsize=11)
         for axes in (single, rate):
             axes.grid(alpha=0.3)
