@@ -26,7 +26,7 @@ onstart:
 def say_success():
     """Print the summary, and what to type next."""
     say_at_the_end(
-        ending.success(RUN, uri=settings.tracking.uri, options=CONFIG_OPTION)
+        ending.success(RUN, uri=settings.tracking.uri, options=options_to_repeat())
     )
 
 

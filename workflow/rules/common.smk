@@ -5,6 +5,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
+
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
@@ -20,6 +22,9 @@ from cyclotrain.runtimes.targets import runtime_of
 
 from cyclotrain.report import ending, terminal
 
+# results hold letters of all kinds, whatever the locale of a job
+os.environ.setdefault("PYTHONUTF8", "1")
+
 # The main process of a run shows a line for each job; dry runs and `--quiet all` stay as Snakemake has them.
 SCREEN = None
 if (
@@ -30,11 +35,24 @@ if (
     SCREEN = terminal.take_over(logger, Path(".snakemake/cyclotrain/seconds.json"))
 
 
-# how the user gave the config, to say what to type next
-CONFIG_OPTION = "".join(
-    f" --configfile {shlex.quote(os.path.relpath(path))}"
-    for path in workflow.overwrite_configfiles or ()
-)
+def options_to_repeat():
+    """How the user gave workflow and config, to say what to type next."""
+    files = [os.path.relpath(path) for path in workflow.overwrite_configfiles or ()]
+    pairs = [
+        f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"
+        for key, value in (workflow.config_settings.config or {}).items()
+    ]
+    snakefile = os.path.relpath(workflow.main_snakefile)
+    given = {
+        "--snakefile": [snakefile] if snakefile != "Snakefile" else [],
+        "--configfile": files,
+        "--config": pairs,
+    }
+    return "".join(
+        f" {option} {' '.join(map(shlex.quote, values))}"
+        for option, values in given.items()
+        if values
+    )
 
 
 def say_at_the_end(words):

@@ -194,7 +194,8 @@ class SessionParity(_Frozen):
     """How far one artefact in one ONNX Runtime session is from PyTorch.
 
     `max_abs`, `max_rel`, `max_ulps` and `max_abs_float64` (from PyTorch in float64) are of the test split, `max_abs_all_cases`
-    of all cases. `tolerance`: of probabilities, on the test split.
+    of all cases. `tolerance`: of probabilities, on the test split; `hostile_tolerance`: where inputs are NaN, infinite, ±1e30 or
+    denormal. `finite`: every answer is a probability.
     """
 
     artefact: str
@@ -204,6 +205,8 @@ class SessionParity(_Frozen):
     threads: int
     tf32: bool
     tolerance: float
+    hostile_tolerance: float
+    finite: bool
     max_abs: float
     max_rel: float
     max_ulps: int
@@ -245,6 +248,8 @@ class ParityFailure(_Frozen):
 
     artefact: str
     message: str
+    loads: bool = True
+    tf32: bool = False  # in a session that rounds to TF32
 
 
 class RuntimeNotRun(_Frozen):
@@ -458,16 +463,20 @@ class Timing(_Result):
 
 
 class Gate(_Frozen):
-    """A verdict: `value` is to be on the right side of `limit`, such as `>= 0.97`; `message` says what failed, and where."""
+    """A verdict: `value` is to be on the right side of `limit`, such as `>= 0.97`; `message` says what failed, and where.
+
+    `value` is None where there is none: a file that does not load, an answer that is not a probability.
+    """
 
     name: str
-    value: float
+    value: float | None
     limit: str
     passed: bool
     message: str = ""
 
     def __str__(self) -> str:
-        words = f"{self.name} = {self.value:.4g}, required {self.limit}"
+        value = "no value" if self.value is None else f"{self.value:.4g}"
+        words = f"{self.name} = {value}, required {self.limit}"
         return f"{words}; {self.message}" if self.message else words
 
 

@@ -120,7 +120,7 @@ def verify(
     failed = [comparison for comparison in comparisons if not comparison.passes]
     if failed:
         _write_evidence(max(failed, key=lambda comparison: comparison.badness), evidence)
-    failures = [*not_loaded, *(ParityFailure(artefact=c.session.artefact, message=str(c)) for c in failed)]
+    failures = [*not_loaded, *map(_failure, failed)]
     model = [c for c in comparisons if c.session.artefact == MODEL and not c.session.configuration.tf32]
     model_on_test = _on_test(model)
     largest = max(c.max_abs for c in model)
@@ -147,6 +147,11 @@ def verify(
         matrix=tuple(_row(session, comparisons, repeats[session]) for session in repeats),
         cases=tuple(_worst_of_each_case(model)),
     )
+
+
+def _failure(comparison: Comparison) -> ParityFailure:
+    session = comparison.session
+    return ParityFailure(artefact=session.artefact, message=str(comparison), tf32=session.configuration.tf32)
 
 
 def _write_evidence(worst: Comparison, path: str | Path) -> None:
@@ -192,7 +197,7 @@ def _deployed(
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise
-                not_loaded.append(ParityFailure(artefact=artefact.name, message=f"{artefact.name}: {error}"))
+                not_loaded.append(ParityFailure(artefact=artefact.name, message=f"{artefact.name}: {error}", loads=False))
                 continue
             if process.inputs != expected:
                 raise ValueError(f"{artefact.path}: the exported model takes {process.inputs}, but the contract says {expected}")
@@ -222,6 +227,8 @@ def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> 
     return SessionParity(
         **session.to_dict(),
         tolerance=rows[0].tolerance,
+        hostile_tolerance=max(c.tolerance for c in rows),
+        finite=all(c.finite for c in rows),
         max_abs=max(c.max_abs for c in on_test),
         max_rel=max(c.max_rel for c in on_test),
         max_ulps=max(c.max_ulps for c in on_test),

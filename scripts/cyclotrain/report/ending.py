@@ -5,7 +5,11 @@ from pathlib import Path
 
 def success(folder: str | Path, *, uri: str, options: str) -> str:
     """After a run that made everything; `folder`: of its results, `uri`: MLflow's, `options`: Snakemake's, for its config."""
-    lines = ["", (Path(folder) / "summary.txt").read_text()] if (Path(folder) / "summary.txt").exists() else []
+    summary = Path(folder) / "summary.txt"
+    parts = [*Path(folder).glob("**/gates.json"), *Path(folder).glob("**/train/weights.pt")]
+    # a run of some targets only may have made another model than the one that the summary is of
+    is_new = summary.exists() and all(part.stat().st_mtime <= summary.stat().st_mtime for part in parts)
+    lines = ["", summary.read_text()] if is_new else []
     commands = {
         f"xdg-open {folder}/report.html": "the report of this run",
         f"mlflow ui --backend-store-uri {uri}": "compare runs",

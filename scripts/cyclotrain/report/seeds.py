@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from cyclotrain.config import load
+from cyclotrain.config import ConfigError, load
 from cyclotrain.contract.results import Evaluation
 from cyclotrain.report.summary import spread_table
 
@@ -19,9 +19,11 @@ from cyclotrain.report.summary import spread_table
 def folders(configfile: str | Path, seeds: Sequence[int], cores: str) -> list[Path]:
     """Run the workflow for each seed, in `results/<run>` for that of the config and in `results/<run>-seed-<n>` for others.
 
-    Raises CalledProcessError if a run fails.
+    Raises CalledProcessError if a run fails, and ConfigError for a config with folds.
     """
     config = load(yaml.safe_load(Path(configfile).read_text()))
+    if config.folds:
+        raise ConfigError("folds: their spread is in the summary of the run; seeds are for a run without folds")
     results = []
     for seed in seeds:
         run = config.run if seed == config.seed else f"{config.run}-seed-{seed}"
@@ -43,6 +45,8 @@ def main() -> None:
         runs = folders(arguments.configfile, arguments.seeds, arguments.cores)
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
+    except (ConfigError, OSError) as error:
+        sys.exit(str(error))
     evaluations = [Evaluation.read(run / "evaluation.json") for run in runs]
     print(f"\nSeeds {', '.join(map(str, arguments.seeds))}\n")
     print("\n".join(spread_table(evaluations, "each seed")))

@@ -69,9 +69,11 @@ def _rejection_name(background: str, signal: str, efficiency: float) -> str:
 def _spread(name: str, values: Sequence[float | None], form: str) -> str:
     """`None` where a training has no background left."""
     known = [value for value in values if value is not None]
-    if len(known) < 2:
+    if not known:
         return f"{name:32}{'no background left':>20}"
-    cell = f"{statistics.mean(known):{form}} ± {statistics.stdev(known):{form}}"
+    cell = f"{statistics.mean(known):{form}}"
+    if len(known) > 1:
+        cell += f" ± {statistics.stdev(known):{form}}"
     return f"{name:32}{cell:>20}   " + ", ".join("-" if value is None else f"{value:{form}}" for value in values)
 
 

@@ -77,7 +77,7 @@ class Terminal(logging.Handler):
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._memory = memory
         self.when_nothing_to_do: Callable[[], None] = lambda: None
-        self._seconds: dict[str, float] = json.loads(memory.read_text()) if memory.exists() else {}
+        self._seconds = _remembered(memory)
         self._jobs: dict[int, _Job] = {}
         self._left: dict[str, int] = {}  # jobs that have not finished, by rule
         self._total = self._done = 0
@@ -144,7 +144,8 @@ class Terminal(logging.Handler):
         job = self._jobs.pop(event["jobid"], None) or _Job(event["rule_name"], event["rule_name"], event["log"])
         self._line("✗", "red", job.name, time.monotonic() - job.started, "failed")
         if event.get("rule_msg"):  # of a cluster's executor: out of memory, held, node lost
-            self.console.print(Text(str(event["rule_msg"]), style="red"))
+            number = (event.get("aux") or {}).get("external_jobid")
+            self.console.print(Text(f"{event['rule_msg']}{f' (job {number})' if number else ''}", style="red"))
         self.console.print(Text(_failure(event["log"]), style="red"))
 
     def _on_group_error(self, event: Mapping[str, Any]) -> None:
@@ -209,17 +210,27 @@ class Terminal(logging.Handler):
         return max(max(running, default=0.0), (work + sum(running)) / max(1, len(running)))
 
 
-def take_over(logger: logging.Logger, memory: Path) -> Terminal:
-    """Put a Terminal in the place of Snakemake's own stream handler; a logger plugin of the user's stays beside it."""
+def take_over(logger: logging.Logger, memory: Path) -> Terminal | None:
+    """Put a Terminal in the place of Snakemake's own stream handler; None where a logger plugin of the user's has that place."""
+    stock = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
+    if not stock:
+        return None
     terminal = Terminal(memory)
-    for handler in list(logger.handlers):
-        if handler.name == "DefaultStreamHandler":
-            logger.removeHandler(handler)
+    for handler in stock:
+        logger.removeHandler(handler)
     logger.addHandler(terminal)
     logging.getLogger("cyclotrain").addHandler(terminal)
     os.environ[WATCHED] = "1"
     atexit.register(terminal.stop)
     return terminal
+
+
+def _remembered(memory: Path) -> dict[str, float]:
+    """The seconds of each rule in earlier runs; none where the file is not whole, as it serves an estimate only."""
+    try:
+        return {str(rule): float(seconds) for rule, seconds in json.loads(memory.read_text()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def _name(rule: str, wildcards: Mapping[str, str]) -> str:
@@ -252,7 +263,7 @@ def _failure(paths: Sequence[str]) -> str:
         if words != log:
             return f"{words.rstrip()}\n{where}"
     lines = next((log.rstrip().splitlines()[-_LONGEST_LOG:] for log in reversed(logs) if log.strip()), [])
-    return "\n".join([*lines, where]) if lines else f"The job said nothing; it may have been killed. {where}"
+    return "\n".join([*lines, f"The job ended without a word on an error; it may have been killed. {where}"])
 
 
 def _duration(seconds: float) -> str:

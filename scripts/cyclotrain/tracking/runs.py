@@ -25,6 +25,7 @@ from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 
 _MODEL_TAG = "cyclotrain.model_sha256"
+_COMPLETE_TAG = "cyclotrain.complete"  # set last: a run that lacks it was interrupted, and is written anew
 _TAG_LENGTH = 5000  # MLflow's limit is 8000
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def track(
                 signature=_signature(run.contract),
                 pip_requirements=["onnxruntime"],
             )
+    client.set_tag(run_id, _COMPLETE_TAG, "yes")
     client.set_terminated(run_id, "FINISHED" if run.gates.passed else "FAILED")
     action = "made" if is_new else "updated"
     _log.info("%s run '%s' in experiment '%s'; %.1f s", action, run.contract.run, experiment, time.perf_counter() - start)
@@ -75,10 +77,10 @@ def _experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experiment:
 
 
 def _entry(client: mlflow.MlflowClient, experiment: Experiment, run: Run, sha256: str) -> tuple[MlflowRun, bool]:
-    """MLflow's run of this model and this name, and whether it is new."""
+    """MLflow's run of this model and this name, and whether it is new or was left incomplete."""
     query = f"tags.`{_MODEL_TAG}` = '{sha256}' AND attributes.run_name = '{run.contract.run}'"
     if known := client.search_runs([experiment.experiment_id], query):
-        return known[0], False
+        return known[0], _COMPLETE_TAG not in known[0].data.tags
     first = run.history.epochs[0]
     started = int((first.time - first.seconds) * 1000)
     tags = {_MODEL_TAG: sha256, "mlflow.source.name": "cyclotrain", "mlflow.source.type": "PROJECT"}

@@ -79,10 +79,14 @@ def train(
     fingerprint = json_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
     folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
+    epochs = training.epochs
     if last.exists():
-        done = torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1
+        state = torch.load(last, map_location="cpu", weights_only=False)
+        done = state["epoch"] + 1
+        if any(callback.get("stopped_epoch") for callback in state["callbacks"].values()):
+            epochs = done  # the training had stopped early; Lightning would go on
         _log.info("an earlier training was interrupted; resuming after epoch %d from %s", done, last, extra=SHOW)
-    checkpoint = ModelCheckpoint(folder, filename="best", monitor="validation_loss", enable_version_counter=False)
+    checkpoint = _BestCheckpoint(folder, filename="best", monitor="validation_loss", enable_version_counter=False)
     # not `save_last` of the other, which writes only when the validation loss is the lowest so far
     latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     history = _History(Path(files.history), len(examples["train"]), _name(device, training.devices))
@@ -98,7 +102,7 @@ def train(
             strategy="ddp" if training.devices > 1 else "auto",
             # Lightning starts the other processes itself; in a Slurm job it would otherwise expect srun to have done so
             plugins=[LightningEnvironment(), _Checkpoints()],
-            max_epochs=training.epochs,
+            max_epochs=epochs,
             deterministic=True,
             logger=False,
             enable_progress_bar=False,
@@ -131,6 +135,7 @@ def train(
     # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
     with atomic(files.weights) as temporary, temporary.open("wb") as file:
         torch.save(weights, file)
+    last.unlink()  # first: with it, but without the best epoch, a training that was killed here could never end
     shutil.rmtree(folder)
     _log.info(
         "kept the epoch with the lowest validation loss, %.5f: epoch %d of %d; %s examples/s, %s in all",
@@ -170,6 +175,18 @@ def _gathered(part: Tensor) -> Tensor:
     parts: list[Tensor] = [part] * distributed.get_world_size()
     distributed.all_gather_object(parts, part)
     return torch.cat(parts)
+
+
+class _BestCheckpoint(ModelCheckpoint):
+    """Goes on knowing the best epoch where the folder was moved: Lightning would forget it, and take a later one for the best."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class _Checkpoints(TorchCheckpointIO):

@@ -37,12 +37,43 @@ def test_a_case_beyond_the_tolerance_fails_and_is_named(trained: Trained) -> Non
     assert "and 2 more in verification.json" in gate.message
 
 
-def test_a_file_that_no_runtime_loads_fails_its_gate(trained: Trained) -> None:
+def test_a_file_that_no_runtime_loads_fails_its_gate_without_a_value(trained: Trained) -> None:
     run = trained.run()
-    failure = ParityFailure(artefact="fp16", message="fp16: cannot be loaded")
+    failure = ParityFailure(artefact="fp16", message="fp16: cannot be loaded", loads=False)
     gates = judge(changed(run.verification, 0, failure), run.evaluation, limits=EvaluationConfig(), rejection_losses={})
     assert [(gate.name, gate.passed) for gate in gates.gates] == [("parity.model", True), ("parity.fp16", False)]
     assert "cannot be loaded" in gates.failed[0].message
+    assert gates.failed[0].value is None and str(gates.failed[0]).startswith("parity.fp16 = no value, required <= 1e-05")
+
+
+def test_rounding_to_tf32_on_a_gpu_has_a_gate_of_its_own(trained: Trained) -> None:
+    run = trained.run()
+    cpu = run.verification.matrix[0]
+    gpu = cpu.model_copy(update={"tf32": True, "tolerance": 0.05, "hostile_tolerance": 0.05, "cases_failed": 1})
+    failure = ParityFailure(artefact=MODEL, message="nan in pf_pt: differs by 0.1", tf32=True)
+    verification = run.verification.model_copy(update={"matrix": (*run.verification.matrix, gpu), "failures": (failure,)})
+    gates = judge(verification, run.evaluation, limits=EvaluationConfig(), rejection_losses={})
+    assert [(gate.name, gate.passed) for gate in gates.gates] == [("parity.model", True), ("parity.model.TF32", False)]
+
+
+def test_with_a_tolerance_for_hostile_inputs_the_value_is_that_of_the_test_split(trained: Trained) -> None:
+    run = trained.run()
+    update = {"artefact": "int8_static", "tolerance": 0.05, "hostile_tolerance": 1.0, "max_abs": 0.01, "max_abs_all_cases": 0.83}
+    variant = run.verification.matrix[0].model_copy(update=update)
+    verification = run.verification.model_copy(update={"matrix": (*run.verification.matrix, variant)})
+    gate = judge(verification, run.evaluation, limits=EvaluationConfig(), rejection_losses={}).gates[-1]
+    assert gate.passed and gate.value == 0.01
+    assert gate.limit == "<= 0.05 on test examples, 1 on hostile ones"
+
+
+def test_an_answer_that_is_not_a_probability_has_no_value_and_fails(trained: Trained) -> None:
+    run = trained.run()
+    failure = ParityFailure(artefact=MODEL, message="nan in pf_pt: an answer is not a probability")
+    verification = changed(run.verification, 1, failure)
+    first, *rest = verification.matrix
+    verification = verification.model_copy(update={"matrix": (first.model_copy(update={"finite": False}), *rest)})
+    (gate,) = judge(verification, run.evaluation, limits=EvaluationConfig(), rejection_losses={}).failed
+    assert gate.value is None and "not a probability" in gate.message
 
 
 def test_a_gate_exactly_at_its_limit_passes(trained: Trained) -> None:

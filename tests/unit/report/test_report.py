@@ -1,5 +1,6 @@
 """Card, summary and plots, from real results."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,13 @@ def test_a_failed_run_names_its_own_summary_and_not_that_of_an_earlier_run(tmp_p
     written = (tmp_path / "summary.txt").stat().st_mtime
     assert "summary.txt" in ending.failure(tmp_path, since=written - 1)
     assert "summary.txt" not in ending.failure(tmp_path, since=written + 1)
+
+
+def test_a_summary_of_an_older_model_is_not_shown_as_that_of_this_run(tmp_path: Path) -> None:
+    (tmp_path / "summary.txt").write_text("AUC 0.98")
+    assert "AUC 0.98" in ending.success(tmp_path, uri="u", options="")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/weights.pt").write_text("new")
+    later = (tmp_path / "summary.txt").stat().st_mtime + 10
+    os.utime(tmp_path / "train/weights.pt", (later, later))
+    assert "AUC 0.98" not in ending.success(tmp_path, uri="u", options="")

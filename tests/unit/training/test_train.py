@@ -148,6 +148,34 @@ with rule(sys.argv[1]):
     assert "epoch" in process.stderr and "Tip" not in process.stderr + process.stdout
 
 
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_training_that_stopped_early_and_was_killed_ends_with_the_same_weights(
+    is_moved: bool, ingest: Any, toy_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its weights were written; also if its folder is somewhere else when it resumes."""
+    training = {"epochs": 30, "patience": 1, "batch_size": 64, "learning_rate": 0.3}
+    config, contract, shards = ingest(raw_config(toy_files, training=training))
+    whole = run_training(contract, config, shards, tmp_path / "whole")
+    history = History.read(tmp_path / "whole/history.jsonl")
+    assert history.kept.epoch < len(history.epochs) < 30
+    save = torch.save
+
+    def full_disk(state: Any, file: Any) -> None:
+        if "weights.pt" in str(getattr(file, "name", "")):
+            raise OSError("No space left on device")
+        save(state, file)
+
+    killed = tmp_path / "killed"
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        run_training(contract, config, shards, killed)
+    monkeypatch.setattr(torch, "save", save)
+    assert list(killed.glob("ck/*/last.ckpt"))
+    if is_moved:
+        killed = killed.rename(tmp_path / "moved")
+    assert file_sha256(run_training(contract, config, shards, killed)) == file_sha256(whole)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 100])
 def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, trained: Trained) -> None:
     network = Classifier(trained.contract, "deep_sets", {})
