@@ -3,15 +3,16 @@
 import platform
 import subprocess
 from importlib.metadata import version
+from pathlib import Path
 
 _SOFTWARE = ("torch", "lightning", "uproot", "awkward", "numpy", "pyarrow", "onnx", "onnxscript")
 
 
 def commit() -> str:
-    """The commit of the working directory's repository, plus `-dirty` if files differ; `unknown` outside a repository."""
+    """The commit of this code's repository, plus `-dirty` if files differ; `unknown` outside a repository."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        completed = subprocess.run(command, capture_output=True, text=True, check=False)
+        completed = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no git on this machine
         return "unknown"
     return completed.stdout.strip() if completed.returncode == 0 else "unknown"

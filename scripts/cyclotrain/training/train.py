@@ -96,6 +96,8 @@ def train(
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         # with `accelerator: cpu`, this is the user's choice
         warnings.filterwarnings("ignore", message="GPU available but not used")
+        # _BestCheckpoint sees to it
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
         trainer = L.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=training.devices,
