@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import yaml
-
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
@@ -15,12 +14,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
-from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.data.recipe import DatasetRecipe
+from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
-from cyclotrain.runtimes.targets import runtime_of
-
 from cyclotrain.report import ending, terminal
+from cyclotrain.runtimes.targets import runtime_of
 
 # results hold letters of all kinds, whatever the locale of a job
 os.environ.setdefault("PYTHONUTF8", "1")
