@@ -192,7 +192,13 @@ def plot_code(module):
 
 def shown():
     """All files that Snakemake's report shows."""
-    names = ["summary.txt", "model_card.html", "evaluation.json", "verification.json"]
+    names = [
+        "summary.txt",
+        "model_card.html",
+        "gates.json",
+        "evaluation.json",
+        "verification.json",
+    ]
     files = [path for name in names for path in all_folds(name)]
     files += [path for plot in PLOTS for path in all_folds(plot)]
     return [*files, f"{RUN}/summary.txt"] if settings.folds else files

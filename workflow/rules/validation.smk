@@ -121,7 +121,12 @@ rule gates:
         verification=rules.verify.output[0],
         evaluation=rules.evaluate.output.evaluation,
     output:
-        "<fold>/gates.json",
+        report(
+            "<fold>/gates.json",
+            caption="../report/gates.rst",
+            category="Gates",
+            labels={"file": "verdicts", **FOLD_LABEL},
+        ),
     log:
         "<fold>/logs/gates.log",
     localrule: True
