@@ -124,10 +124,10 @@ class _Exported:
     def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        made = Classifier(contract, model.name, model.options)
-        torch.save(made.state_dict(), folder / "weights.pt")
+        network = Classifier(contract, model.name, model.options)
+        torch.save(network.state_dict(), folder / "weights.pt")
         export(TrainedModel(contract, model, folder / "weights.pt"), targets=ExportConfig().targets, path=self.path)
-        self.eager = Probabilities(made).eval()
+        self.eager = Probabilities(network).eval()
 
 
 def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:

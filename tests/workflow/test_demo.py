@@ -112,8 +112,8 @@ def test_a_change_of_a_plots_colour_draws_the_plots_again_and_runs_no_network(de
     finally:
         style.write_text(before)
     plots = {"plot_roc", "plot_scores", "plot_confusion", "plot_loss", "plot_latency"}
-    told = {"model_card", "summarise", "report_page", "track", "require_gates", "bundle"}
-    assert plots | {"model_card", "report_page"} <= rules <= plots | told
+    readers = {"model_card", "summarise", "report_page", "track", "require_gates", "bundle"}
+    assert plots | {"model_card", "report_page"} <= rules <= plots | readers
 
 
 def test_a_run_says_a_line_for_each_job_its_summary_and_what_to_type_next(demo: Workflow) -> None:

@@ -190,13 +190,8 @@ class History(_Frozen):
 # --- parity: rule verify ---
 
 
-class SessionParity(_Frozen):
-    """How far one artefact in one ONNX Runtime session is from PyTorch.
-
-    `max_abs`, `max_rel`, `max_ulps` and `max_abs_float64` (from PyTorch in float64) are of the test split, `max_abs_all_cases`
-    of all cases. `tolerance`: of probabilities, on the test split; `hostile_tolerance`: where inputs are NaN, infinite, ±1e30 or
-    denormal. `finite`: every answer is a probability.
-    """
+class _Session(_Frozen):
+    """An artefact in an ONNX Runtime session, and how that was made."""
 
     artefact: str
     runtime: str
@@ -204,6 +199,16 @@ class SessionParity(_Frozen):
     optimisation: str
     threads: int
     tf32: bool
+
+
+class SessionParity(_Session):
+    """How far one artefact in one ONNX Runtime session is from PyTorch.
+
+    `max_abs`, `max_rel`, `max_ulps` and `max_abs_float64` (from PyTorch in float64) are of the test split, `max_abs_all_cases`
+    of all cases. `tolerance`: of probabilities, on the test split; `hostile_tolerance`: where inputs are NaN, infinite, ±1e30 or
+    denormal. `finite`: every answer is a probability.
+    """
+
     tolerance: float
     hostile_tolerance: float
     finite: bool
@@ -223,7 +228,7 @@ class SessionParity(_Frozen):
         return "CUDA" in self.provider
 
 
-class CaseParity(_Frozen):
+class CaseParity(_Session):
     """The session of the model that is farthest from PyTorch in one case."""
 
     case: str
@@ -235,12 +240,6 @@ class CaseParity(_Frozen):
     worst_example: int
     finite: bool
     max_abs_float64: float | None
-    artefact: str
-    runtime: str
-    provider: str
-    optimisation: str
-    threads: int
-    tf32: bool
 
 
 class ParityFailure(_Frozen):

@@ -92,5 +92,5 @@ def test_the_distance_from_double_precision_is_given_where_it_is_known() -> None
     exact[0] += [3e-8, -3e-8]
     assert compared(EXPECTED.copy(), exact=exact).max_abs_float64 == pytest.approx(3e-8, rel=1e-3)
     assert compared(EXPECTED.copy()).max_abs_float64 is None
-    told = compared(EXPECTED.copy(), exact=exact).to_dict()
-    assert "evidence" not in told and told["artefact"] == "model" and told["optimisation"] == "enable_all"
+    figures = compared(EXPECTED.copy(), exact=exact).to_dict()
+    assert "evidence" not in figures and figures["artefact"] == "model" and figures["optimisation"] == "enable_all"
