@@ -119,12 +119,15 @@ def train(
         )
         # Lightning warns if the checkpoint folder is not empty, as it is when a training resumes.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
-        trainer.fit(
-            WeightedTraining(network, contract, training=training, steps=steps),
-            batches,
-            validation,
-            ckpt_path=str(last) if last.exists() else None,
-        )
+        try:
+            trainer.fit(
+                WeightedTraining(network, contract, training=training, steps=steps),
+                batches,
+                validation,
+                ckpt_path=str(last) if last.exists() else None,
+            )
+        except SystemExit:  # Lightning turns Ctrl-C into it
+            raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return
     if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):

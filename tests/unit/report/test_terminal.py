@@ -65,6 +65,17 @@ def test_a_failed_job_shows_the_words_of_its_error_and_its_log_not_the_traceback
     assert "Traceback" in log.read_text()
 
 
+def test_ctrl_c_is_named_and_shows_no_traceback(screen: Screen, tmp_path: Path) -> None:
+    log = tmp_path / "logs/train.log"
+    with pytest.raises(SystemExit), rule(log):
+        logging.getLogger("cyclotrain.training.train").info("epoch 1")
+        raise KeyboardInterrupt
+    screen.job(1, "train", log)
+    screen.event("job_error", level=logging.ERROR, jobid=1, rule_name="train", log=[str(log)])
+    assert "stopped by Ctrl-C, after " in screen.text and "epoch 1" not in screen.text
+    assert "Traceback" not in log.read_text()
+
+
 def test_a_job_that_was_killed_shows_the_end_of_its_log(screen: Screen, tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     log.write_text("\n".join(f"line {i}" for i in range(100)))

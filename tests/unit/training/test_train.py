@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,29 @@ with rule(sys.argv[1]):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
     process = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "epoch" in process.stderr and "Tip" not in process.stderr + process.stdout
+
+
+def test_ctrl_c_in_a_training_is_an_interrupt_and_the_next_try_resumes(
+    ingest: Any, toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    config, contract, shards = ingest(raw_config(toy_files, training={"epochs": 4, "batch_size": 128}))
+    main = threading.main_thread().ident
+    assert main
+    history = tmp_path / "out/history.jsonl"
+
+    def press() -> None:
+        while not (history.exists() and len(history.read_text().splitlines()) == 2):
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    step = WeightedTraining.training_step
+    with pytest.raises(KeyboardInterrupt):
+        run_training(contract, config, shards, tmp_path / "out", delay=0.05)
+    WeightedTraining.training_step = step  # type: ignore[method-assign]
+    assert list((tmp_path / "out").glob("ck/*/last.ckpt"))
+    run_training(contract, config, shards, tmp_path / "out")
+    assert len(History.read(history).epochs) == 4
 
 
 @pytest.mark.parametrize("is_moved", [False, True])
