@@ -80,7 +80,7 @@ class _Clock(Callback):
 def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[str]) -> Figure:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = read_split(shards, contract, "train")
-    batches = Batches(train, contract.layout, config.training.batch_size, device, shuffle_seed=1)
+    batches = Batches(train, contract.layout, config.training.batch_size, device=device, shuffle_seed=1)
     module = WeightedTraining(
         Classifier(contract, config.model.name, config.model.options),
         contract,
