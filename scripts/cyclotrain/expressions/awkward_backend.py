@@ -3,13 +3,17 @@
 Only this backend has functions over lists, and indices.
 """
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.expressions.functions import Backend
+from cyclotrain.expressions.functions import Backend, modulo
+
+_EXACT_IN_FLOAT32 = 2**24  # all whole numbers up to it
 
 
 def _dtype(x: Any) -> np.dtype[Any]:
@@ -29,6 +33,36 @@ def _real(x: Any) -> Any:
 
 def _is_condition(x: Any) -> bool:
     return isinstance(x, bool) or (not isinstance(x, float) and _dtype(x) == np.bool_)
+
+
+def _compare(compare: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """Compare. A whole number is compared exactly with integers, and must be exact in a floating-point type to be equal to it."""
+    return compare(_comparable(compare, x, y), _comparable(compare, y, x))
+
+
+def _comparable(compare: Callable[[Any, Any], Any], x: Any, other: Any) -> Any:
+    """The constant `x` as a number that is compared with `other`; anything else unchanged."""
+    if not isinstance(x, int | float) or isinstance(other, int | float):
+        return x
+    if abs(x) <= _EXACT_IN_FLOAT32:
+        return float(x)
+    dtype = _dtype(other)
+    if dtype in (np.int64, np.uint64) and x == np.trunc(x):
+        limits = np.iinfo(dtype)
+        return dtype.type(int(x)) if limits.min <= x <= limits.max else np.copysign(np.inf, x)
+    if dtype.kind == "f" and isinstance(x, int) and compare in (operator.eq, operator.ne) and float(dtype.type(x)) != x:
+        largest = 2 ** (np.finfo(dtype).nmant + 1)
+        raise TypeError(f"a branch of type {dtype} cannot be {x}; it holds whole numbers up to {largest}")
+    return float(x)
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    is_positive = isinstance(y, float) and y > 0 and y == np.trunc(y)
+    if is_positive and not isinstance(x, bool | float) and (dtype := _dtype(x)).kind in "iu":
+        wide = np.uint64 if dtype == np.uint64 else np.int64  # holds y, which an 8-bit type may not
+        integers = x.astype(wide) if isinstance(x, np.ndarray) else ak.values_astype(x, wide)
+        return _number(integers % int(y))  # exact beyond 2^53
+    return modulo(AWKWARD, x, y)
 
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
@@ -75,6 +109,8 @@ AWKWARD = Backend(
     number=_number,
     real=_real,
     is_condition=_is_condition,
+    compare=_compare,
+    remainder=_remainder,
     elementary=np,
     lists={
         "num": lambda x: ak.num(x, axis=-1),

@@ -20,6 +20,8 @@ class Backend:
     number: Callable[[Any], Any]
     real: Callable[[Any], Any]  # converts integers and booleans as `number` does, keeps floating point as it is
     is_condition: Callable[[Any], bool]
+    compare: Callable[[Callable[[Any, Any], Any], Any, Any], Any]  # applies a comparison; whole-number constants come as int
+    remainder: Callable[[Any, Any], Any]
     elementary: Any  # the module that holds log, exp, sqrt, ...
     lists: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # functions over lists; empty for the graph
 
@@ -27,6 +29,12 @@ class Backend:
         """The elementwise function `name`. NumPy computes it for plain numbers, the constants of an expression."""
         on_array, on_number = getattr(self.elementary, name), getattr(np, name)
         return lambda x: float(on_number(x)) if isinstance(x, float) else on_array(self.number(x))
+
+
+def modulo(b: Backend, x: Any, y: Any) -> Any:
+    """x modulo y with the sign of y, as Python's `%`: from operations that round alike in all runtimes. NaN for y = 0."""
+    x, y = b.number(x), b.number(y)
+    return x - y * b.unary("floor")(x / y)
 
 
 def _minimum(b: Backend, x: Any, y: Any) -> Any:
@@ -195,3 +203,13 @@ FUNCTIONS: Mapping[str, Function] = {
     "leading": _over_list("leading", "the first n elements of each list, of (x, n)", arguments=2, lists="a list"),
 }
 CONSTANTS = {"pi": math.pi}
+# for an expression of constants only
+NUMBERS: Backend = Backend(
+    where=lambda condition, x, y: x if condition else y,
+    number=float,
+    real=float,
+    is_condition=lambda x: isinstance(x, bool),
+    compare=lambda compare, x, y: compare(x, y),
+    remainder=lambda x, y: modulo(NUMBERS, x, y),
+    elementary=np,
+)

@@ -4,21 +4,25 @@
     ('pf_pt', 'jet_pt')
 
 Write a branch whose name is not a Python name in backticks: `` `jet1_b-tag` > 0 ``.
-Operators: `+ - * / **`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
+Operators: `+ - * / ** %`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
 Only at ingest, for lists: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
 Both backends follow the same rules, so that a text means the same for the sample and for the model:
-division is true division, booleans are 0 and 1 in arithmetic, `min`, `max` and `clip` propagate NaN.
+division is true division, `%` has the sign of the divisor, booleans are 0 and 1 in arithmetic, `min`, `max` and `clip` propagate
+NaN. Constants are finite numbers in double precision. Integer branches are compared with whole numbers exactly.
 """
 
 import ast
 import difflib
+import math
 import operator
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS, Backend
+import numpy as np
+
+from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS, NUMBERS, Backend
+from cyclotrain.expressions.names import Readable
 
 
 class ExpressionError(ValueError):
@@ -32,6 +36,7 @@ _ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
+_OPERATORS = (*_ARITHMETIC, ast.Mod)
 _LOGIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {ast.BitAnd: operator.and_, ast.BitOr: operator.or_}
 _COMPARISON: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -54,24 +59,16 @@ class Expression:
     text: str
     branches: tuple[str, ...] = field(init=False)
     _tree: ast.expr = field(init=False, repr=False, compare=False)
+    _readable: Readable = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.text) > _MAX_LENGTH:
             raise ExpressionError(f"the expression has {len(self.text)} characters; at most {_MAX_LENGTH} are allowed")
-        readable, quoted = _without_backticks(self.text.strip())
-        try:
-            tree = ast.parse(readable, mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            column = (getattr(error, "offset", None) or 1) - 1
-            raise self._error(f"syntax error: {getattr(error, 'msg', error)}", column) from None
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
-                node.id = quoted.get(node.id, node.id)
-        if constant := next((name for name in quoted.values() if name in CONSTANTS), None):
-            raise self._error(f"'{constant}' is a constant; a branch of this name cannot be used", 0)
+        object.__setattr__(self, "_readable", Readable.from_text(self.text.strip()))
+        object.__setattr__(self, "_tree", self._parse())
         names: dict[str, None] = {}
-        self._check(tree, names)
-        object.__setattr__(self, "_tree", tree)
+        self._check(self._tree, names)
+        self._check_constants(self._tree, is_compared=False)
         object.__setattr__(self, "branches", tuple(names))
 
     def __call__(self, values: Mapping[str, Any], backend: Backend) -> Any:
@@ -84,13 +81,31 @@ class Expression:
         return _is_condition(self._tree)
 
     def check_in_graph(self) -> None:
-        """Raise ExpressionError for functions over lists and for indices, which the exported graph does not have."""
+        """Raise ExpressionError for what the graph lacks (functions over lists, indices), and as `check_float32`."""
         for node in ast.walk(self._tree):
             match node:
                 case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
                     raise self._error(f"'{name}' is for selection, define, weight and label, not for features", node.col_offset)
                 case ast.Subscript():
                     raise self._error("indices are for selection, define, weight and label, not for features", node.col_offset)
+        self.check_float32()
+
+    def check_float32(self) -> None:
+        """Raise ExpressionError for what does not work where all branches are float32, as in the graph and in a shard.
+
+        That is a branch as a condition, and equality with a whole number that float32 does not hold.
+        """
+        for node in ast.walk(self._tree):
+            for part in _conditions(node):
+                if isinstance(part, ast.Name):
+                    name = ast.get_source_segment(self._readable.text, part)
+                    original = f"`{part.id}`" if name in self._readable.names else part.id
+                    message = f"the model reads all branches as float32, so '{part.id}' is a number here; write {original} != 0"
+                    raise self._error(message, part.col_offset)
+            if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
+                for part in (node.left, *node.comparators):
+                    if (number := _whole_number(part)) is not None and float(np.float32(number)) != number:
+                        raise self._error(f"the model reads all branches as float32, which cannot be {number}", part.col_offset)
 
     def depth(self, depths: Mapping[str, int]) -> int:
         """The nesting depth of the value, given the depths of the branches: 0 for one number, 1 for a list.
@@ -118,13 +133,52 @@ class Expression:
                     message = "this is one condition per entry, which cannot choose elements of a list"
                     raise self._error(message, index.col_offset)
                 return index_depth
-        function_name = node.func if isinstance(node, ast.Call) else None
-        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not function_name]
-        return max((self._depth(part, depths) for part in parts), default=0)
+        return max((self._depth(part, depths) for part in _operands(node)), default=0)
 
     def _error(self, message: str, column: int) -> ExpressionError:
-        text = self.text.strip()
+        text, column = self.text.strip(), self._readable.column(column)
         return ExpressionError(f"{message}, at position {column + 1} of\n    {text}\n    {' ' * column}^")
+
+    def _parse(self) -> ast.expr:
+        try:
+            tree = ast.parse(self._readable.text, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            if word := self._readable.reserved():
+                message = f"syntax error: '{word[0]}' is a word of Python; write a branch of this name in backticks: `{word[0]}`"
+                raise self._error(message, word.start()) from None
+            column = (getattr(error, "offset", None) or 1) - 1
+            raise self._error(f"syntax error: {getattr(error, 'msg', error)}", column) from None
+        if constant := next((name for name in self._readable.names.values() if name in CONSTANTS), None):
+            raise self._error(f"'{constant}' is a constant; a branch of this name cannot be used", 0)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = self._readable.names.get(node.id, node.id)
+        return tree
+
+    def _check_constants(self, node: ast.expr, *, is_compared: bool) -> None:
+        """Raise ExpressionError for a part without branches that is no finite real number, or that is rounded.
+
+        Only comparisons (`is_compared`) have whole numbers beyond the precision of double.
+        """
+        if _is_constant(node):
+            self._check_constant(node, is_compared=is_compared)
+        for part in _operands(node):
+            has_sign = isinstance(node, ast.UnaryOp)
+            self._check_constants(part, is_compared=isinstance(node, ast.Compare) or (is_compared and has_sign))
+
+    def _check_constant(self, node: ast.expr, *, is_compared: bool) -> None:
+        text = ast.get_source_segment(self._readable.text, node)
+        try:
+            with np.errstate(all="ignore"):
+                value = self._evaluate(node, {}, NUMBERS)
+        except (ArithmeticError, ValueError, TypeError) as error:
+            raise self._error(f"'{text}' is no finite number ({error.args[-1]})", node.col_offset) from None
+        if isinstance(value, complex) or not math.isfinite(value):
+            raise self._error(f"'{text}' is no finite number ({value})", node.col_offset)
+        whole = _whole_number(node)
+        if whole is not None and whole != value and not is_compared:
+            message = f"double precision rounds {text}; a whole number of this size can only be compared with a branch"
+            raise self._error(message, node.col_offset)
 
     def _check(self, node: ast.expr, names: dict[str, None]) -> None:
         match node:
@@ -134,7 +188,7 @@ class Expression:
                 if name not in CONSTANTS:
                     names[name] = None
                 return
-            case ast.BinOp(left=left, right=right) if type(node.op) in _ARITHMETIC:
+            case ast.BinOp(left=left, right=right) if type(node.op) in _OPERATORS:
                 parts = [left, right]
             case ast.BinOp(left=left, right=right) if type(node.op) in _LOGIC:
                 for part in (left, right):
@@ -190,6 +244,8 @@ class Expression:
             case ast.BinOp(left=left, op=op, right=right):
                 if type(op) in _LOGIC:
                     return _LOGIC[type(op)](condition(left), condition(right))
+                if isinstance(op, ast.Mod):
+                    return backend.remainder(value(left), value(right))
                 return _ARITHMETIC[type(op)](backend.number(value(left)), backend.number(value(right)))
             case ast.UnaryOp(op=ast.Invert(), operand=operand):
                 result = condition(operand)
@@ -198,8 +254,10 @@ class Expression:
                 number = backend.number(value(operand))
                 return -number if isinstance(op, ast.USub) else number
             case ast.Compare(left=left, ops=ops, comparators=comparators):
-                operands = [value(left), *map(value, comparators)]
-                results = [_COMPARISON[type(op)](a, b) for op, a, b in zip(ops, operands, operands[1:], strict=False)]
+                parts = [left, *comparators]
+                operands = [value(part) if (whole := _whole_number(part)) is None else whole for part in parts]
+                pairs = zip(ops, operands, operands[1:], strict=False)
+                results = [backend.compare(_COMPARISON[type(op)], a, b) for op, a, b in pairs]
                 result = results[0]
                 for further in results[1:]:
                     result = result & further
@@ -215,16 +273,46 @@ class Expression:
         raise AssertionError(f"{ast.dump(node)} passed the check")
 
 
-def _without_backticks(text: str) -> tuple[str, dict[str, str]]:
-    """Replace each name in backticks by a plain name of the same length; gives the text and the original names."""
-    quoted: dict[str, str] = {}
+def _operands(node: ast.expr) -> Iterator[ast.expr]:
+    """The parts of a node that have values."""
+    function_name = node.func if isinstance(node, ast.Call) else None
+    return (part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr) and part is not function_name)
 
-    def plain(match: re.Match[str]) -> str:
-        name = f"_quoted{len(quoted)}".ljust(len(match[0]), "_")
-        quoted[name] = match[1]
-        return name
 
-    return re.sub(r"`([^`]+)`", plain, text), quoted
+def _is_constant(node: ast.expr) -> bool:
+    """Whether a part has no branch and nothing over lists, which `depth` refuses for a constant."""
+    match node:
+        case ast.Name(id=name):
+            return name in CONSTANTS
+        case ast.Subscript():
+            return False
+        case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
+            return False
+    return all(map(_is_constant, _operands(node)))
+
+
+def _conditions(node: ast.AST) -> list[ast.expr]:
+    """The parts of a node that must be conditions."""
+    match node:
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _LOGIC:
+            return [left, right]
+        case ast.UnaryOp(op=ast.Invert(), operand=operand):
+            return [operand]
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return arguments[: FUNCTIONS[name].conditions]
+        case _:
+            return []
+
+
+def _whole_number(node: ast.expr) -> int | None:
+    """The value of a whole number such as 5 or -5, as it is written."""
+    match node:
+        case ast.Constant(value=int() as value) if not isinstance(value, bool):
+            return value
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as op, operand=ast.Constant(value=int() as value)) if type(value) is int:
+            return -value if isinstance(op, ast.USub) else value
+        case _:
+            return None
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -233,7 +321,7 @@ def _is_number(node: ast.expr) -> bool:
         case ast.Constant(value=value):
             return not isinstance(value, bool)
         case ast.BinOp(op=op):
-            return type(op) in _ARITHMETIC
+            return type(op) in _OPERATORS
         case ast.UnaryOp(op=op):
             return not isinstance(op, ast.Invert)
         case ast.Call(func=ast.Name(id=name)):
@@ -265,5 +353,7 @@ def _describe(node: ast.expr) -> str:
             return "a keyword argument"
         case ast.BinOp(op=op) | ast.UnaryOp(op=op):
             return f"the operator {type(op).__name__}"
+        case ast.IfExp():
+            return "'if' (write where(condition, x, y))"
         case _:
             return type(node).__name__

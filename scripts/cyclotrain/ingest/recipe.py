@@ -187,6 +187,13 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
     file_layout, per_example = layout(recipe, depths, path), example_depths(recipe.object, depths, path)
     where = f"{path}: sample '{recipe.sample}'"
     check_numbers(recipe.ingest_expressions(), recipe.define, per_example, where=where, unit=recipe.object or "event")
+    for text in file_layout.observers:
+        if text in file_layout.stored_observers:
+            continue
+        try:
+            Expression(text).check_float32()
+        except ExpressionError as error:
+            raise InputError(f"{where}: observer '{text}': {error}") from None
     for branch in recipe.event_id:
         if depths[branch] > 1 or (depths[branch] and recipe.object and belongs_to(branch, recipe.object)):
             raise FileError(f"{path}: event_id uses '{branch}', which is jagged; use branches with one number per event")

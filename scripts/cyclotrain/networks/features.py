@@ -1,15 +1,15 @@
 """The first layer of the model: raw branches to standardised features, by one module for training and for the ONNX graph."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from cyclotrain.contract import Layout, Set
 from cyclotrain.expressions import Expression
-from cyclotrain.expressions.functions import LARGEST, Backend
+from cyclotrain.expressions.functions import LARGEST, Backend, modulo
 
 
 def _to_number(x: float | Tensor) -> float | Tensor:
@@ -21,7 +21,20 @@ def _is_condition(x: bool | float | Tensor) -> bool:
     return x.dtype == torch.bool if isinstance(x, Tensor) else isinstance(x, bool)
 
 
-TORCH = Backend(where=torch.where, number=_to_number, real=_to_number, is_condition=_is_condition, elementary=torch)
+def _compare(compare: Callable[[Any, Any], Any], x: float | Tensor, y: float | Tensor) -> Any:
+    x, y = (float(value) if isinstance(value, int) else value for value in (x, y))
+    return compare(x, y)
+
+
+TORCH: Backend = Backend(
+    where=torch.where,
+    number=_to_number,
+    real=_to_number,
+    is_condition=_is_condition,
+    compare=_compare,
+    remainder=lambda x, y: modulo(TORCH, x, y),
+    elementary=torch,
+)
 
 
 def is_finite(x: Tensor) -> Tensor:

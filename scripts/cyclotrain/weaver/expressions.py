@@ -64,7 +64,7 @@ _OPERATORS: Mapping[type[ast.operator], str] = {
     ast.Mult: "a * b",
     ast.Div: "a / b",
     ast.Pow: "a ** b",
-    ast.Mod: "a - floor(a / b) * b",
+    ast.Mod: "a % b",
     ast.FloorDiv: "floor(a / b)",
     ast.BitAnd: "a & b",
     ast.BitOr: "a | b",

@@ -138,6 +138,108 @@ def test_one_condition_per_entry_is_no_index() -> None:
         Expression("x[y]")({"x": ak.Array([[1.0, 2.0], [3.0]]), "y": np.array([True, False])}, AWKWARD)
 
 
+# around 2^53, where doubles are 2 apart, and at the ends of 64 bits
+LARGE = [2**53 + shift for shift in (-1, 0, 1, 2, 3)] + [0, 7, 2**63 - 1]
+CONSTANTS = [*LARGE, -(2**53) - 1, -1, 2**63, 2**64, 10**19]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    numbers=st.lists(st.sampled_from(LARGE), min_size=1, max_size=6),
+    constant=st.sampled_from(CONSTANTS),
+    sign=st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    dtype=st.sampled_from([np.int64, np.uint64]),
+)
+def test_integer_branches_are_compared_exactly(numbers: list[int], constant: int, sign: str, dtype: type) -> None:
+    column = np.array(numbers, dtype)
+    expected = [bool(eval(f"{number} {sign} {constant}")) for number in numbers]
+    assert Expression(f"n {sign} {constant}")({"n": column}, AWKWARD).tolist() == expected
+    jagged = ak.unflatten(column, [len(column)])
+    assert Expression(f"n {sign} {constant}")({"n": jagged}, AWKWARD).tolist() == [expected]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_number_that_a_floating_point_branch_cannot_be_is_refused(dtype: type) -> None:
+    number = 2 ** (np.finfo(dtype).nmant + 1) + 1
+    column = np.array([number, 3], dtype)
+    with pytest.raises(TypeError, match=f"cannot be {number}; it holds whole numbers up to {number - 1}"):
+        Expression(f"x != {number}")({"x": column}, AWKWARD)
+    assert Expression(f"x >= {number}")({"x": column}, AWKWARD).tolist() == [True, False]
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(-(2**20), 2**20), st.integers(-300, 300).filter(bool)), min_size=1, max_size=6))
+def test_the_remainder_is_pythons_in_every_backend(pairs: list[tuple[int, int]]) -> None:
+    x, y = np.array(pairs, np.int64).T
+    expected = [float(a % b) for a, b in pairs]
+    remainder = Expression("x % y")
+    assert remainder({"x": x, "y": y}, AWKWARD).tolist() == expected
+    assert remainder({"x": ak.Array(x[None]), "y": ak.Array(y[None])}, AWKWARD).tolist() == [expected]
+    assert remainder({"x": torch.tensor(x).float(), "y": torch.tensor(y).float()}, TORCH).tolist() == expected
+    constant = Expression(f"x % {pairs[0][1]}")({"x": x}, AWKWARD)
+    assert constant.tolist() == [float(a % pairs[0][1]) for a, _ in pairs]
+
+
+def test_the_remainder_of_a_large_integer_is_exact() -> None:
+    large = {"n": np.array([2**53 + 1, 2**64 - 1], np.uint64), "small": np.array([-7, 100], np.int8)}
+    assert Expression("n % 10")(large, AWKWARD).tolist() == [(2**53 + 1) % 10, (2**64 - 1) % 10]
+    assert Expression("small % 300")(large, AWKWARD).tolist() == [293, 100]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("x > (-2) ** 0.5", "(-2) ** 0.5"),
+        ("x + 8**8**8**8", "8**8**8**8"),
+        ("x < 1e999", "1e999"),
+        ("x / (1 - 1) + 2 / (3 - 3)", "2 / (3 - 3)"),
+        ("log(0) * x", "log(0)"),
+        ("where(x > 0, sqrt(-1), 1)", "sqrt(-1)"),
+        ("x == 1" + "0" * 400, "1" + "0" * 400),
+    ],
+)
+def test_a_constant_that_is_no_finite_number_is_refused_with_its_place(text: str, part: str) -> None:
+    with pytest.raises(ExpressionError) as error:
+        Expression(text)
+    assert f"'{part}' is no finite number" in str(error.value)
+    assert f"at position {text.index(part) + 1} of" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["n - 9007199254740993", "abs(9007199254740993) > n", "n + -9007199254740993"])
+def test_a_whole_number_that_would_be_rounded_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError, match=r"double precision rounds -?9007199254740993; a whole number of this size"):
+        Expression(text)
+
+
+@pytest.mark.parametrize("text", ["where(tight, x, y)", "~tight & (x > 0)", "(x > 0) | tight", "x + where(x > 1, y, ~tight)"])
+def test_a_boolean_branch_alone_is_no_condition_in_the_graph(text: str) -> None:
+    place = text.index("tight") + 1
+    with pytest.raises(ExpressionError, match=f"'tight' is a number here; write tight != 0, at position {place} of"):
+        Expression(text).check_in_graph()
+    Expression(text.replace("tight", "(tight != 0)")).check_in_graph()
+
+
+def test_a_number_that_float32_cannot_be_is_refused_in_the_graph() -> None:
+    with pytest.raises(ExpressionError, match="reads all branches as float32, which cannot be 33554433, at position 8 of"):
+        Expression("run == 33554433").check_in_graph()
+    Expression("(run == 33554432) & (pt < 33554433)").check_in_graph()
+
+
+@pytest.mark.parametrize(("text", "word"), [("lambda / 2", "lambda"), ("x + is", "is"), ("log(def)", "def"), ("or > 3", "or")])
+def test_a_branch_named_like_a_word_of_python_is_told_of_backticks(text: str, word: str) -> None:
+    place = text.index(word) + 1
+    with pytest.raises(ExpressionError, match=f"write a branch of this name in backticks: `{word}`, at position {place} of"):
+        Expression(text)
+    assert Expression(text.replace(word, f"`{word}`")).branches[-1] == word
+
+
+def test_letters_of_a_branch_name_stay_as_they_are() -> None:
+    micro, ligature = "\u00b5_pt", "e\ufb03ciency"  # Python's parser would read μ (U+03BC), and ffi for the ligature
+    assert Expression(f"{micro} * {ligature}").branches == (micro, ligature)
+    with pytest.raises(ExpressionError, match=r"syntax error: .* at position 8 of\n    µ_pt \+ \)"):
+        Expression("\u00b5_pt + )")
+
+
 INTEGERS = {"a": np.array([-30000, 20000], np.int16), "b": np.array([28000, 3], np.int16), "u": np.array([255, 3], np.uint8)}
 
 

@@ -51,6 +51,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("inputs.pf.sort_by", "jet_pt", "inputs.pf.sort_by: 'jet_pt' has no value for each constituent"),
         ("inputs.pf.valid", "pf_pt", "inputs.pf: valid: 'pf_pt' is a number, not a condition such as `pf_pt > 0`"),
         ("inputs.pf.valid", "jet_pt > 0", "inputs.pf.valid: 'jet_pt > 0' has no value for each constituent"),
+        ("inputs.jet.features", ["where(jet_eta, jet_pt, 0)"], "inputs.jet.features.0: the model reads all branches as float32"),
+        ("baseline", {"features": ["where(jet_eta, jet_pt, 0)"]}, "observer 'where(jet_eta, jet_pt, 0)': the model reads all"),
+        ("selection", "in > 30", "selection: syntax error: 'in' is a word of Python; write a branch of this name in backticks"),
         ("define", {"jet_pt2": "jet_pt2 * 2"}, "define.jet_pt2: 'jet_pt2' is defined here or later"),
         (
             "flatten",

@@ -166,9 +166,9 @@ def test_an_expression_that_cannot_be_computed_is_named(tmp_path: Path) -> None:
     ):
         skim_one(tmp_path, path, selection="jet_pt & jet_eta")
     with pytest.raises(
-        ExpressionError, match=r"entries 0 to 99: selection 1: 'jet_pt > 1 / 0' cannot be computed: float division"
+        ExpressionError, match=r"entries 0 to 99: selection 1: 'jet_pt == 33554433' cannot be computed: .* cannot be 33554433"
     ):
-        skim_one(tmp_path, path, selection="jet_pt > 1 / 0")
+        skim_one(tmp_path, path, selection="jet_pt == 33554433")
 
 
 def test_a_weight_beyond_single_precision_is_named(tmp_path: Path) -> None:
