@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ def test_an_error_is_named_before_any_job(changes: dict[str, Any], message: str,
     assert message in done.stdout
     assert "Traceback" not in done.stdout
     assert not (workflow.folder / "results").exists()
+
+
+def test_a_sample_that_is_given_twice_is_named_in_the_plan(workflow: Workflow) -> None:
+    (workflow.folder / "twice.yaml").write_text("run: test\nsamples:\n  top: {files: [a.root]}\n  top: {files: [b.root]}\n")
+    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", "twice.yaml"]
+    done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "twice.yaml: keys are given twice: 'samples.top' in lines 3 and 4." in done.stdout + done.stderr
 
 
 def test_a_user_config_replaces_the_demo_and_keys_can_be_overridden(workflow: Workflow) -> None:

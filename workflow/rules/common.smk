@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
+from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
@@ -70,6 +71,9 @@ def load_settings():
     """The configuration and every sample's files; wrong keys, files, trees and branches are named before any job."""
     folder = Path(".snakemake/cyclotrain")
     try:
+        if workflow.is_main_process:
+            for path in workflow.configfiles:
+                require_distinct_keys(path)
         settings = load(config)
         if not workflow.is_main_process:
             return settings, Sources.load(settings, folder)

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from cyclotrain.config import ConfigError, load
 from cyclotrain.contract.results import Evaluation
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.yaml_files import read_yaml
 from cyclotrain.report.summary import spread_table
 
 
@@ -21,7 +21,7 @@ def folders(configfile: str | Path, seeds: Sequence[int], cores: str) -> list[Pa
 
     Raises CalledProcessError if a run fails, and ConfigError for a config with folds.
     """
-    config = load(yaml.safe_load(Path(configfile).read_text()))
+    config = load(read_yaml(configfile))
     if config.folds:
         raise ConfigError("folds: their spread is in the summary of the run; seeds are for a run without folds")
     results = []
@@ -45,7 +45,7 @@ def main() -> None:
         runs = folders(arguments.configfile, arguments.seeds, arguments.cores)
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
-    except (ConfigError, OSError) as error:
+    except (ConfigError, InputError, OSError) as error:
         sys.exit(str(error))
     evaluations = [Evaluation.read(run / "evaluation.json") for run in runs]
     print(f"\nSeeds {', '.join(map(str, arguments.seeds))}\n")

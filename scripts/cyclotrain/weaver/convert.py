@@ -15,6 +15,8 @@ import yaml
 
 from cyclotrain.config import ConfigError, load
 from cyclotrain.config.docs import commented
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.yaml_files import read_yaml
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.weaver.expressions import Expressions, WeaverError
 from cyclotrain.weaver.inputs import Inputs
@@ -247,14 +249,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", help="name of the run; default: the name of the config")
     options = parser.parse_args(arguments)
     try:
-        weaver = yaml.safe_load(options.config.read_text())
+        weaver = read_yaml(options.config)
         if not isinstance(weaver, dict):
             raise WeaverError(f"{options.config}: not a weaver data config")
         files = Files(train=options.data, validation=options.data_val, test=options.data_test, tree=options.tree)
         run = options.run or options.config.name.split(".")[0]
         converted = convert(weaver, run=run, files=files, classes=options.classes)
         load(converted.config)
-    except (WeaverError, ConfigError, OSError, yaml.YAMLError) as error:
+    except (WeaverError, ConfigError, InputError, OSError, yaml.YAMLError) as error:
         print(error, file=sys.stderr)
         return 1
     print(converted.to_yaml(), end="")
