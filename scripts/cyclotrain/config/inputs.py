@@ -5,6 +5,8 @@ from pydantic import Field, model_validator
 from cyclotrain.config.base import FeatureText, Section
 from cyclotrain.expressions import Expression
 
+_STANDARD_DEVIATIONS = 10.0  # the default limit of standardised features
+
 
 class LinkConfig(Section):
     """How constituents, stored in a list per event, are assigned to objects, if each example is an object."""
@@ -59,9 +61,21 @@ class InputSetConfig(Section):
         "branches with a list per object.",
     )
     standardise: bool = Field(
-        True, description="Shift and scale each feature to mean 0 and standard deviation 1 on the training split."
+        True,
+        description="Shift and scale each feature to mean 0 and standard deviation 1 on the training split. NaN and infinity "
+        "count as the mean. With `false`, features stay in their units, and NaN and infinity count as 0.",
     )
-    clip: float = Field(10.0, gt=0, description="Standardised features are limited to ± this number of standard deviations.")
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="Features are limited to ± this number: of standard deviations, or with `standardise: false` in the units of "
+        "the feature. Default: 10 standard deviations, and no limit with `standardise: false`.",
+    )
+
+    @property
+    def limit(self) -> float | None:
+        """The largest absolute value that the network gets; None if there is no limit."""
+        return _STANDARD_DEVIATIONS if self.clip is None and self.standardise else self.clip
 
     @model_validator(mode="after")
     def _valid_with_length(self) -> "InputSetConfig":

@@ -44,15 +44,15 @@ class Set:
 
     A flat set has no `max_length` and no `valid`; a set of constituents has both, and its own jagged `branches`. `sort_by`: the
     largest first; None keeps the order of the file. `link`: how constituents are assigned to objects, if an example is an
-    object; None if the file has a list per object. `mean` and `std` [n_features]: of the finite values in the training split, or
-    0 and 1 without standardisation.
+    object; None if the file has a list per object. `clip`: the limit of features after standardisation, if any. `mean` and `std`
+    [n_features]: of the finite values in the training split, or 0 and 1 without standardisation.
     """
 
     features: tuple[str, ...]
     branches: tuple[str, ...]  # jagged, in the order of the shard's columns
     max_length: int | None
     valid: str | None
-    clip: float
+    clip: float | None
     link: Link | None = None
     sort_by: str | None = None
     standardise: bool = True

@@ -23,14 +23,15 @@ def preprocess_json(layout: Layout) -> dict[str, Any]:
     """The JSON of the file. All groups have a minimum and a maximum length: the forms with and without cannot be mixed."""
     groups: dict[str, Any] = {}
     for name, features in layout.sets.items():
+        limit = LARGEST if features.clip is None else features.clip
         infos = {
             text: {
                 "median": mean,
                 # in float32, as in the graph; 1 / std in double precision differs in the last bit
                 "norm_factor": float(np.float32(1) / np.float32(std)),
                 "replace_inf_value": mean,
-                "lower_bound": -features.clip,
-                "upper_bound": features.clip,
+                "lower_bound": -limit,
+                "upper_bound": limit,
                 "pad": 0.0,
             }
             for text, mean, std in zip(features.features, features.mean, features.std, strict=True)

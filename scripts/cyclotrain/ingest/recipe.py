@@ -53,7 +53,7 @@ class Recipe:
             seed=config.seed,
             split=settings.split or config.split.model_dump(),
             sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
-            inputs={name: inputs.model_dump() for name, inputs in config.inputs.items()},
+            inputs={name: {**inputs.model_dump(), "clip": inputs.limit} for name, inputs in config.inputs.items()},
             observers=list(config.observers),
         )
 

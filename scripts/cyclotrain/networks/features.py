@@ -125,7 +125,9 @@ class _SetLayer(nn.Module):
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         x, mask = self.raw(branches)
         x = torch.where(is_finite(x), x, self.mean)
-        x = torch.clamp((x - self.mean) * self.inverse_std, -self._clip, self._clip)
+        x = (x - self.mean) * self.inverse_std
+        if self._clip is not None:
+            x = torch.clamp(x, -self._clip, self._clip)
         return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
 
 
