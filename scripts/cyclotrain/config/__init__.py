@@ -4,6 +4,7 @@
 """
 
 import difflib
+import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from cyclotrain.config.split import SplitConfig
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.config.training import TrainingConfig
 from cyclotrain.config.verification import VerificationConfig
-from cyclotrain.contract import mask_group
+from cyclotrain.contract import OUTPUT, mask_group
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.expressions import Expression, ExpressionError
 
@@ -141,8 +142,11 @@ class Config(Section):
         if self.export.preprocess_json:
             self._check_preprocess_json()
         for key in self.inputs:
-            if not key.isidentifier() or key == "batch" or hasattr(dict, key):
+            if not key.isidentifier() or keyword.iskeyword(key) or key == "batch" or hasattr(dict, key):
                 raise ValueError(f"inputs.{key}: this name cannot be used; choose another one, with letters, digits and '_'")
+        for key, features in self.inputs.items():
+            if key == OUTPUT or any(OUTPUT in Expression(text).branches for text in features.texts):
+                raise ValueError(f"inputs.{key}: '{OUTPUT}' is the output of the model, which can have no input of this name")
         if defined := [name for name in self.event_id if name in self.define]:
             raise ValueError(f"event_id: '{defined[0]}' is from `define`; use branches of the files")
         if both := [name for name in self.score if name in self.samples]:

@@ -73,6 +73,11 @@ class InputSetConfig(Section):
     )
 
     @property
+    def texts(self) -> list[str]:
+        """All expressions of the set."""
+        return [text for text in (*self.features, self.valid, self.sort_by) if text]
+
+    @property
     def limit(self) -> float | None:
         """The largest absolute value that the network gets; None if there is no limit."""
         return _STANDARD_DEVIATIONS if self.clip is None and self.standardise else self.clip

@@ -8,6 +8,8 @@ from cyclotrain.contract.layout import Layout, lists_to_tuples
 from cyclotrain.contract.splits import Fold
 from cyclotrain.core.files import read_json, write_json
 
+OUTPUT = "probabilities"  # the model's output
+
 
 @dataclass(frozen=True)
 class Flattening:
@@ -65,7 +67,7 @@ class Contract:
         return {
             "format": 1,
             "inputs": inputs,
-            "output": {"name": "probabilities", "classes": self.classes},
+            "output": {"name": OUTPUT, "classes": self.classes},
             **asdict(self),
         }
 

@@ -6,7 +6,6 @@ from typing import Any
 import onnx
 
 METADATA_PREFIX = "cyclotrain."
-OUTPUT = "probabilities"
 
 
 def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import onnx
 import onnxruntime as ort
 import uproot
 
-from cyclotrain.contract import Contract, Layout, Set, belongs_to
-from cyclotrain.contract.metadata import OUTPUT, model_metadata
+from cyclotrain.contract import OUTPUT, Contract, Layout, Set, belongs_to
+from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.splits import event_hash, fold_index
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, file_xxh3

@@ -12,8 +12,7 @@ import onnxruntime as ort
 import torch
 import uproot
 
-from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import OUTPUT
+from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.core.files import atomic_folder, file_sha256, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split

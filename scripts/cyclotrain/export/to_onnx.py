@@ -1,5 +1,6 @@
 """The trained model as ONNX: raw branches in, probabilities out, for the runtimes of the targets."""
 
+import itertools
 import json
 import logging
 import time
@@ -12,12 +13,13 @@ from typing import Any
 
 import onnx
 import onnx.version_converter
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from cyclotrain import __version__, config
-from cyclotrain.contract import Contract, Layout, mask_group
-from cyclotrain.contract.metadata import METADATA_PREFIX, OUTPUT
+from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group
+from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, write_json
 from cyclotrain.core.provenance import commit, software
@@ -111,14 +113,27 @@ def _to_onnx(
         warnings.simplefilter("ignore")
         # the exporter takes a last dictionary for keyword arguments, hence the empty one
         program = torch.onnx.export(
-            module, (inputs, {}), input_names=list(inputs), output_names=[OUTPUT],
+            module, (inputs, {}), output_names=[OUTPUT],
             dynamic_shapes=(shapes,), opset_version=max(opset, OLDEST_EXPORTED), dynamo=True, verbose=False,
         )  # fmt: skip
     assert program is not None
+    _name_inputs(program.model.graph, list(inputs))
     proto = _converted(program.model_proto, opset)
     proto.ir_version = ir_version
     _strip(proto)
     return proto
+
+
+def _name_inputs(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
+    """Name the inputs. Other values that have such a name, as `log` or `cat` may be, get another: names in a graph are unique."""
+    inside = [*graph.initializers.values(), *(value for node in graph.all_nodes() for value in node.outputs)]
+    taken = {*names, *(value.name for value in inside)}
+    for value in inside:
+        if value.name in names:
+            value.name = next(name for number in itertools.count() if (name := f"{value.name}.{number}") not in taken)
+            taken.add(value.name)
+    for value, name in zip(graph.inputs, names, strict=True):
+        value.name = name
 
 
 def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain.networks.mlp import dense
+from cyclotrain.networks.sets import SetModules
 from cyclotrain.networks.shapes import SetShape
 
 
@@ -29,7 +30,7 @@ class DeepSets(nn.Module):
             raise ValueError(
                 "model: 'deep_sets' needs a set of constituents (inputs with 'max_length'); use 'mlp' for flat features"
             )
-        self.phi = nn.ModuleDict({name: dense([shape.n_features, *phi]) for name, shape in jagged.items()})
+        self.phi = SetModules({name: dense([shape.n_features, *phi]) for name, shape in jagged.items()})
         n_flat = sum(shape.n_features for shape in sets.values() if not shape.is_jagged)
         self.rho = dense([len(jagged) * phi[-1] + n_flat, *rho], dropout)
         self.head = nn.Linear(rho[-1], n_classes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cyclotrain.contract import Layout, Set
 from cyclotrain.expressions import Expression
 from cyclotrain.expressions.functions import LARGEST, Backend, modulo
+from cyclotrain.networks.sets import SetModules
 
 
 def _to_number(x: float | Tensor) -> float | Tensor:
@@ -60,13 +61,13 @@ class FeatureLayer(nn.Module):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self.sets = nn.ModuleDict({name: _SetLayer(features) for name, features in layout.sets.items()})
+        self.sets = SetModules({name: _SetLayer(features) for name, features in layout.sets.items()})
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See the class."""
         features, masks = {}, {}
-        for name, layer in self.sets.items():
-            features[name], mask = layer(branches)
+        for name in self.sets.names:
+            features[name], mask = self.sets[name](branches)
             if mask is not None:
                 masks[name] = mask
         return features, masks

@@ -18,8 +18,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import OUTPUT, model_metadata
+from cyclotrain.contract import OUTPUT, Contract
+from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import History, all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256

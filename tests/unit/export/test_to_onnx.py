@@ -8,12 +8,17 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 
-from cyclotrain.contract import Contract
+from cyclotrain.contract import Contract, Layout, Set
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.shards import read_split
+from cyclotrain.export.to_onnx import branches_to_onnx
 from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
+from cyclotrain.networks.deep_sets import DeepSets
+from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.networks.shapes import SetShape
 from cyclotrain.runtimes.sessions import open_session
 from support import REPOSITORY
 from support.toys import raw_config
@@ -69,10 +74,53 @@ def test_constituents_beyond_max_length_are_cut_inside_the_graph(trained: Traine
     np.testing.assert_array_equal(session.run(None, inputs)[0], session.run(None, cut)[0])
 
 
+def exported_and_eager(layout: Layout) -> tuple[onnx.ModelProto, float]:
+    """An untrained network for this layout as ONNX, and the largest difference to PyTorch over some examples."""
+    torch.manual_seed(0)
+    shapes = {name: SetShape(len(features.features), features.is_jagged) for name, features in layout.sets.items()}
+    features, network = FeatureLayer(layout), DeepSets(shapes, 3)
+    module = torch.nn.Module()
+    module.features, module.network = features, network
+    module.forward = lambda branches: torch.softmax(network(*features(branches)), dim=-1)  # type: ignore[method-assign]
+    proto = branches_to_onnx(module.eval(), layout, opset=18, ir_version=8)
+    onnx.checker.check_model(proto, full_check=True)
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    branches = {branch: torch.rand(40, 9 if name else 1) for branch, name in layout.inputs.items()}
+    answer = session.run(None, {branch: value.numpy() for branch, value in branches.items()})[0]
+    return proto, float(np.abs(answer - module(branches).detach().numpy()).max())
+
+
+def layout_of(scalar: str, jagged: str, *, set_name: str = "pf") -> Layout:
+    jagged_features = (f"log(`{jagged}`)", f"`{jagged}` / `{scalar}`")
+    one, two = (0.0,), (0.0, 0.0)
+    pf = Set(jagged_features, (jagged,), 6, f"`{jagged}` > 0", 10.0, mean=two, std=(1.0, 1.0))
+    flat = Set((f"`{scalar}`",), (), None, None, 10.0, mean=one, std=(1.0,))
+    return Layout((scalar,), {set_name: pf, "flat": flat}, ())
+
+
+def test_a_branch_may_have_the_name_of_any_value_inside_the_graph() -> None:
+    proto, difference = exported_and_eager(layout_of("jet_pt", "pf_pt"))
+    assert difference < 1e-6
+    inside = [*(tensor.name for tensor in proto.graph.initializer), *(node.output[0] for node in proto.graph.node)]
+    assert {"log", "cat", "relu"} <= set(inside)
+    inside.remove("probabilities")  # refused in the plan
+    for scalar, jagged in zip(inside[::20], inside[3::20], strict=False):
+        proto, difference = exported_and_eager(layout_of(scalar, jagged))
+        assert [value.name for value in proto.graph.input] == [scalar, jagged]
+        assert difference < 1e-6, (scalar, jagged)
+
+
+@pytest.mark.parametrize("name", ["forward", "type", "training", "x"])
+def test_a_set_may_have_the_name_of_a_method_of_a_module(name: str) -> None:
+    proto, difference = exported_and_eager(layout_of("x", "forward", set_name=name))
+    assert difference < 1e-6
+    assert proto.graph.input[1].type.tensor_type.shape.dim[1].dim_param == name
+
+
 FUNCTIONS = [
     "log1p(pf_pt)", "atan2(pf_eta, pf_phi)", "clip(pf_eta, -1, 1)", "min(pf_eta, pf_phi)", "max(pf_eta, jet_eta)",
     "sqrt(pf_eta)", "exp(pf_pt)", "tan(pf_phi)", "sin(pf_phi)", "cos(pf_phi)", "sinh(pf_eta)", "cosh(pf_eta)", "tanh(pf_eta)",
-    "floor(pf_pt)", "log(pf_pt)", "log10(pf_pt)", "isnan(pf_pt)", "pf_eta ** 2", "pi * pf_eta",
+    "floor(pf_pt)", "pf_pt % 3", "log(pf_pt)", "log10(pf_pt)", "isnan(pf_pt)", "pf_eta ** 2", "pi * pf_eta",
     "where(pf_charge != 0, pf_eta, -9)",
     "px(pf_pt, pf_phi)", "py(pf_pt, pf_phi)", "pz(pf_pt, pf_eta)", "energy(pf_pt, pf_eta, 0.14)", "pt(pf_eta, pf_phi)",
     "eta(px(pf_pt, pf_phi), py(pf_pt, pf_phi), pf_eta)", "phi(pf_eta, pf_phi)", "mass(pf_phi, pf_eta, 1, 2 * pf_pt)",
