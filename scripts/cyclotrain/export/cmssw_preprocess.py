@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from cyclotrain.contract import Layout, mask_group
 from cyclotrain.expressions.functions import LARGEST
-from cyclotrain.networks.features import FeatureLayer
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.features import FeatureLayer, filled_up
+from cyclotrain.networks.registry import Classifier, is_recurrent
 
 
 def preprocess_json(layout: Layout) -> dict[str, Any]:
@@ -66,15 +66,19 @@ class NetworkAlone(nn.Module):
     def __init__(self, model: Classifier, layout: Layout) -> None:
         super().__init__()
         self.network = model.network
-        self._is_jagged = {name: features.is_jagged for name, features in layout.sets.items()}
+        self._lengths = {name: features.max_length for name, features in layout.sets.items()}
+        self._fixed_length = is_recurrent(model.network)
 
     def forward(self, groups: Mapping[str, Tensor]) -> Tensor:
         """Probabilities from groups: features [B, F, L] and masks [B, 1, L] of jagged sets, features [B, F, 1] of others."""
         features, masks = {}, {}
-        for name, is_jagged in self._is_jagged.items():
-            if is_jagged:
-                masks[name] = groups[mask_group(name)].squeeze(1) > 0.5
-                features[name] = torch.where(masks[name].unsqueeze(-1), groups[name].transpose(1, 2), 0.0)
+        for name, length in self._lengths.items():
+            if length:
+                x, mask = groups[name], groups[mask_group(name)]
+                if self._fixed_length:
+                    x, mask = filled_up(x, length), filled_up(mask, length)
+                masks[name] = mask.squeeze(1) > 0.5
+                features[name] = torch.where(masks[name].unsqueeze(-1), x.transpose(1, 2), 0.0)
             else:
                 features[name] = groups[name].squeeze(-1)
         return torch.softmax(self.network(features, masks), dim=-1)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cyclotrain.contract import Layout, Set
 from cyclotrain.expressions import Expression
@@ -52,16 +53,22 @@ def sort_key(features: Set, branches: Mapping[str, Tensor]) -> Tensor:
     return torch.where(is_real & is_finite(key), key, -2 * LARGEST)
 
 
+def filled_up(x: Tensor, length: int) -> Tensor:
+    """Fill up or cut the last axis to exactly `length`, with zeros (or False) at the end."""
+    return functional.pad(x, (0, length))[..., :length]
+
+
 class FeatureLayer(nn.Module):
     """Branches to features: expressions, the training mean for non-finite values, standardisation, clipping, zeros where masked.
 
     forward: from branches (scalars [B, 1], jagged branches [B, L]; float32, zero-padded) to the features of each set,
-    [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets.
+    [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets. With `fixed_length`, all
+    sets have the length max_length.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, fixed_length: bool = False) -> None:
         super().__init__()
-        self.sets = SetModules({name: _SetLayer(features) for name, features in layout.sets.items()})
+        self.sets = SetModules({name: _SetLayer(features, fixed_length) for name, features in layout.sets.items()})
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """See the class."""
@@ -81,13 +88,13 @@ class _SetLayer(nn.Module):
     mean: Tensor
     inverse_std: Tensor
 
-    def __init__(self, features: Set) -> None:
+    def __init__(self, features: Set, fixed_length: bool) -> None:
         super().__init__()
         self._features = list(map(Expression, features.features))
         self._valid = Expression(features.valid) if features.valid else None
         self._set = features
         self._jagged = frozenset(features.branches)
-        self._max_length = features.max_length
+        self._max_length, self._fixed_length = features.max_length, fixed_length
         self._clip = features.clip
         n = len(self._features)
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
@@ -117,6 +124,8 @@ class _SetLayer(nn.Module):
             # not `stable=True`, which ONNX cannot express; on the CPU it is stable anyway
             order = torch.sort(sort_key(self._set, branches).expand(n, length), dim=1, descending=True).indices
             x, mask = x.gather(2, order.unsqueeze(1).expand_as(x)), mask.gather(1, order)
+        if self._fixed_length and self._max_length:
+            x, mask = filled_up(x, self._max_length), filled_up(mask, self._max_length)
         return x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
 
     def _has_full_shape(self, expression: Expression) -> bool:

@@ -20,6 +20,9 @@ from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.networks.mlp import MLP
 from cyclotrain.networks.shapes import SetShape
 
+# The fast path of nn.TransformerEncoder makes nested tensors of padded sets, which fails where all sets are empty.
+torch.backends.mha.set_fastpath_enabled(False)
+
 BUILT_IN: Mapping[str, type[nn.Module]] = {"mlp": MLP, "deep_sets": DeepSets}
 
 
@@ -28,18 +31,24 @@ class Classifier(nn.Module):
 
     def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
         super().__init__()
-        self.features = FeatureLayer(contract.layout)
         shapes = {key: SetShape(len(s.features), s.is_jagged) for key, s in contract.layout.sets.items()}
         try:
-            self.network = network_class(name)(shapes, len(contract.classes), **options)
+            network = network_class(name)(shapes, len(contract.classes), **options)
         except TypeError as error:
             raise ValueError(f"model: '{name}' does not take these options: {error}") from error
+        self.features = FeatureLayer(contract.layout, fixed_length=is_recurrent(network))
+        self.network = network
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, n_classes] from branches: scalars [B, 1], jagged branches [B, L]."""
         features, masks = self.features(branches)
         logits: Tensor = self.network(features, masks)
         return logits
+
+
+def is_recurrent(network: nn.Module) -> bool:
+    """Whether a network has recurrent layers: PyTorch exports them only for sets of a fixed length (its issue 191855)."""
+    return any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in network.modules())
 
 
 def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
