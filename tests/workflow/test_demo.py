@@ -102,6 +102,19 @@ def planned(workflow: Workflow, *arguments: str) -> set[str]:
     return set(re.findall(r"^(\w+) +\d+$", output, re.MULTILINE)) - {"total", "all"}
 
 
+def test_a_change_of_the_network_trains_again_and_makes_all_that_follows(demo: Workflow) -> None:
+    """`deep_sets` imports a function of the file of the `mlp`."""
+    network = demo.folder / "scripts/cyclotrain/networks/mlp.py"
+    before = network.read_text()
+    network.write_text(before.replace("nn.ReLU()", "nn.Tanh()"))
+    try:
+        rules = planned(demo)
+    finally:
+        network.write_text(before)
+    assert {"train", "export", "verify", "evaluate", "gates", "bundle"} <= rules
+    assert not {"simulate", "skim", "assemble", "baseline"} & rules
+
+
 def test_a_change_of_a_plots_colour_draws_the_plots_again_and_runs_no_network(demo: Workflow) -> None:
     assert planned(demo) == set()
     style = demo.folder / "scripts/cyclotrain/report/plots/style.py"

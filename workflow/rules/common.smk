@@ -18,6 +18,7 @@ from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
+from cyclotrain.networks.source import network_source
 from cyclotrain.report import ending, terminal
 from cyclotrain.runtimes.targets import runtime_of
 
@@ -79,6 +80,7 @@ def load_settings():
             return settings, Sources.load(settings, folder)
         from cyclotrain.ingest.preflight import check_inputs
 
+        network_source(settings.model.name)
         sources = Sources.from_config(settings)
         if not IS_SHARED:
             sources.check_transferable()
@@ -161,6 +163,11 @@ def simulate_params(wildcards):
         "run": list(settings.samples).index(wildcards.sample) + 1,
         "seed": settings.seed,
     }
+
+
+def train_source(wildcards):
+    """The source of the network, so that a change of it trains again."""
+    return network_source(settings.model.name)
 
 
 def skim_recipe(wildcards):

@@ -18,6 +18,7 @@ rule train:
     params:
         model=settings.model.model_dump(),
         training=settings.training.model_dump(),
+        source=train_source,
         # not an output: Snakemake would delete it with a killed job, and it is what the next try goes on from
         checkpoints=fold_path("train/checkpoints"),
     script:

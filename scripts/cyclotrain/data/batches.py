@@ -67,7 +67,20 @@ class Batches:
             self._sets[name] = padded, torch.from_numpy(offsets).to(device)
 
     def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
+        return len(self._sizes())
+
+    def _sizes(self) -> list[int]:
+        """The length of each batch. In training, a last batch of less than two examples a rank joins the batch before.
+
+        Batch normalisation needs two.
+        """
+        full, rest = divmod(self.n, self.batch_size)
+        sizes = [self.batch_size] * full
+        if rest and sizes and self.shuffle_seed is not None and rest < 2 * self._rank.total:
+            sizes[-1] += rest
+        elif rest:
+            sizes.append(rest)
+        return sizes
 
     def __iter__(self) -> Iterator[Batch]:
         if self.shuffle_seed is None:
@@ -75,7 +88,7 @@ class Batches:
         else:
             generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.n, generator=generator)
-        for rows in order.split(self.batch_size) if self.n else ():  # torch splits an empty tensor into one empty part
+        for rows in order.split(self._sizes()):
             yield self.gather(rows[self._rank.index :: self._rank.total])._replace(n_all=len(rows))
 
     def gather(self, rows: Tensor) -> Batch:

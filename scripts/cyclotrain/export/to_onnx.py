@@ -25,6 +25,7 @@ from cyclotrain.core.files import atomic, file_sha256, write_json
 from cyclotrain.core.provenance import commit, software
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
 from cyclotrain.networks.registry import Classifier, Probabilities, load_model
+from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
 _log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]
     return {
         "classes": ",".join(trained.contract.classes),  # for consumers that read no JSON
         "model": trained.model.model_dump(),
+        "network_source": network_source(trained.model.name),
         "weights_sha256": file_sha256(trained.weights),
         "targets": list(targets),
         "version": __version__,

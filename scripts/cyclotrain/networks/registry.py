@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.files import atomic
 from cyclotrain.networks.deep_sets import DeepSets
 from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.networks.mlp import MLP
 from cyclotrain.networks.shapes import SetShape
+from cyclotrain.networks.source import module_of, network_source
 
 # The fast path of nn.TransformerEncoder makes nested tensors of padded sets, which fails where all sets are empty.
 torch.backends.mha.set_fastpath_enabled(False)
@@ -51,10 +54,24 @@ def is_recurrent(network: nn.Module) -> bool:
     return any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in network.modules())
 
 
+def save_weights(weights: Mapping[str, Tensor], source: Mapping[str, str], path: str | Path) -> None:
+    """Write the weights of a Classifier with the source of its network, as from `network_source`."""
+    # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        torch.save({"weights": dict(weights), "source": dict(source)}, file)
+
+
 def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
-    """The trained model, in evaluation mode on the CPU."""
+    """The trained model, in evaluation mode on the CPU; raises InputError if its network has changed since the training."""
+    saved = torch.load(weights, map_location="cpu", weights_only=True)
+    before, now = saved["source"], network_source(model.name)
+    if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+        raise InputError(
+            f"{weights}: the network has changed since this training ({', '.join(changed)}); train again: snakemake --forcerun "
+            "train, or undo the change"
+        )
     classifier = Classifier(contract, model.name, model.options)
-    classifier.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    classifier.load_state_dict(saved["weights"])
     return classifier.eval()
 
 
@@ -74,7 +91,7 @@ def network_class(name: str) -> type[nn.Module]:
     """A built-in network by its name, or any network by its import path `package.module:Class`; else raises ValueError."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    module, _, attribute = name.partition(":")
+    module, attribute = module_of(name)
     try:
         network = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

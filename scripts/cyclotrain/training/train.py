@@ -29,7 +29,8 @@ from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
 from cyclotrain.metrics.roc import Roc
 from cyclotrain.networks.devices import gpus
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Classifier, save_weights
+from cyclotrain.networks.source import network_source
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ def train(
 ) -> None:
     """Train on the training split and write the weights of the epoch with the lowest validation loss.
 
-    An interrupted training resumes after its last epoch, from the folder in `checkpoints` named by the fingerprint of contract
-    and settings; on the same kind of device the result is the same as without the interruption. With several `devices`,
+    An interrupted training resumes after its last epoch, from the folder in `checkpoints` named by the fingerprint of contract,
+    network and settings; on the same kind of device the result is the same as without the interruption. With several `devices`,
     Lightning starts the calling script again for each device but the first. Only the first process, `rank` 0, writes files.
     Raises RuntimeError if `accelerator: gpu` finds too few GPUs, and ValueError if the validation loss is not finite.
     """
@@ -63,6 +64,7 @@ def train(
     torch.set_num_threads(max(1, threads // training.devices))
     device = _device(training)
     L.seed_everything(contract.seed, verbose=False)
+    source = network_source(model.name)
     network = Classifier(contract, model.name, model.options)
     examples = {}
     for split in ("train", "validation"):
@@ -76,7 +78,8 @@ def train(
         model.name, sum(p.numel() for p in network.parameters()), _name(device, training.devices), len(examples["train"]),
         len(examples["validation"]), extra=SHOW,
     )  # fmt: skip
-    fingerprint = json_sha256([contract.to_dict(), model.model_dump(), training.model_dump(), threads, torch.__version__])
+    settings = [model.model_dump(), training.model_dump(), threads, torch.__version__]
+    fingerprint = json_sha256([contract.to_dict(), source, *settings])
     folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     epochs = training.epochs
@@ -137,9 +140,7 @@ def train(
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
     prefix = "model."
     weights = {name.removeprefix(prefix): value for name, value in best["state_dict"].items() if name.startswith(prefix)}
-    # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
-    with atomic(files.weights) as temporary, temporary.open("wb") as file:
-        torch.save(weights, file)
+    save_weights(weights, source, files.weights)
     last.unlink()  # first: with it, but without the best epoch, a training that was killed here could never end
     shutil.rmtree(folder)
     _log.info(
@@ -200,8 +201,13 @@ class _Checkpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with atomic(path) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        try:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # torch.save turns Ctrl-C into it
+                raise KeyboardInterrupt from None
+            raise
 
 
 class WeightedTraining(L.LightningModule):

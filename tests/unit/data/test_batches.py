@@ -1,9 +1,10 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
-from cyclotrain.data.batches import Batches
+from cyclotrain.data.batches import Batches, Rank
 from cyclotrain.data.shards import read_split
 from support.toys import raw_config
 
@@ -44,3 +45,24 @@ def test_an_epoch_has_every_example_once_in_its_own_order(ingest: Any, toy_files
     torch.testing.assert_close(orders[0].sort().values, orders[1].sort().values)
     assert (orders[0] != orders[1]).any()
     assert (orders[0] == orders[2]).all()
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_no_rank_trains_on_a_batch_of_one_if_there_are_more(ranks: int, ingest: Any, toy_files: dict[str, str]) -> None:
+    _, contract, shards = ingest(raw_config(toy_files))
+    examples = read_split(shards, contract, "train")
+    for rest in range(2 * ranks + 1):
+        size = next(size for size in range(40, len(examples)) if len(examples) % size == rest)
+        epochs = [
+            list(Batches(examples, contract.layout, size, shuffle_seed=1, rank=Rank(index, ranks))) for index in range(ranks)
+        ]
+        sizes = [[len(batch.label) for batch in epoch] for epoch in epochs]
+        assert min(map(min, sizes)) >= 2
+        assert sum(map(sum, sizes)) == len(examples)
+        assert all(len(Batches(examples, contract.layout, size, shuffle_seed=1, rank=Rank(0, ranks))) == len(s) for s in sizes)
+        assert max(batch.n_all for batch in epochs[0]) <= size + rest
+        if rest == 2 * ranks:  # the last batch stays as it is
+            assert epochs[0][-1].n_all == rest
+    (one,) = Batches(examples, contract.layout, len(examples) - 1, shuffle_seed=1)
+    assert len(one.label) == len(examples)
+    assert [len(batch.label) for batch in Batches(examples, contract.layout, len(examples) - 1)] == [len(examples) - 1, 1]

@@ -201,7 +201,7 @@ def test_a_training_that_stopped_early_and_was_killed_ends_with_the_same_weights
     assert file_sha256(run_training(contract, config, shards, killed)) == file_sha256(whole)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 100])
+@pytest.mark.parametrize("steps", [*range(1, 31), 100])
 def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, trained: Trained) -> None:
     network = Classifier(trained.contract, "deep_sets", {})
     training = TrainingConfig(learning_rate=0.01)
@@ -215,4 +215,5 @@ def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, tr
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step() if len(rates) < steps else None
-    assert max(rates) == pytest.approx(0.01) and rates[0] < 0.01 and rates[-1] < 0.001
+    # the peak may lie between two steps
+    assert max(rates) == pytest.approx(0.01, rel=0.01) and rates[0] < 0.01 and rates[-1] < 0.001
