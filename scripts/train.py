@@ -1,15 +1,22 @@
 """Rule `train`: the weights of the best epoch."""
 
-from cyclotrain.config import ModelConfig, TrainingConfig
+from cyclotrain.config import ModelConfig, TrainingConfig, load
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
+from cyclotrain.export.trial import try_network
 from cyclotrain.training.train import TrainingFiles, rank, train
 
 with rule(snakemake.log[0], rank()):
+    contract, shards = Contract.read(snakemake.input.contract), snakemake.input.shards
+    model = ModelConfig(**snakemake.params.model)
+    if rank() == 0:
+        # from the config, because a change of these as params would train again
+        config = load(snakemake.config)
+        try_network(contract, shards, model=model, export=config.export, tolerance=config.verification.tolerance)
     train(
-        Contract.read(snakemake.input.contract),
-        snakemake.input.shards,
-        model=ModelConfig(**snakemake.params.model),
+        contract,
+        shards,
+        model=model,
         training=TrainingConfig(**snakemake.params.training),
         threads=snakemake.threads,
         files=TrainingFiles(

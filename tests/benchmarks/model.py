@@ -221,7 +221,6 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
 def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
     """The network of CMSSW's preprocess.json, and its inputs, which are prepared before timing."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
-    ir_version, opset = settings_for(ExportConfig().targets)
-    onnx.save(network_to_onnx(exported.eager.model, layout, opset=opset, ir_version=ir_version), path)
+    onnx.save(network_to_onnx(exported.eager.model, layout, ExportConfig().targets), path)
     preprocess, layer = preprocess_json(layout), exported.eager.model.features
     return path, [prepare(preprocess, variables(layer, layout, single)) for single in singles]

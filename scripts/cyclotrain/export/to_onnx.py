@@ -51,10 +51,7 @@ def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -
     data and CPU give the same bytes.
     """
     start = time.monotonic()
-    ir_version, opset = settings_for(targets)
-    network = Probabilities(trained.load()).eval()
-    with _named(targets, opset):
-        proto = branches_to_onnx(network, trained.contract.layout, opset=opset, ir_version=ir_version)
+    proto = classifier_to_onnx(trained.load(), trained.contract.layout, targets)
     write_onnx(proto, {"contract": trained.contract.to_dict(), **_provenance(trained, targets)}, path, start=start)
 
 
@@ -66,11 +63,34 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     """
     start = time.monotonic()
     settings = preprocess_json(trained.contract.layout)
-    ir_version, opset = settings_for(targets)
-    with _named(targets, opset):
-        proto = network_to_onnx(trained.load(), trained.contract.layout, opset=opset, ir_version=ir_version)
+    proto = network_to_onnx(trained.load(), trained.contract.layout, targets)
     write_onnx(proto, {"preprocess": settings, **_provenance(trained, targets)}, path, start=start)
     write_json(preprocess, settings)
+
+
+def classifier_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[str]) -> onnx.ModelProto:
+    """A model in evaluation mode as ONNX for the targets, from branches to probabilities.
+
+    Raises InputError, which names the target, for operators that cannot be converted to its opset.
+    """
+    ir_version, opset = settings_for(targets)
+    with _named(targets, opset):
+        return branches_to_onnx(Probabilities(classifier).eval(), layout, opset=opset, ir_version=ir_version)
+
+
+def network_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[str]) -> onnx.ModelProto:
+    """The network of a model without its features, as ONNX for the targets; raises InputError as `classifier_to_onnx`."""
+    ir_version, opset = settings_for(targets)
+    inputs, axes = {}, {}
+    for name, features in layout.sets.items():
+        if features.is_jagged:
+            inputs[name], inputs[mask_group(name)] = _example(len(features.features), 7), _example(1, 7)
+            axes[name] = axes[mask_group(name)] = {0: "batch", 2: name}
+        else:
+            inputs[name] = _example(len(features.features), 1)
+            axes[name] = {0: "batch"}
+    with _named(targets, opset):
+        return _to_onnx(NetworkAlone(classifier, layout).eval(), inputs, axes, opset=opset, ir_version=ir_version)
 
 
 def branches_to_onnx(module: nn.Module, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:
@@ -81,19 +101,6 @@ def branches_to_onnx(module: nn.Module, layout: Layout, *, opset: int, ir_versio
         inputs[branch] = _example(1 if name is None else (layout.sets[name].max_length or 1) + 3)
         axes[branch] = {0: "batch"} if name is None else {0: "batch", 1: name}
     return _to_onnx(module, inputs, axes, opset=opset, ir_version=ir_version)
-
-
-def network_to_onnx(model: Classifier, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:
-    """The network of `model` without its features, as ONNX."""
-    inputs, axes = {}, {}
-    for name, features in layout.sets.items():
-        if features.is_jagged:
-            inputs[name], inputs[mask_group(name)] = _example(len(features.features), 7), _example(1, 7)
-            axes[name] = axes[mask_group(name)] = {0: "batch", 2: name}
-        else:
-            inputs[name] = _example(len(features.features), 1)
-            axes[name] = {0: "batch"}
-    return _to_onnx(NetworkAlone(model, layout).eval(), inputs, axes, opset=opset, ir_version=ir_version)
 
 
 def _example(*shape: int) -> Tensor:

@@ -6,6 +6,7 @@ A network is a torch.nn.Module `Network(sets, n_classes, **options)` with
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ class Classifier(nn.Module):
     def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
         super().__init__()
         shapes = {key: SetShape(len(s.features), s.is_jagged) for key, s in contract.layout.sets.items()}
+        make_network = network_class(name)
         try:
-            network = network_class(name)(shapes, len(contract.classes), **options)
+            inspect.signature(make_network).bind(shapes, len(contract.classes), **options)
         except TypeError as error:
-            raise ValueError(f"model: '{name}' does not take these options: {error}") from error
+            raise ValueError(f"model.options: '{name}' does not take these options: {error}") from error
+        network = make_network(shapes, len(contract.classes), **options)
         self.features = FeatureLayer(contract.layout, fixed_length=is_recurrent(network))
         self.network = network
 

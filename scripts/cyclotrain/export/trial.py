@@ -1,0 +1,216 @@
+"""A trial of a network before it is trained: batches with full and empty sets, a step, the export, and ONNX Runtime.
+
+It takes seconds, and finds what would else be found after hours of training.
+"""
+
+import inspect
+import linecache
+import logging
+import re
+import textwrap
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.parameter import is_lazy
+
+from cyclotrain import config
+from cyclotrain.contract import Contract, Layout
+from cyclotrain.core.errors import InputError
+from cyclotrain.data.batches import Batch, Batches
+from cyclotrain.data.shards import iterate_split
+from cyclotrain.export.to_onnx import classifier_to_onnx, network_to_onnx
+from cyclotrain.networks.registry import Classifier, Probabilities, network_class
+
+_EXAMPLES = 64
+_LONGEST_REASON = 300  # characters; PyTorch's go over pages
+_ADVICE = (
+    "for an empty set all of its mask is false: take a finite value instead of -inf before a maximum, and divide by at least 1"
+)
+_OPERATION = re.compile(r"op='([\w.]+)'")
+_log = logging.getLogger(__name__)
+
+
+def try_network(
+    contract: Contract, shards: Sequence[str], *, model: config.ModelConfig, export: config.ExportConfig, tolerance: float
+) -> None:
+    """Raise InputError, in the terms of the network and with its line, if a network could not be used after its training.
+
+    `tolerance`: the largest difference between the probabilities of ONNX Runtime and PyTorch.
+    """
+    start = time.monotonic()
+    torch.manual_seed(contract.seed)
+    network = _Network(model.name)
+    with network.told("fails"):
+        classifier = Classifier(contract, model.name, model.options)
+    network.require_sizes(classifier)
+    cases = dict(_cases(_real_batch(contract, shards), contract.layout))
+    for case, batch in cases.items():
+        network.try_step(classifier, batch, case, len(contract.classes))
+    classifier.eval().zero_grad()
+    with network.told("cannot be exported to ONNX"):
+        exported = classifier_to_onnx(classifier, contract.layout, export.targets)
+        if export.preprocess_json:
+            network_to_onnx(classifier, contract.layout, export.targets)
+    network.require_dynamic(exported, contract.layout)
+    network.compare(exported, classifier, cases, tolerance)
+    _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
+
+
+def _real_batch(contract: Contract, shards: Sequence[str]) -> Batch:
+    """Some examples of the training split."""
+    parts = iterate_split(shards, contract.layout, "train", normalisation=contract.normalisation, fold=contract.fold)
+    examples = next(part for part in parts if len(part))
+    return Batches(examples, contract.layout, _EXAMPLES).gather(torch.arange(min(_EXAMPLES, len(examples))))
+
+
+def _cases(batch: Batch, layout: Layout) -> Iterator[tuple[str, Batch]]:
+    """The batch with full sets, with one constituent in each, with each set empty, and as it is."""
+
+    def changed(name: str, values: Mapping[str, Tensor]) -> tuple[str, Batch]:
+        return name, batch._replace(branches={**batch.branches, **values})
+
+    jagged = {name: features for name, features in layout.sets.items() if features.max_length}
+    n, full = len(batch.label), dict[str, Tensor]()
+    for features in jagged.values():
+        by_branch = torch.stack([batch.branches[branch] for branch in features.branches])
+        lengths = (by_branch != 0).any(0).sum(1)
+        longest = by_branch[:, lengths.argmax(), torch.arange(features.max_length or 1) % max(int(lengths.max()), 1)]
+        full |= {branch: value.expand(n, -1) for branch, value in zip(features.branches, longest, strict=True)}
+    if full:
+        yield changed("for sets of full length", full)
+        yield changed("for sets of one constituent", {branch: value[:, :1] for branch, value in full.items()})
+    for name, features in jagged.items():
+        yield changed(f"where set '{name}' is empty", {b: torch.zeros_like(batch.branches[b]) for b in features.branches})
+    yield "for training examples", batch
+
+
+class _Network:
+    """A network under trial, for errors that name it and its line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._file = inspect.getfile(network_class(name))
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Tell an exception as one of the network: the line, and PyTorch's reason without its advice."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # a network may raise anything
+            raise self._error(f"{what}{self._place(error)}: {_reason(error)}") from error
+
+    def require_sizes(self, classifier: Classifier) -> None:
+        """Raise InputError for a lazy layer, which has no weights before its first batch."""
+        for name, module in classifier.network.named_modules():
+            if any(map(is_lazy, module.parameters(recurse=False))):
+                raise self._error(
+                    f"has a lazy layer, '{name}' ({type(module).__name__}); give it its number of inputs, such as "
+                    "sets['...'].n_features"
+                )
+
+    def try_step(self, classifier: Classifier, batch: Batch, case: str, n_classes: int) -> None:
+        """A step of the training without the change of the weights, and an evaluation."""
+        for is_training in (True, False):
+            classifier.train(is_training).zero_grad()
+            with self.told(f"fails {case}"):
+                logits = classifier(batch.branches)
+            self._check_output(logits, batch, case, n_classes)
+            if is_training:
+                with self.told(f"fails in the backward pass {case}"):
+                    functional.cross_entropy(logits, batch.label).backward()
+                self._check_gradients(classifier.network, case)
+
+    def _check_output(self, logits: object, batch: Batch, case: str, n_classes: int) -> None:
+        n = len(batch.label)
+        if not isinstance(logits, Tensor) or logits.shape != (n, n_classes):
+            shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise self._error(
+                f"gives {shape} for {n} examples, and must give [{n}, {n_classes}]: one logit per class; for two classes, two"
+            )
+        if not torch.isfinite(logits).all():
+            raise self._error(f"gives NaN or infinity {case}; {_ADVICE}")
+
+    def _check_gradients(self, network: nn.Module, case: str) -> None:
+        gradients = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+        if not gradients:
+            raise self._error("has no weight that the loss depends on, so it cannot be trained")
+        for name, gradient in gradients.items():
+            if not torch.isfinite(gradient).all():
+                raise self._error(f"has a gradient that is NaN or infinite {case}, at the weight '{name}'; {_ADVICE}")
+
+    def require_dynamic(self, exported: onnx.ModelProto, layout: Layout) -> None:
+        """Raise InputError if the exported graph takes only one number of examples or constituents."""
+        for value in exported.graph.input:
+            axes = ["examples", *(["constituents"] if layout.inputs[value.name] else [])]
+            for what, dim in zip(axes, value.type.tensor_type.shape.dim, strict=False):
+                if not dim.dim_param:
+                    raise self._error(
+                        f"is exported for {dim.dim_value} {what} only ('{value.name}'); Python code depends on their "
+                        "number, such as a loop; write tensor operations"
+                    )
+
+    def compare(self, exported: onnx.ModelProto, classifier: Classifier, cases: Mapping[str, Batch], tolerance: float) -> None:
+        """Raise InputError if ONNX Runtime does not give PyTorch's answers, for all examples of a case and for one alone."""
+        probabilities = Probabilities(classifier).eval()
+        with self.told("cannot run in ONNX Runtime"):
+            session = ort.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+        for case, batch in cases.items():
+            for n in (len(batch.label), 1):
+                branches = {branch: value[:n] for branch, value in batch.branches.items()}
+                with self.told(f"cannot run in ONNX Runtime {case}"):
+                    (answer,) = session.run(None, {branch: value.numpy() for branch, value in branches.items()})
+                with torch.inference_mode():
+                    difference = float(np.abs(answer - probabilities(branches).numpy()).max())
+                if not difference <= tolerance:
+                    raise self._error(
+                        f"gives other answers after the export, by {difference:.2g} {case}; random numbers and Python code on "
+                        "the values or the shape of a tensor do not survive it"
+                    )
+
+    def _error(self, text: str) -> InputError:
+        return InputError(f"model.name: the network '{self._name}' {text}")
+
+    def _place(self, error: BaseException) -> str:
+        """The line of the network's file in which an exception began, or of its `forward` that was translated to ONNX."""
+        for cause in reversed(list(_chain(error))):
+            lines = [frame.lineno for frame in traceback.extract_tb(cause.__traceback__) if frame.filename == self._file]
+            lines = lines or [int(line) for file, line in _translated(cause.__traceback__) if file == self._file]
+            if lines and (line := lines[-1]):
+                return f" in line {line} of {self._file}, `{linecache.getline(self._file, line).strip()}`"
+        return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _translated(trace: TracebackType | None) -> Iterator[tuple[str, str]]:
+    """File and line of the operations that the frames of a traceback were translating."""
+    while trace:
+        node = trace.tb_frame.f_locals.get("node")
+        if isinstance(node, fx.Node):
+            yield from re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
+        trace = trace.tb_next
+
+
+def _reason(error: BaseException) -> str:
+    root = list(_chain(error))[-1]
+    if operation := _OPERATION.search(str(root)):
+        return f"ONNX has no operation {operation[1]}; write it with others"
+    if "data-dependent" in str(root):
+        return "Python decides here on the values of a tensor; write torch.where"
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    return f"{type(root).__name__}: {textwrap.shorten(' '.join(lines), _LONGEST_REASON)}"

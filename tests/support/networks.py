@@ -1,0 +1,128 @@
+"""Networks as users write them, good and bad. All take the set `pf` of the toys."""
+
+import torch
+from torch import Tensor, nn
+
+
+class _OnConstituents(nn.Module):
+    def __init__(self, sets, n_classes):
+        super().__init__()
+        self.n = sets["pf"].n_features
+        self.out = nn.Linear(self.n, n_classes)
+
+    def forward(self, features, masks):
+        return self.out(self.pooled(features["pf"], masks["pf"]))
+
+    def pooled(self, x: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask.unsqueeze(-1), x, 0).mean(1)
+
+
+class Recurrent(_OnConstituents):
+    """The final state of two layers in both directions, which knows nothing of masks."""
+
+    layer: type[nn.RNNBase] = nn.GRU
+
+    def __init__(self, sets, n_classes):
+        super().__init__(sets, n_classes)
+        self.layers = self.layer(self.n, self.n, num_layers=2, bidirectional=True, batch_first=True)
+
+    def pooled(self, x, mask):
+        state = self.layers(x)[1]
+        return (state[0] if isinstance(state, tuple) else state)[-1]
+
+
+class Elman(Recurrent):
+    layer = nn.RNN
+
+
+class LongShortTerm(Recurrent):
+    layer = nn.LSTM
+
+
+class Transformer(_OnConstituents):
+    """nn.TransformerEncoder as it is by default, for which PyTorch makes nested tensors."""
+
+    def __init__(self, sets, n_classes):
+        super().__init__(sets, n_classes)
+        self.embed = nn.Linear(self.n, 8)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1)
+        self.out = nn.Linear(8, n_classes)
+
+    def pooled(self, x, mask):
+        x = self.encoder(self.embed(x), src_key_padding_mask=~mask)
+        return torch.where(mask.unsqueeze(-1), x, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+class NoOnnx(_OnConstituents):
+    def forward(self, features, masks):
+        waves = torch.special.bessel_j0(features["pf"])
+        return self.out(waves.mean(1))
+
+
+class DecidesOnValues(_OnConstituents):
+    def pooled(self, x, mask):
+        if x.mean() > 0.1:
+            x = 2 * x
+        return x.mean(1)
+
+
+class LoopsOverConstituents(_OnConstituents):
+    def pooled(self, x, mask):
+        total = 0
+        for i in range(x.shape[1]):
+            total = total + x[:, i] / (i + 1)
+        return total
+
+
+class Noisy(_OnConstituents):
+    def pooled(self, x, mask):
+        return x.mean(1) + 0.01 * torch.rand_like(x[:, 0])
+
+
+class OneOutput(_OnConstituents):
+    def __init__(self, sets, n_classes):
+        super().__init__(sets, 1)
+
+
+class SumsClasses(_OnConstituents):
+    def forward(self, features, masks):
+        return super().forward(features, masks).sum()
+
+
+class Lazy(_OnConstituents):
+    def __init__(self, sets, n_classes):
+        super().__init__(sets, n_classes)
+        self.out = nn.LazyLinear(n_classes)
+
+
+class MaximumOfNothing(_OnConstituents):
+    def pooled(self, x, mask):
+        return x.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1)
+
+
+class HiddenDivisionByZero(_OnConstituents):
+    """Finite for an empty set, but its gradient is not."""
+
+    def pooled(self, x, mask):
+        n = mask.sum(1, keepdim=True)
+        return torch.where(n > 0, self.scaled(x, mask) / n, 0.0)
+
+    def scaled(self, x, mask):
+        return torch.where(mask.unsqueeze(-1), x, 0).sum(1) * self.out.weight.sum().sqrt().nan_to_num(1)
+
+
+class OtherShape(_OnConstituents):
+    def pooled(self, x, mask):
+        return x.transpose(1, 2) @ self.out.weight
+
+
+class NoWeights(_OnConstituents):
+    def forward(self, features, masks):
+        x = features["pf"].mean((1, 2))
+        return torch.stack([x, -x], 1).requires_grad_()
+
+
+class FailsWhenMade(_OnConstituents):
+    def __init__(self, sets, n_classes):
+        super().__init__(sets, n_classes)
+        self.extra = nn.Linear(sets["tracks"].n_features, 3)
