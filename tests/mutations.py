@@ -51,6 +51,34 @@ class Fault:
 
 FAULTS = [
     Fault(
+        "parity: every hostile answer counts as undefined",
+        "parity/comparison.py",
+        "~(reference.spread > _SAFETY * self.tolerance)",
+        "reference.spread < 0",
+        r"NaN as zero",
+    ),
+    Fault(
+        "parity: an undefined answer need not be a probability",
+        "parity/comparison.py",
+        "self.finite &= bool(good.all())",
+        "self.finite &= bool(good[defined].all())",
+        "where_no_answer_is_defined",
+    ),
+    Fault(
+        "network: an edit of its source does not train again",
+        "networks/source.py",
+        "waiting += [name for name in _imported(current, trees[current], path) if _is_own(name, prefixes)]",
+        "pass",
+        "a_change_of_any_module_of_the_users_is_seen",
+    ),
+    Fault(
+        "expressions: whole numbers are compared as doubles",
+        "expressions/awkward_backend.py",
+        "if dtype in (np.int64, np.uint64) and x == np.trunc(x):",
+        "if False:",
+        "integer_branches_are_compared_exactly",
+    ),
+    Fault(
         "selection: a shard has the constituents of rejected events",
         "ingest/skim.py",
         "np.repeat(keep, counts)",

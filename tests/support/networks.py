@@ -14,7 +14,7 @@ class _OnConstituents(nn.Module):
         return self.out(self.pooled(features["pf"], masks["pf"]))
 
     def pooled(self, x: Tensor, mask: Tensor) -> Tensor:
-        return torch.where(mask.unsqueeze(-1), x, 0).mean(1)
+        return torch.where(mask.unsqueeze(-1), x, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 class Recurrent(_OnConstituents):
@@ -126,3 +126,43 @@ class FailsWhenMade(_OnConstituents):
     def __init__(self, sets, n_classes):
         super().__init__(sets, n_classes)
         self.extra = nn.Linear(sets["tracks"].n_features, 3)
+
+
+class Nearest(_OnConstituents):
+    """Each constituent with the nearest others in eta and phi, as ParticleNet; of equally near ones, any."""
+
+    def __init__(self, sets, n_classes, k=3):
+        super().__init__(sets, n_classes)
+        self.k, self.edge = k, nn.Linear(2 * self.n, 16)
+        self.out = nn.Linear(16, n_classes)
+
+    def pooled(self, x, mask):
+        real = mask.unsqueeze(-1).to(x.dtype)
+        x = torch.cat([x, x.new_zeros(x.shape[0], self.k + 1, x.shape[2])], 1)
+        far = torch.cat([(1 - real) * 1e4, real.new_full((real.shape[0], self.k + 1, 1), 1e6)], 1)
+        place = x[..., 1:3] + far
+        squares = (place**2).sum(2, keepdim=True)
+        distance = squares + squares.transpose(1, 2) - 2 * place @ place.transpose(1, 2)
+        nearest = distance.topk(self.k + 1, dim=-1, largest=False).indices[..., 1:]
+        b, n, c = x.shape
+        others = x.unsqueeze(1).expand(b, n, n, c).gather(2, nearest.unsqueeze(-1).expand(b, n, self.k, c))
+        own = x.unsqueeze(2).expand_as(others)
+        edges = torch.relu(self.edge(torch.cat([own, others - own], -1))).mean(2)
+        return (edges[:, : mask.shape[1]] * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+class OnlySingle(_OnConstituents):
+    """Adds a state of float32, as an LSTM's initial state is written."""
+
+    def pooled(self, x, mask):
+        return super().pooled(x, mask) @ torch.eye(self.n)
+
+
+class CountsPadding(_OnConstituents):
+    def pooled(self, x, mask):
+        return x.mean(1)
+
+
+class AnswersInSingle(_OnConstituents):
+    def forward(self, features, masks):
+        return super().forward(features, masks).float()

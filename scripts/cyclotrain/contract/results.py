@@ -215,7 +215,7 @@ class SessionParity(_Session):
     max_abs: float
     max_rel: float
     max_ulps: int
-    max_abs_float64: float
+    max_abs_float64: float | None
     max_abs_all_cases: float
     worst_case: str
     cases: int
@@ -234,6 +234,7 @@ class CaseParity(_Session):
     case: str
     tolerance: float
     examples: int
+    undefined: int  # hostile examples for which PyTorch's own answer changes with the rounding; theirs need only be probabilities
     max_abs: float
     max_rel: float
     max_ulps: int
@@ -276,7 +277,8 @@ class Verification(_Result):
     test_examples: int
     max_abs: float  # the model on the test split
     max_abs_all_cases: float
-    max_abs_float64: Float64Distance
+    max_abs_float64: Float64Distance | None
+    no_float64: str | None  # why the network has no answers in float64
     failures: tuple[ParityFailure, ...]
     evidence: str | None  # inputs and answers of the worst failure (.npz)
     matrix: tuple[SessionParity, ...]
@@ -286,6 +288,11 @@ class Verification(_Result):
     def passed(self) -> bool:
         """Whether every artefact loads and every case is within its tolerance."""
         return not self.failures
+
+    @property
+    def undefined(self) -> int:
+        """The number of hostile examples without a defined answer."""
+        return sum(case.undefined for case in self.cases)
 
     @property
     def artefacts(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import classifier_to_onnx, network_to_onnx
+from cyclotrain.networks.features import filled_up
 from cyclotrain.networks.registry import Classifier, Probabilities, network_class
 
 _EXAMPLES = 64
@@ -62,6 +63,7 @@ def try_network(
             network_to_onnx(classifier, contract.layout, export.targets)
     network.require_dynamic(exported, contract.layout)
     network.compare(exported, classifier, cases, tolerance)
+    network.require_no_effect_of_padding(classifier, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
 
 
@@ -168,7 +170,7 @@ class _Network:
         for case, batch in cases.items():
             for n in (len(batch.label), 1):
                 branches = {branch: value[:n] for branch, value in batch.branches.items()}
-                with self.told(f"cannot run in ONNX Runtime {case}"):
+                with self.told(f"cannot run in ONNX Runtime {case}, where Python code may depend on the length"):
                     (answer,) = session.run(None, {branch: value.numpy() for branch, value in branches.items()})
                 with torch.inference_mode():
                     difference = float(np.abs(answer - probabilities(branches).numpy()).max())
@@ -177,6 +179,25 @@ class _Network:
                         f"gives other answers after the export, by {difference:.2g} {case}; random numbers and Python code on "
                         "the values or the shape of a tensor do not survive it"
                     )
+
+    def require_no_effect_of_padding(
+        self, classifier: Classifier, cases: Mapping[str, Batch], layout: Layout, tolerance: float
+    ) -> None:
+        """Raise InputError if an answer depends on how long the other examples of its batch are."""
+        probabilities = Probabilities(classifier).eval()
+        for case, batch in cases.items():
+            lengths = {branch: layout.sets[name].max_length or 1 for branch, name in layout.inputs.items() if name}
+            padded = {
+                branch: filled_up(value, lengths[branch]) if branch in lengths else value
+                for branch, value in batch.branches.items()
+            }
+            with torch.inference_mode():
+                difference = float((probabilities(padded) - probabilities(batch.branches)).abs().max())
+            if not difference <= tolerance:
+                raise self._error(
+                    f"gives other answers, by {difference:.2g}, {case} if zeros are added to its sets; use the masks, as in "
+                    "torch.where(mask, x, 0).sum(1) / mask.sum(1).clamp(min=1)"
+                )
 
     def _error(self, text: str) -> InputError:
         return InputError(f"model.name: the network '{self._name}' {text}")

@@ -1,18 +1,18 @@
 """The cases of the parity gate: the whole test split, every length of the sets, and hostile values in every input."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batches
 from cyclotrain.networks.registry import Probabilities, load_model
-from cyclotrain.parity.comparison import Array, Branches
+from cyclotrain.parity.comparison import Answers, Array, Branches, Doubles, concatenated
 
 BATCH_SIZES = (1, 7, 1024)
 HOSTILE = {
@@ -24,30 +24,34 @@ HOSTILE = {
     "1e-40": 1e-40,
     "-1e-40": -1e-40,
 }
+_MOVES, _MOVE = 3, 2.0**-22  # how often, and by which part, features are moved to see whether an answer is defined
 _SAMPLE = 64  # examples of the test split for each length and each hostile value
 _FIRST = 1000  # examples in small batches for all sessions; only the deployed ones see the whole test split in small batches
-
-Reference = tuple[Branches, Array, npt.NDArray[np.float64] | None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Batches of branches with PyTorch's answers in float32 and, for real examples, in float64."""
+    """Batches of branches with PyTorch's answers."""
 
     name: str
-    batches: Iterator[Reference]
+    batches: Iterator[tuple[Branches, Answers]]
     hostile: bool = False  # values that no detector can give
     everywhere: bool = True  # False: only for the model as deployed, with one thread and all optimisations
 
 
 class References:
-    """PyTorch's answers, eager and on the CPU."""
+    """PyTorch's answers, eager and on the CPU.
+
+    `noise`: the largest difference between float32 and float64. `no_double`: why there are no answers in float64, if so. They are
+    for information, and a network may work in float32 only.
+    """
 
     def __init__(self, contract: Contract, model: config.ModelConfig, weights: str | Path) -> None:
         self._single = Probabilities(load_model(contract, model, weights)).eval()
         self._double = Probabilities(load_model(contract, model, weights)).eval().double()
         self.features = self._single.model.features
-        self.noise = 0.0  # largest difference between float32 and float64
+        self.noise = 0.0
+        self.no_double: str | None = None
 
     def single(self, branches: Branches) -> Array:
         """Probabilities [B, n_classes] in float32."""
@@ -55,28 +59,64 @@ class References:
             answer: Array = self._single(branches).numpy()
         return answer
 
-    def both(self, branches: Branches) -> tuple[Array, npt.NDArray[np.float64]]:
-        """Probabilities [B, n_classes] in float32 and in float64."""
+    def answers(self, branches: Branches) -> Answers:
+        """In float32 and float64."""
+        single = self.single(branches)
+        double = self._in_double(lambda model: model({branch: value.double() for branch, value in branches.items()}))
+        if double is not None:
+            self.noise = max(self.noise, float(np.abs(single - double).max()))
+        return Answers(single, double)
+
+    def hostile(self, branches: Branches) -> Answers:
+        """In float32, and how far they change with rounding: in float64, and with the inputs of the network moved a little."""
         single = self.single(branches)
         with torch.inference_mode():
-            double: npt.NDArray[np.float64] = self._double({b: v.double() for b, v in branches.items()}).numpy()
-        self.noise = max(self.noise, float(np.abs(single - double).max()))
-        return single, double
+            features, masks = self.features(branches)
+            moved = [self._single.model.network(_moved(features, seed), masks) for seed in range(_MOVES)]
+            others = [torch.softmax(logits, dim=-1).numpy() for logits in moved]
+        exact = {name: x.double() for name, x in features.items()}
+        double = self._in_double(lambda model: torch.softmax(model.model.network(exact, masks), dim=-1))
+        with np.errstate(invalid="ignore"):
+            spread = [np.abs(other - single).max(1) for other in (*others, double) if other is not None]
+        return Answers(single, spread=np.nan_to_num(np.max(spread, axis=0), nan=np.inf).astype(np.float64))
+
+    def _in_double(self, answer: Callable[[Probabilities], Tensor]) -> Doubles | None:
+        """The answer of the model in float64; None if the network works in float32 only."""
+        if self.no_double:
+            return None
+        try:
+            with torch.inference_mode():
+                double = answer(self._double)
+        except Exception as error:  # any that the network raises; in float32 it works
+            self.no_double = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            return None
+        if double.dtype != torch.float64:
+            self.no_double = "the network answers in float32"
+            return None
+        values: Doubles = double.numpy()
+        return values
+
+
+def _moved(features: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Features that are larger or smaller by up to a part of 2^-22, at random."""
+    random = torch.Generator().manual_seed(seed)
+    return {name: x * (1 + _MOVE * (2 * torch.rand(x.shape, generator=random) - 1)) for name, x in features.items()}
 
 
 def cases(test: Batches, contract: Contract, references: References) -> Iterator[Case]:
     """All cases, one after another; only those on the whole test split have a name that starts with `test split`."""
 
     def case(name: str, *batches: Branches, hostile: bool = False) -> Case:
-        return Case(name, ((branches, references.single(branches), None) for branches in batches), hostile)
+        answers = references.hostile if hostile else lambda branches: Answers(references.single(branches))
+        return Case(name, ((branches, answers(branches)) for branches in batches), hostile)
 
     # one reference for all batch sizes: PyTorch with one example at a time would take most of the gate's time
-    answers = (references.both(batch.branches) for batch in test)
-    single, double = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+    on_test = concatenated([references.answers(batch.branches) for batch in test])
 
-    def test_batches(size: int, n: int) -> Iterator[Reference]:
+    def test_batches(size: int, n: int) -> Iterator[tuple[Branches, Answers]]:
         for rows in torch.arange(n).split(size):
-            yield test.gather(rows).branches, single[rows.numpy()], double[rows.numpy()]
+            double = None if on_test.double is None else on_test.double[rows.numpy()]
+            yield test.gather(rows).branches, Answers(on_test.single[rows.numpy()], double)
 
     first = min(_FIRST, test.n)
     for size in BATCH_SIZES:

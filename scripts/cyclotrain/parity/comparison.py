@@ -11,7 +11,35 @@ from torch import Tensor
 from cyclotrain.runtimes.sessions import Configuration
 
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Branches = Mapping[str, Tensor]
+
+# An answer is defined if PyTorch's own change by less than this part of the tolerance when only the rounding changes.
+_SAFETY = 0.25
+
+
+@dataclass(frozen=True)
+class Answers:
+    """PyTorch's answers to some examples: `single` [n, n_classes] in float32, `double` [n, n_classes] in float64 where known.
+
+    `spread` [n], for hostile inputs only: by how much PyTorch's own answer changes with the rounding of its features. It is large
+    where a network chooses, such as the nearest of neighbours that are all equally near; then two right answers may differ.
+    """
+
+    single: Array
+    double: Doubles | None = None
+    spread: Doubles | None = None
+
+
+def concatenated(parts: Sequence[Answers]) -> Answers:
+    """The answers to several batches, one after another."""
+
+    def joined(arrays: Sequence[Doubles | None]) -> Doubles | None:
+        known = [array for array in arrays if array is not None]
+        return np.concatenate(known) if len(known) == len(arrays) else None
+
+    single = np.concatenate([part.single for part in parts])
+    return Answers(single, joined([part.double for part in parts]), joined([part.spread for part in parts]))
 
 
 @dataclass(frozen=True)
@@ -39,33 +67,45 @@ class Comparison:
     session: Session
     tolerance: float
     examples: int = 0
+    undefined: int = 0  # examples without a defined answer, whose difference does not count
     max_abs: float = 0.0
     max_rel: float = 0.0
     max_ulps: int = 0
     worst_example: int = 0  # its index in the case
     finite: bool = True  # on both sides no NaN or infinity, and probabilities that sum to 1
+    finite_in_pytorch: bool = True
     max_abs_float64: float | None = None  # difference from PyTorch in float64; None if the case has no such reference
     evidence: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
-    def add(self, batches: Sequence[Branches], *, answer: Array, expected: Array, exact: npt.NDArray[np.float64] | None) -> None:
-        """Add the `answer` [n, n_classes] to some batches; PyTorch's answers: `expected` in float32, `exact` in float64."""
+    def add(self, batches: Sequence[Branches], *, answer: Array, reference: Answers) -> None:
+        """Add the `answer` [n, n_classes] to some batches, and PyTorch's.
+
+        An answer that is not defined must be a probability, but may differ from PyTorch's.
+        """
+        expected = reference.single
         with np.errstate(invalid="ignore"):
             difference = np.abs(answer.astype(np.float64) - expected)
             relative = difference / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)
         good = np.isfinite(answer).all(1) & np.isfinite(expected).all(1) & (np.abs(answer.sum(1) - 1) < 1e-4)
-        by_example = np.where(good, np.nan_to_num(difference.max(1), nan=np.inf), np.inf)
+        defined = np.ones(len(answer), np.bool_)
+        if reference.spread is not None:
+            defined = ~(reference.spread > _SAFETY * self.tolerance)
+        compared = good & defined
+        by_example = np.where(good, np.where(defined, np.nan_to_num(difference.max(1), nan=np.inf), 0.0), np.inf)
         row = int(by_example.argmax())
         if not self.evidence or (self.finite and by_example[row] > self.max_abs):
             self.worst_example = self.examples + row
             inputs = {f"input:{b}": v.numpy() for b, v in _example(batches, row).items()}
             self.evidence = {**inputs, "onnxruntime": answer[row : row + 1], "pytorch": expected[row : row + 1]}
         self.finite &= bool(good.all())
-        if good.any():
-            self.max_abs = max(self.max_abs, float(difference[good].max()))
-            self.max_rel = max(self.max_rel, float(relative[good].max()))
-            self.max_ulps = max(self.max_ulps, int(_ulps(answer[good], expected[good]).max()))
-            if exact is not None:
-                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - exact)[good].max()))
+        self.finite_in_pytorch &= bool(np.isfinite(expected).all())
+        self.undefined += int((~defined).sum())
+        if compared.any():
+            self.max_abs = max(self.max_abs, float(difference[compared].max()))
+            self.max_rel = max(self.max_rel, float(relative[compared].max()))
+            self.max_ulps = max(self.max_ulps, int(_ulps(answer[compared], expected[compared]).max()))
+            if reference.double is not None:
+                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - reference.double)[good].max()))
         self.examples += len(answer)
 
     @property
@@ -75,13 +115,19 @@ class Comparison:
 
     def __str__(self) -> str:
         where = f"{self.case} ({self.session})"
+        if not self.finite_in_pytorch:
+            return (
+                f"{where}: PyTorch itself gives NaN or infinity, at example {self.worst_example}; limit the features with "
+                "`clip`, or change the network"
+            )
         if not self.finite:
             return f"{where}: an answer is not a probability, at example {self.worst_example}"
         return f"{where}: differs by {self.max_abs:.3g} (tolerance {self.tolerance:g}) at example {self.worst_example}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without the evidence."""
-        figures = {name: value for name, value in asdict(self).items() if name not in ("session", "evidence")}
+        hidden = ("session", "finite_in_pytorch", "evidence")
+        figures = {name: value for name, value in asdict(self).items() if name not in hidden}
         return {**figures, **self.session.to_dict()}
 
     @property

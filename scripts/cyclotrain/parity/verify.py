@@ -28,8 +28,8 @@ from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
 from cyclotrain.networks.devices import gpus
-from cyclotrain.parity.cases import BATCH_SIZES, Case, Reference, References, cases
-from cyclotrain.parity.comparison import Array, Branches, Comparison, Session
+from cyclotrain.parity.cases import BATCH_SIZES, Case, References, cases
+from cyclotrain.parity.comparison import Answers, Array, Branches, Comparison, Session, concatenated
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.sessions import CPU, CUDA, Configuration, RuntimeProcess
 
@@ -97,7 +97,8 @@ def verify(
     one thread, all optimisations. Cases: every example of the test split in batches of 1, 7 and 1024 (the small ones for the
     model as deployed; for the rest the first 1000 examples); every length of the sets from empty to beyond `max_length`; NaN,
     infinities, +-1e30 and denormals in every input. The reference is PyTorch in float32, eager, on the CPU; on the test split
-    the distance to PyTorch in float64 is given beside it, to tell a difference from the noise of float32.
+    the distance to PyTorch in float64 is given beside it, to tell a difference from the noise of float32. Hostile inputs always
+    need a probability, and PyTorch's where its answer is defined (see `comparison.Answers`).
     """
     start = time.perf_counter()
     torch.set_num_threads(runtimes.threads)
@@ -139,9 +140,10 @@ def verify(
         test_examples=model_on_test[0].examples,
         max_abs=max(c.max_abs for c in model_on_test),
         max_abs_all_cases=largest,
-        max_abs_float64=Float64Distance(
-            onnxruntime=max(c.max_abs_float64 or 0.0 for c in model_on_test), torch_float32=reference.noise
-        ),
+        max_abs_float64=None
+        if reference.no_double
+        else Float64Distance(onnxruntime=max(c.max_abs_float64 or 0.0 for c in model_on_test), torch_float32=reference.noise),
+        no_float64=reference.no_double,
         failures=tuple(failures),
         evidence=str(evidence) if failed else None,
         matrix=tuple(_row(session, comparisons, repeats[session]) for session in repeats),
@@ -232,7 +234,7 @@ def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> 
         max_abs=max(c.max_abs for c in on_test),
         max_rel=max(c.max_rel for c in on_test),
         max_ulps=max(c.max_ulps for c in on_test),
-        max_abs_float64=max(c.max_abs_float64 or 0.0 for c in on_test),
+        max_abs_float64=max((c.max_abs_float64 for c in on_test if c.max_abs_float64 is not None), default=None),
         max_abs_all_cases=max(c.max_abs for c in rows),
         worst_case=max(rows, key=lambda c: c.badness).case,
         cases=len(rows),
@@ -260,24 +262,24 @@ def _answers(branches: Branches, deployed: Sequence[_Deployed], everywhere: bool
 def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
     artefacts = {one.artefact.name: one.artefact for one in deployed}
     comparisons: dict[Session, Comparison] = {}
-    waiting: list[Reference] = []
+    waiting: list[tuple[Branches, Answers]] = []
     answers: dict[Session, list[Array]] = {}
 
     def compare() -> None:
-        batches, expected, exact = zip(*waiting, strict=True)
-        double = None if exact[0] is None else np.concatenate(exact)
+        batches, references = zip(*waiting, strict=True)
+        reference = concatenated(references)
         for session, parts in answers.items():
             tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
             comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance))
-            comparison.add(batches, answer=np.concatenate(parts), expected=np.concatenate(expected), exact=double)
+            comparison.add(batches, answer=np.concatenate(parts), reference=reference)
         waiting.clear()
         answers.clear()
 
-    for reference in case.batches:
-        waiting.append(reference)
-        for session, answer in _answers(reference[0], deployed, case.everywhere).items():
+    for branches, expected in case.batches:
+        waiting.append((branches, expected))
+        for session, answer in _answers(branches, deployed, case.everywhere).items():
             answers.setdefault(session, []).append(answer)
-        if len(waiting) * len(reference[1]) >= _COMPARED:
+        if len(waiting) * len(expected.single) >= _COMPARED:
             compare()
     if waiting:
         compare()

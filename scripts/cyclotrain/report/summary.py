@@ -115,12 +115,14 @@ def _parity(run: Run) -> list[str]:
     kinds = {(session.optimisation, session.threads) for session in sessions}
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification.runtimes)
     gpu = [row for row in verification.matrix if row.artefact == MODEL and row.is_on_gpu]
+    undefined = f"            {verification.undefined:,} hostile examples without a defined answer: PyTorch's depends on rounding"
     return [
         f"Parity      {verification.max_abs:.1e} at most over {verification.test_examples:,} test examples, "
         f"{verification.max_abs_all_cases:.1e} over all inputs",
         f"            {passed:,} of {comparisons:,} comparisons within {verification.tolerance:g} "
         "(lengths, empty sets, NaN, ±inf, ...)",
         f"            in ONNX Runtime {runtimes}, each in {len(kinds)} kinds of session",
+        *([undefined] if verification.undefined else []),
         *_on_gpu(gpu),
         *(_other_file(run, artefact) for artefact in verification.artefacts if artefact != MODEL),
         *(f"            {line.runtime} was NOT run: {line.reason}" for line in verification.not_run),

@@ -52,6 +52,7 @@ def test_the_line_of_the_network_is_named(network: type, line: str, message: str
         (networks.HiddenDivisionByZero, "has a gradient that is NaN or infinite where set 'pf' is empty, at the weight 'out."),
         (networks.NoWeights, "has no weight that the loss depends on, so it cannot be trained"),
         (networks.LoopsOverConstituents, "for sets of one constituent"),
+        (networks.CountsPadding, "gives other answers, by "),
         (networks.Noisy, "gives other answers after the export, by "),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cyclotrain.parity.comparison import Comparison, Session
+from cyclotrain.parity.comparison import Answers, Comparison, Session
 from cyclotrain.runtimes.sessions import CPU, Configuration
 
 SESSION = Session("model", "onnxruntime 1.20", Configuration(CPU, "enable_all", 1))
@@ -18,7 +18,7 @@ def batches(*sizes: int) -> list[dict[str, torch.Tensor]]:
 
 def compared(answer: np.ndarray, tolerance: float = 1e-5, exact: np.ndarray | None = None) -> Comparison:
     comparison = Comparison("some case", SESSION, tolerance)
-    comparison.add(batches(2, 1), answer=answer, expected=EXPECTED, exact=exact)
+    comparison.add(batches(2, 1), answer=answer, reference=Answers(EXPECTED, exact))
     return comparison
 
 
@@ -61,18 +61,19 @@ def test_what_is_no_probability_fails_whatever_the_tolerance(row: list[float], s
     if side == "expected" and np.isfinite(row).all():
         answer[1] = row  # agreement does not make it one
     comparison = Comparison("some case", SESSION, 1e9)
-    comparison.add(batches(3), answer=answer, expected=expected, exact=None)
+    comparison.add(batches(3), answer=answer, reference=Answers(expected))
     assert not comparison.passes and comparison.worst_example == 1
-    assert str(comparison).endswith("an answer is not a probability, at example 1")
+    said = "an answer is not a probability" if np.isfinite(expected).all() else "PyTorch itself gives NaN or infinity"
+    assert f"{said}, at example 1" in str(comparison)
 
 
 def test_batches_add_up_and_examples_are_counted_through() -> None:
     comparison = compared(EXPECTED.copy())
     answer = EXPECTED.copy()
     answer[1] += [1e-3, -1e-3]
-    comparison.add(batches(2, 1), answer=answer, expected=EXPECTED, exact=None)
+    comparison.add(batches(2, 1), answer=answer, reference=Answers(EXPECTED))
     assert (comparison.examples, comparison.worst_example) == (6, 4)
-    comparison.add(batches(2, 1), answer=EXPECTED.copy(), expected=EXPECTED, exact=None)
+    comparison.add(batches(2, 1), answer=EXPECTED.copy(), reference=Answers(EXPECTED))
     assert (comparison.examples, comparison.worst_example) == (9, 4)
     assert comparison.max_abs == pytest.approx(1e-3, rel=1e-3)
 
@@ -82,7 +83,7 @@ def test_a_failure_by_nan_is_worse_than_any_difference_and_stays_the_evidence() 
     far[0] = [0.75, 0.25]
     broken[2] = np.nan
     comparison = compared(broken)
-    comparison.add(batches(3), answer=far, expected=EXPECTED, exact=None)
+    comparison.add(batches(3), answer=far, reference=Answers(EXPECTED))
     assert comparison.worst_example == 2 and np.isnan(comparison.evidence["onnxruntime"]).all()
     assert comparison.badness > compared(far).badness > compared(EXPECTED.copy()).badness
 
@@ -94,3 +95,34 @@ def test_the_distance_from_double_precision_is_given_where_it_is_known() -> None
     assert compared(EXPECTED.copy()).max_abs_float64 is None
     figures = compared(EXPECTED.copy(), exact=exact).to_dict()
     assert "evidence" not in figures and figures["artefact"] == "model" and figures["optimisation"] == "enable_all"
+
+
+def test_where_no_answer_is_defined_a_probability_is_enough() -> None:
+    answer = EXPECTED.copy()
+    answer[1] += [0.25, -0.25]
+    answer[2] += [1e-6, -1e-6]
+    reference = Answers(EXPECTED, spread=np.array([0, 1e-3, 1e-7]))
+    comparison = Comparison("inf in x", SESSION, 1e-5)
+    comparison.add(batches(3), answer=answer, reference=reference)
+    assert comparison.passes and comparison.undefined == 1
+    assert comparison.max_abs == pytest.approx(1e-6, rel=0.1)
+    answer[2] += [1e-3, -1e-3]  # of a defined answer
+    assert not compared_with(answer, reference).passes
+    answer[1:] = [[np.nan, np.nan], EXPECTED[2]]
+    assert not compared_with(answer, reference).finite
+    within_its_tolerance = compared_with(answer, reference, tolerance=0.1)
+    assert within_its_tolerance.undefined == 0
+
+
+def compared_with(answer: np.ndarray, reference: Answers, tolerance: float = 1e-5) -> Comparison:
+    comparison = Comparison("inf in x", SESSION, tolerance)
+    comparison.add(batches(3), answer=answer, reference=reference)
+    return comparison
+
+
+def test_a_reference_that_is_no_probability_is_told_with_the_way_out() -> None:
+    expected = EXPECTED.copy()
+    expected[0] = np.nan
+    assert "PyTorch itself gives NaN or infinity, at example 0; limit the features with `clip`" in str(
+        compared_with(EXPECTED.copy(), Answers(expected, spread=np.zeros(3)))
+    )

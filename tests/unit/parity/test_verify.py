@@ -9,6 +9,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from cyclotrain.config import ModelConfig
+from cyclotrain.contract.results import Verification
 from support.trained import Trained
 
 
@@ -35,8 +37,19 @@ def mutate(kind: str, model: onnx.ModelProto) -> None:
             if node.op_type == "Where" and node.input[0] in is_finite:
                 node.input[2] = node.input[1]  # non-finite values stay
 
+    elif kind == "NaN as zero":
+        for node in model.graph.node:
+            if node.op_type == "Where" and any("mean" in name for name in node.input):
+                node.input[2] = zeros(model)
 
-@pytest.mark.parametrize("kind", ["weight", "swapped inputs", "renamed branch", "NaN handling"])
+
+def zeros(model: onnx.ModelProto) -> str:
+    """The name of a zero in the graph."""
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), "planted_zero"))
+    return "planted_zero"
+
+
+@pytest.mark.parametrize("kind", ["weight", "swapped inputs", "renamed branch", "NaN handling", "NaN as zero"])
 def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path) -> None:
     model = onnx.load(trained.onnx)
     mutate(kind, model)
@@ -55,5 +68,30 @@ def test_a_wrong_artefact_is_caught(kind: str, trained: Trained, tmp_path: Path)
     inputs = {name.removeprefix("input:"): evidence[name] for name in evidence if name.startswith("input:")}
     tolerance = 1e-2 if torch.cuda.is_available() else 1e-5  # the worst session may be one with TF32
     np.testing.assert_allclose(session.run(None, inputs)[0], evidence["onnxruntime"], atol=tolerance, equal_nan=True)
-    if kind == "NaN handling":
+    if kind.startswith("NaN"):
         assert any(message.startswith("nan in pf") for message in failures)
+
+
+def verified(network: str, trained: Trained, folder: Path) -> Verification:
+    """The verification of another network on the same toys."""
+    config = trained.config.model_copy(update={"model": ModelConfig(name=f"support.networks:{network}")})
+    return Trained(config, trained.contract, trained.shards, folder).verify()
+
+
+def test_right_answers_may_differ_where_neighbours_are_equally_near(trained: Trained, tmp_path: Path) -> None:
+    result = verified("Nearest", trained, tmp_path / "nearest")
+    assert result.passed, result.failures
+    hostile = [case for case in result.cases if " in " in case.case]
+    assert 0 < result.undefined < 0.02 * sum(case.examples for case in hostile)
+    assert not any(case.undefined for case in result.cases if case not in hostile)
+    assert trained.verify().undefined == 0
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"), [("OnlySingle", "RuntimeError: "), ("AnswersInSingle", "the network answers in float32")]
+)
+def test_a_network_that_works_in_float32_only_is_verified(network: str, reason: str, trained: Trained, tmp_path: Path) -> None:
+    result = verified(network, trained, tmp_path / network)
+    assert result.passed, result.failures
+    assert result.max_abs_float64 is None and result.no_float64 and result.no_float64.startswith(reason)
+    assert all(row.max_abs_float64 is None for row in result.matrix)
