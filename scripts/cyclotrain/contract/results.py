@@ -278,7 +278,7 @@ class Verification(_Result):
     max_abs: float  # the model on the test split
     max_abs_all_cases: float
     max_abs_float64: Float64Distance | None
-    no_float64: str | None  # why the network has no answers in float64
+    no_float64: str | None = None  # why the network has no answers in float64
     failures: tuple[ParityFailure, ...]
     evidence: str | None  # inputs and answers of the worst failure (.npz)
     matrix: tuple[SessionParity, ...]
