@@ -55,8 +55,9 @@ class Config(Section):
     )
     object: Name | None = Field(
         None,
-        description="Each object of this collection, such as `Jet`, is an example. Its branches, `Jet_pt` or `Jet.PT`, then have "
-        "one value per example, like branches with one value per event. Without it, each entry of the tree is an example.",
+        description="Each object of this collection, such as `Jet`, is an example. Its branches, `Jet_pt`, `Jet.PT` or `Jet:pt`, "
+        "then have one value per example, like branches with one value per event. Without it, each entry of the tree is an "
+        "example.",
     )
     event_id: list[str] = Field(
         ["run", "luminosityBlock", "event"],

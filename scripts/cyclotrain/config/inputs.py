@@ -42,8 +42,8 @@ class InputSetConfig(Section):
     max_length: int | None = Field(
         None,
         ge=1,
-        description="For constituents (jagged branches): use at most this number of constituents, from the first on. "
-        "Leave it out for flat branches.",
+        description="For constituents (branches with a list or an array): use at most this number of constituents, from the "
+        "first on. Leave it out for flat branches.",
     )
     valid: FeatureText | None = Field(
         None,

@@ -15,9 +15,10 @@ def mask_group(name: str) -> str:
 def belongs_to(branch: str, collection: str) -> bool:
     """Whether a branch belongs to a collection, judged by its name.
 
-    NanoAOD: `Jet_pt` to `Jet`; ATLAS's PHYSLITE: `AnalysisJetsAuxDyn.pt` to `AnalysisJetsAuxDyn`; Delphes: `Jet/Jet.PT` to `Jet`.
+    NanoAOD: `Jet_pt` to `Jet`; ATLAS's PHYSLITE: `AnalysisJetsAuxDyn.pt`, in an RNTuple `AnalysisJetsAuxDyn:pt`, to
+    `AnalysisJetsAuxDyn`; Delphes: `Jet/Jet.PT` to `Jet`; a list of structs in an RNTuple: `jets.pt` to `jets`.
     """
-    return branch.rpartition("/")[2].startswith((f"{collection}_", f"{collection}."))
+    return branch.rpartition("/")[2].startswith((f"{collection}_", f"{collection}.", f"{collection}:"))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from cyclotrain.contract.splits import event_hash
 from cyclotrain.core.errors import FileError
 from cyclotrain.ingest.columns import identifying
-from cyclotrain.ingest.ntuples import branch_names, columns_of, depths, identity, open_tree, read_batches, reading
+from cyclotrain.ingest.ntuples import branch_names, depths, identity, open_tree, read_batches, read_columns, reading
 from cyclotrain.ingest.recipe import require_branches
 
 
@@ -109,7 +109,7 @@ class _OpenFriend:
         """The friend's branches for a batch of the main tree's entries."""
         if not self.by:
             with reading(self.path):
-                return columns_of(self.tree.arrays(list(names), entry_start=entries.start, entry_stop=entries.stop), names)
+                return read_columns(self.tree, names, entries)
         hashes, order, columns = self._read(names)
         wanted = event_hash(identifying(self.by, main_columns, where), 0)
         position = np.minimum(np.searchsorted(hashes, wanted), max(len(hashes) - 1, 0))
@@ -122,8 +122,7 @@ class _OpenFriend:
         """The sorted hashes of the keys, the entry of each, and all columns."""
         if self._whole is None:
             with reading(self.path):
-                read = list(dict.fromkeys([*self.by, *names]))
-                columns = columns_of(self.tree.arrays(read), read)
+                columns = read_columns(self.tree, list(dict.fromkeys([*self.by, *names])))
             hashes = event_hash(identifying(self.by, columns, self.path), 0)
             order = np.argsort(hashes, kind="stable")
             twice = int(np.count_nonzero(np.diff(hashes[order]) == 0))

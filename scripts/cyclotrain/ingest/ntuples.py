@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -98,10 +98,42 @@ def identity(tree: Any, path: str) -> dict[str, Any]:
     return {"path": path, "bytes": int(tree.file.source.num_bytes), "uuid": str(tree.file.uuid)}
 
 
-def columns_of(batch: ak.Array, branches: Sequence[str]) -> dict[str, Any]:
-    """One column per branch: awkward arrays for lists, NumPy arrays [n] for numbers, whose arithmetic costs less than awkward."""
-    layouts = {branch: batch.layout.content(branch) for branch in branches}
-    return {branch: ak.to_numpy(layout) if layout.purelist_depth == 1 else ak.Array(layout) for branch, layout in layouts.items()}
+def read_columns(tree: Any, branches: Sequence[str], entries: range | None = None) -> dict[str, Any]:
+    """Read branches of a tree, of these `entries` or of all.
+
+    One column per branch: awkward arrays for lists, NumPy arrays [n] for numbers, whose arithmetic costs less than awkward.
+    """
+    paths = _paths(tree, branches)
+    limits = {"entry_start": entries.start, "entry_stop": entries.stop} if entries else {}
+    return _columns(tree.arrays(**_selected(tree, paths), **limits), paths)
+
+
+def _columns(batch: ak.Array, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    return {branch: _column(batch[path].layout if path[1:] else batch.layout.content(path[0])) for branch, path in paths.items()}
+
+
+def _column(layout: ak.contents.Content) -> Any:
+    """Arrays of a fixed size become lists, whose lengths happen to be equal."""
+    return ak.to_numpy(layout) if layout.purelist_depth == 1 else ak.from_regular(layout, axis=None)
+
+
+def _paths(tree: Any, branches: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Where each branch is in the records that uproot reads: `v.pt` of an RNTuple, and of a leaf list, is field `pt` of `v`."""
+    if is_rntuple(tree):
+        return {branch: (branch,) if tree[branch].top_level else tuple(branch.split(".")) for branch in branches}
+    return {branch: (branch,) if branch in tree else tuple(branch.rsplit(".", 1)) for branch in branches}
+
+
+def _selected(tree: Any, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The argument that makes uproot read these branches and no others."""
+    if is_rntuple(tree):
+        ids = {tree[branch].field_id for branch in paths}  # a name would also select `v.pt` for `pt`
+        return {"filter_field": lambda field: field.field_id in ids}
+    return {"expressions": _first_fields(paths)}
+
+
+def _first_fields(paths: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(path[0] for path in paths.values()))
 
 
 def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
@@ -111,16 +143,19 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
     if the tree ends before its last entry.
     """
     done, tried = 0, 0
+    paths = _paths(tree, branches)
     with ExitStack() as stack, ThreadPoolExecutor(_DECOMPRESSION_THREADS) as executor:
         here = tree
         while done < tree.num_entries:
             try:
                 with reading(path):
-                    step = _entries(here, branches, step_size)
+                    step = _entries(here, paths, step_size)
                 if is_rntuple(here):
-                    batches = _clusters(here, branches, first=done, step=step, step_size=step_size)
+                    batches = _clusters(here, paths, first=done, step=step, step_size=step_size)
                 else:
-                    batches = here.iterate(branches, step_size=step, decompression_executor=executor, entry_start=done)
+                    batches = here.iterate(
+                        _first_fields(paths), step_size=step, decompression_executor=executor, entry_start=done
+                    )
                 while True:
                     with reading(path):
                         batch = next(batches, None)
@@ -128,7 +163,7 @@ def read_batches(tree: Any, path: str, branches: Sequence[str], step_size: int) 
                         break
                     first = done
                     done, tried = done + len(batch), 0
-                    yield columns_of(batch, branches), len(batch), f"{path}: entries {first} to {done - 1}"
+                    yield _columns(batch, paths), len(batch), f"{path}: entries {first} to {done - 1}"
             except NetworkError as error:
                 _wait(tried, error)
                 tried += 1
@@ -152,7 +187,7 @@ def _one_ahead(batches: Iterator[_T], reader: Executor) -> Iterator[_T]:
         yield batch
 
 
-def _clusters(tree: Any, branches: Sequence[str], *, first: int, step: int, step_size: int) -> Iterator[ak.Array]:
+def _clusters(tree: Any, paths: Mapping[str, tuple[str, ...]], *, first: int, step: int, step_size: int) -> Iterator[ak.Array]:
     """Whole clusters of an RNTuple; a cluster larger than a step is cut after reading.
 
     uproot decompresses a whole cluster for any of its entries, and would repeat that in each step that has some of them. If a
@@ -164,20 +199,20 @@ def _clusters(tree: Any, branches: Sequence[str], *, first: int, step: int, step
     cache = uproot.LRUArrayCache(2 * step_size * largest // step)
     while first < tree.num_entries:
         last = int(ends[max(np.searchsorted(ends, first + step, "right") - 1, np.searchsorted(ends, first, "right"))])
-        columns = tree.arrays(filter_name=branches, entry_start=first, entry_stop=last, array_cache=cache)
+        columns = tree.arrays(**_selected(tree, paths), entry_start=first, entry_stop=last, array_cache=cache)
         yield from (columns[start : start + step] for start in range(0, last - first, step))
         del columns
         first = last
 
 
-def _entries(tree: Any, branches: Sequence[str], step_size: int) -> int:
+def _entries(tree: Any, paths: Mapping[str, tuple[str, ...]], step_size: int) -> int:
     """The number of entries that hold `step_size` bytes, from the sizes stored in the tree.
 
     uproot would read the header of every basket instead, each a round trip for a remote file.
     """
     if is_rntuple(tree):
-        return int(tree.num_entries_for(f"{step_size} B", filter_name=branches))
-    total = sum(int(tree[branch].uncompressed_bytes) for branch in branches)
+        return int(tree.num_entries_for(f"{step_size} B", **_selected(tree, paths)))
+    total = sum(int(tree[branch].uncompressed_bytes) for branch in _first_fields(paths))
     return max(1, int(tree.num_entries * step_size / max(total, 1)))
 
 
@@ -227,36 +262,71 @@ def _is_network_error(error: BaseException) -> bool:
 
 
 def branch_names(tree: Any) -> list[str]:
-    """The names by which branches can be read: ROOT's, `Jet.PT`, if only one branch has it, and uproot's, `Jet/Jet.PT`."""
-    paths = tree.keys()
-    own = Counter(path.rpartition("/")[2] for path in paths)
-    return list(dict.fromkeys([*(name for name, n in own.items() if n == 1), *paths]))
+    """The names by which branches can be read.
+
+    Of a TTree: ROOT's, `Jet.PT`, if only one branch has it; uproot's, `Jet/Jet.PT`; and `branch.leaf` where a branch has several
+    leaves. Of an RNTuple: `v`, and `v.pt` for the members of structs.
+    """
+    if is_rntuple(tree):
+        return list(tree.keys())
+    branches = dict(tree.iteritems())
+    count = Counter(path.rpartition("/")[2] for path in branches)
+    own = {path: name if count[name := path.rpartition("/")[2]] == 1 else path for path in branches}
+    leaves = {own[path]: leaves for path, branch in branches.items() if len(leaves := branch.member("fLeaves")) > 1}
+    by_leaf = [f"{name}.{leaf.member('fName')}" for name, members in leaves.items() for leaf in members]
+    return list(dict.fromkeys([*(name for name, n in count.items() if n == 1), *branches, *by_leaf]))
 
 
 def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
     """The nesting depth of each branch per entry: one number (0), a list of numbers (1), or a list of lists (2).
 
-    Raises FileError for a missing branch (with the nearest names), and for a branch of anything else.
+    An array of a fixed size is a list. Raises FileError for a missing branch (with the nearest names), and for a branch of
+    anything else.
     """
     require_branches(branches, branch_names(tree), f"{path}: tree '{tree.name}'")
-    return {branch: _depth(tree, path, branch) for branch in branches}
+    return {branch: _depth(tree, path, branch, fields) for branch, fields in _paths(tree, branches).items()}
 
 
-def _depth(tree: Any, path: str, branch: str) -> int:
+def _depth(tree: Any, path: str, branch: str, fields: Sequence[str]) -> int:
+    """`fields`: from _paths."""
+    where = f"{path}: branch '{branch}' of tree '{tree.name}'"
     try:
-        form = tree[branch].to_akform()[0].content(0) if is_rntuple(tree) else tree[branch].interpretation.awkward_form(tree.file)
+        form, depth = _inner_form(_form(tree, fields), fields[1:])
     except (uproot.interpretation.objects.CannotBeAwkward, uproot.interpretation.identify.UnknownInterpretation):
-        form = None
+        form, depth = None, 0
     except Exception as error:  # many types, for classes whose description uproot does not expect
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise FileError(f"{path}: branch '{branch}' of tree '{tree.name}' cannot be read by uproot: {reason}") from error
-    depth = 0
-    while isinstance(form, ak.forms.ListOffsetForm) and form.parameter("__array__") is None:
-        form, depth = form.content, depth + 1
-    is_number = isinstance(form, ak.forms.NumpyForm) and not form.inner_shape and np.dtype(form.primitive).kind in "biuf"
-    if not is_number or depth > 2:
+        raise FileError(f"{where} cannot be read by uproot: {reason}") from error
+    is_record = isinstance(form, ak.forms.RecordForm)
+    if is_record and (members := [name for name in branch_names(tree) if name.startswith((f"{branch}.", f"{branch}/"))]):
+        raise FileError(f"{where} is a struct; name one of its members: {', '.join(members[:8])}{', ...' * (len(members) > 8)}")
+    if not isinstance(form, ak.forms.NumpyForm) or np.dtype(form.primitive).kind not in "biuf" or depth > 2:
+        typename = tree[branch if branch in tree else fields[0]].typename
         raise FileError(
-            f"{path}: branch '{branch}' of tree '{tree.name}' is of type {tree[branch].typename}; "
-            "only a number, a list of numbers, or a list of such lists per entry can be read"
+            f"{where} is of type {typename}; only a number, a list of numbers, or a list of such lists per entry can be read"
         )
     return depth
+
+
+def _form(tree: Any, fields: Sequence[str]) -> ak.forms.Form:
+    """The form of the array that uproot reads for the first of `fields`."""
+    if is_rntuple(tree):
+        name = ".".join(fields)
+        form, _ = tree.to_akform(**_selected(tree, {name: tuple(fields)})) if "." in name else tree[name].to_akform()
+        return form.content(fields[0])
+    interpretation = tree[fields[0]].interpretation
+    if isinstance(interpretation, uproot.AsDtype):  # whose own form of a leaf list cannot have arrays
+        return ak.from_numpy(np.empty(0, interpretation.to_dtype), regulararray=True).layout.form
+    return interpretation.awkward_form(tree.file)
+
+
+def _inner_form(form: ak.forms.Form, fields: Sequence[str]) -> tuple[ak.forms.Form, int]:
+    """The form inside all lists, and the number of these; in a struct, that of the first of `fields`, and so on."""
+    depth = 0
+    while True:
+        if isinstance(form, ak.forms.RecordForm) and fields:
+            form, fields = form.content(fields[0]), fields[1:]
+        elif isinstance(form, ak.forms.ListOffsetForm | ak.forms.RegularForm) and form.parameter("__array__") is None:
+            form, depth = form.content, depth + 1
+        else:
+            return form, depth

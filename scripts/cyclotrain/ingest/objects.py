@@ -44,7 +44,7 @@ def examples(values: Mapping[str, Any], layout: Layout, where: str) -> tuple[dic
 
 
 def _flat(array: ak.Array) -> Any:
-    """Remove the lists of events; numbers become a NumPy array, as ntuples.columns_of gives them."""
+    """Remove the lists of events; numbers become a NumPy array, as ntuples.read_columns gives them."""
     flat = ak.flatten(array, axis=1)
     return ak.to_numpy(flat) if flat.ndim == 1 else flat
 
@@ -107,7 +107,7 @@ def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Lin
     owner = objects[event[belongs]] + index[belongs]
     order = belongs[np.argsort(owner, kind="stable")]
     starts = _starts(np.bincount(owner, minlength=int(objects[-1])))
-    table = link.object_index.rpartition("_")[0]
+    table = _collection(link.object_index)
     by_object = {}
     through_table = [branch for branch in branches if link.constituent_index and not belongs_to(branch, table)]
     for branch in branches:
@@ -116,6 +116,13 @@ def _link_by_index(values: Mapping[str, Any], branches: Sequence[str], link: Lin
         positions = _positions(values, branch, link, event=event, order=order, where=where) if branch in through_table else order
         by_object[branch] = _gathered(values[branch], positions, starts)
     return by_object
+
+
+def _collection(branch: str) -> str:
+    """The collection that a branch belongs to: `Tracks` for `Tracks_jet`, `Tracks.jet_index` and `Tracks:jet_index`."""
+    name = branch.rpartition("/")[2]
+    separator = next((separator for separator in ":." if separator in name), "_")
+    return name.rpartition(separator)[0]
 
 
 def _lengths(array: Any) -> Ints:

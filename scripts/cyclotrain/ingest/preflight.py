@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from cyclotrain.config import Config
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.expressions import Expression
+from cyclotrain.ingest.columns import column, evaluate
 from cyclotrain.ingest.joined import friends_of_file, open_joined
 from cyclotrain.ingest.ntuples import depths, open_tree
 from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
@@ -14,6 +17,7 @@ from cyclotrain.ingest.sources import Sources
 
 def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
+    _check_padding(config)
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
         if sample.simulate:
@@ -31,6 +35,19 @@ def check_inputs(config: Config, sources: Sources) -> None:
             friends = friends_of_file(sources.friends[name].get(path, ()), descriptions)
             with open_joined(path, scored.tree, friends) as ntuple:
                 ntuple.depths(model_branches)
+
+
+def _check_padding(config: Config) -> None:
+    """Raise InputError for a `valid` that takes zero padding for a constituent."""
+    for name, inputs in config.inputs.items():
+        if inputs.valid:
+            valid = Expression(inputs.valid)
+            zeros = dict.fromkeys(valid.branches, np.zeros(1, np.float32))
+            if column(evaluate(valid, zeros, key="valid", where=f"inputs.{name}"), 1).any():
+                raise InputError(
+                    f"inputs.{name}.valid: '{valid.text}' holds for zero padding too; it must be false where all branches are 0, "
+                    "as `pf_pt > 0` is"
+                )
 
 
 def _check_first(recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, Sequence[str]], skip_broken: bool) -> None:

@@ -110,7 +110,10 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
         if features.is_jagged and not jagged:
             raise FileError(f"{path}: inputs.{name} has 'max_length', but none of its branches is jagged: {', '.join(names)}")
         if not features.is_jagged and jagged:
-            raise FileError(f"{path}: branch '{jagged[0]}' is jagged; give inputs.{name} 'max_length' and 'valid'")
+            raise FileError(
+                f"{path}: branch '{jagged[0]}' has a list or an array per example; give inputs.{name} 'max_length' and 'valid', "
+                "so that its elements are constituents"
+            )
         for key, text in (("sort_by", features.sort_by), ("valid", features.valid)):
             if text and not any(is_jagged[b] for b in Expression(text).branches):
                 raise FileError(f"{path}: inputs.{name}.{key}: '{text}' has no value for each constituent")
@@ -136,7 +139,7 @@ def example_depths(collection: str | None, depths: Mapping[str, int], path: str)
     if not any(belongs_to(branch, collection) and depth > 0 for branch, depth in depths.items()):
         raise FileError(
             f"{path}: object is '{collection}', but no branch is used that has a list per event and begins with "
-            f"'{collection}_' or '{collection}.'; use one"
+            f"'{collection}_', '{collection}.' or '{collection}:'; use one"
         )
     return {branch: depth - 1 if depth > 1 or belongs_to(branch, collection) else depth for branch, depth in depths.items()}
 

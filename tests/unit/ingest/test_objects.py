@@ -96,9 +96,10 @@ def test_an_index_held_by_each_constituent(events: list[Any], random: Any) -> No
     check(values, Link(object_index="PF_jetIdx"), events, expected)
 
 
-@given(events=EVENTS, random=st.randoms(use_true_random=False))
-def test_an_index_table(events: list[Any], random: Any) -> None:
-    """As in NanoAOD: a constituent may belong to several jets or to none."""
+@given(events=EVENTS, random=st.randoms(use_true_random=False), separator=st.sampled_from("_.:"))
+def test_an_index_table(events: list[Any], random: Any, separator: str) -> None:
+    """As in NanoAOD: a constituent may belong to several jets or to none. Other experiments separate with a dot or a colon."""
+    table = f"JetPF{separator}"
     pfs, tables = [], []
     for jets in events:
         values = sorted({x for jet in jets for x in jet} | {3})
@@ -108,18 +109,18 @@ def test_an_index_table(events: list[Any], random: Any) -> None:
         random.shuffle(tables[-1])
     pf = jagged(pfs)
     values = {
-        **scalars(events), "PF_pt": pf, "PF_eta": -pf, "JetPF_jetIdx": integers([[j for j, _ in t] for t in tables]),
-        "JetPF_pfIdx": integers([[i for _, i in t] for t in tables]),
+        **scalars(events), "PF_pt": pf, "PF_eta": -pf, f"{table}jetIdx": integers([[j for j, _ in t] for t in tables]),
+        f"{table}pfIdx": integers([[i for _, i in t] for t in tables]),
     }  # fmt: skip
     expected = [[pfs[e][i] for owner, i in tables[e] if owner == j] for e, jets in enumerate(events) for j in range(len(jets))]
-    link = Link(object_index="JetPF_jetIdx", constituent_index="JetPF_pfIdx")
+    link = Link(object_index=f"{table}jetIdx", constituent_index=f"{table}pfIdx")
     check(values, link, events, expected)
     # a column of the table itself
-    values["JetPF_pt"] = jagged([[float(i) for i in range(len(t))] for t in tables])
-    by_object, _ = examples(values, layout(link, ("JetPF_pt", "PF_pt")), "here")
+    values[f"{table}pt"] = jagged([[float(i) for i in range(len(t))] for t in tables])
+    by_object, _ = examples(values, layout(link, (f"{table}pt", "PF_pt")), "here")
     objects = [(e, j) for e, jets in enumerate(events) for j in range(len(jets))]
     rows = [[r for r, (owner, _) in enumerate(tables[e]) if owner == j] for e, j in objects]
-    assert by_object["JetPF_pt"].tolist() == rows
+    assert by_object[f"{table}pt"].tolist() == rows
 
 
 def test_the_index_itself_may_be_used_in_a_selection() -> None:

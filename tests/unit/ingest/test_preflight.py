@@ -54,6 +54,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("inputs.jet.features", ["where(jet_eta, jet_pt, 0)"], "inputs.jet.features.0: the model reads all branches as float32"),
         ("baseline", {"features": ["where(jet_eta, jet_pt, 0)"]}, "observer 'where(jet_eta, jet_pt, 0)': the model reads all"),
         ("selection", "in > 30", "selection: syntax error: 'in' is a word of Python; write a branch of this name in backticks"),
+        ("inputs.pf.valid", "abs(pf_eta) < 5", "inputs.pf.valid: 'abs(pf_eta) < 5' holds for zero padding too; it must be false"),
         ("define", {"jet_pt2": "jet_pt2 * 2"}, "define.jet_pt2: 'jet_pt2' is defined here or later"),
         (
             "flatten",

@@ -88,7 +88,7 @@ def damaged(kind: str) -> Callable[[Path], str]:
             "lengths",
             r"branches of one set have different lengths: 'pf_pt' has \d+ and 'pf_charge' has \d+ elements in entry 1\d\d",
         ),
-        ("jagged scalar", r"branch 'jet_pt' is jagged; give inputs.jet 'max_length' and 'valid'"),
+        ("jagged scalar", r"branch 'jet_pt' has a list or an array per example; give inputs.jet 'max_length' and 'valid'"),
         ("flat constituents", r"inputs.pf has 'max_length', but none of its branches is jagged"),
         ("NaN weight", r"the weight 'genWeight' is NaN or infinite, as float32, for 1 selected events"),
         ("text", r"branch 'jet_pt' of tree 'Jets' is of type .*; only a number, a list of numbers, or"),
