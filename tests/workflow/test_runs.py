@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -69,13 +70,19 @@ def test_dimuon(tmp_path: Path) -> None:
 
 
 def test_pfnano(tmp_path: Path) -> None:
-    """Ten events of PFNano, by object: every file is made, and friend trees have a number for each fat jet."""
+    """Ten events of PFNano, by object: every file is made, and friend trees have a number for each fat jet, also of two files
+    that have one name.
+    """
     workflow = Workflow(tmp_path / "project")
     raw = yaml.safe_load((REPOSITORY / "config/examples/pfnano.yaml").read_text())
     path = real_file("pfnano.root")
     raw["samples"]["qcd"]["files"] = [str(path)]
     raw |= {"training": {"epochs": 2, "batch_size": 4}, "split": {"train": 0.4, "validation": 0.3, "test": 0.3}}
     raw["export"]["targets"] = ["CMSSW_15_0_X"]
+    for folder in ("0000", "0001"):
+        (workflow.folder / folder).mkdir()
+        shutil.copy(path, workflow.folder / folder / "tree_1.root")
+    raw["score"] = {"crab": {"files": ["000*/tree_1.root"]}}
     workflow.run(raw)
     workflow.run(raw, "score")
     results = workflow.folder / "results/pfnano"
@@ -83,7 +90,11 @@ def test_pfnano(tmp_path: Path) -> None:
     assert (results / "deploy/cmssw/Cyclotrain/Pfnano/data/pfnano/V01/preprocess.json").exists()
     with uproot.open(path) as ntuple, uproot.open(results / "friends/qcd/pfnano.root") as friend:
         counts = ntuple["Events"]["nFatJet"].array().tolist()
-        assert [len(scores) for scores in friend["Events"]["pfnano_wide"].array().tolist()] == counts
+        scores = friend["Events"]["pfnano_wide"].array().tolist()
+    assert list(map(len, scores)) == counts
+    for folder in ("0000", "0001"):
+        with uproot.open(results / f"friends/crab/{folder}/tree_1.root") as friend:
+            assert friend["Events"]["pfnano_wide"].array().tolist() == scores
 
 
 def test_physlite(tmp_path: Path) -> None:

@@ -222,33 +222,25 @@ def tracked_before(wildcards):
     return [f"{FOLDS[int(wildcards.fold) - 1]}/mlflow_run.json"]
 
 
-def friends():
-    """For each friend tree, what it is of: the name and the path of its ntuple."""
-    ntuples_of = {
-        **{sample: ntuples(sample) for sample in settings.samples},
-        **sources.scored,
-    }
-    found = {}
-    for name, paths in ntuples_of.items():
-        for path in paths:
-            friend = f"{name}/{Path(path).name}"
-            if friend in found:
-                raise WorkflowError(
-                    f"'{found[friend]}' and '{path}' have the same name, so their friend trees would too; "
-                    f"put them under two names in 'score'"
-                )
-            found[friend] = path
-    return found
+def friend_files(name):
+    """The ntuples of a sample, or of a name of `score`, each by the file name of its friend tree."""
+    if name in settings.samples and settings.samples[name].simulate:
+        return {Path(path).name: path for path in ntuples(name)}
+    return sources.friend_trees[name]
 
 
 def friend_trees(wildcards):
     """All friend trees."""
-    return [f"{RUN}/friends/{friend}" for friend in friends()]
+    return [
+        f"{RUN}/friends/{name}/{file}"
+        for name in [*settings.samples, *settings.score]
+        for file in friend_files(name)
+    ]
 
 
 def friend_ntuple(wildcards):
     """The ntuple that a friend tree is of."""
-    return [friends()[f"{wildcards.name}/{wildcards.file}"]]
+    return [friend_files(wildcards.name)[wildcards.file]]
 
 
 def friend_params(wildcards):

@@ -49,6 +49,9 @@ rule score_file:
         "<run>/friends/{name}/{file}",
     log:
         "<run>/logs/score/{name}/{file}.log",
+    # the path of a file may have folders
+    wildcard_constraints:
+        name="[^/]+",
     conda:
         "../../envs/cyclotrain.yaml"
     resources:

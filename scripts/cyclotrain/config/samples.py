@@ -45,8 +45,8 @@ class SampleConfig(Section):
 
     files: list[Place] = Field(
         [],
-        description="ROOT files: paths and globs, relative to the working directory, `root://` and `https://` URLs, and `.txt` "
-        "files that list any of these, one per line.",
+        description="ROOT files: paths and globs (`*`, `**`, `?`, `[...]`), relative to the working directory, `root://` and "
+        "`https://` URLs, and `.txt` files that list any of these, one per line. `~`, variables and `{a,b}` are not expanded.",
     )
     simulate: SimulateConfig | None = Field(None, description="Simulate the files, instead of `files`; for the demo.")
     tree: str | list[str] = Field(
