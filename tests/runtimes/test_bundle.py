@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -13,12 +14,14 @@ import pytest
 import torch
 import uproot
 
+from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
+from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support.toys import jets, write_tree
 from support.trained import Trained
@@ -190,6 +193,85 @@ print(str(ROOT.TFile("{friend}").Get("cyclotrain"))[:1])
     n, selected, rest = map(int, numbers.split())
     assert n == 500 == selected + rest and selected > 0 and rest > 0
     assert brace == "{"
+
+
+STRUCTS = """
+#include <ROOT/RNTupleModel.hxx>
+#include <ROOT/RNTupleWriter.hxx>
+struct Fit { double chi2; };
+struct Vertex { float x; Fit fit; };
+struct Hit { float energy; std::vector<int> ids; };
+void write(const char* path) {
+  TFile file(path, "recreate");
+  TTree tree("tree", "");
+  struct { float x; int n; float v[2]; } point;
+  float array[3], matrix[2][2];
+  Vertex vertex;
+  tree.Branch("point", &point, "x/F:n/I:v[2]/F");
+  tree.Branch("array", array, "array[3]/F");
+  tree.Branch("matrix", matrix, "matrix[2][2]/F");
+  tree.Branch("vertex", &vertex);
+  auto model = ROOT::RNTupleModel::Create();
+  auto vertex2 = model->MakeField<Vertex>("vertex");
+  auto hit = model->MakeField<std::vector<Hit>>("hit");
+  auto array2 = model->MakeField<std::array<float, 3>>("array");
+  auto writer = ROOT::RNTupleWriter::Append(std::move(model), "ntuple", file);
+  for (int i = 0; i < 7; i++) {
+    point.x = i / 2.f, point.n = -i, point.v[0] = i, point.v[1] = i + 1;
+    vertex.x = i, vertex.fit.chi2 = 2 * i;
+    for (int j = 0; j < 3; j++) array[j] = (*array2)[j] = 10 * i + j;
+    for (int j = 0; j < 4; j++) matrix[j / 2][j % 2] = 10 * i + j;
+    *vertex2 = vertex;
+    hit->clear();
+    for (int j = 0; j < i % 3; j++) hit->push_back({float(j), {i, j}});
+    tree.Fill();
+    writer->Fill();
+  }
+  tree.Write();
+}
+"""
+
+
+def test_leaf_lists_structs_and_arrays_that_root_writes_are_read(python_with_root: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "structs.root")
+    (tmp_path / "structs.h").write_text(STRUCTS)
+    script = f"""
+import ROOT
+assert ROOT.gInterpreter.Declare('#include "{tmp_path}/structs.h"')
+ROOT.write("{path}")
+"""
+    run(python_with_root, "-W", "ignore", "-c", script)
+    n = range(7)
+    both = {
+        "vertex.x": list(n),
+        "vertex.fit.chi2": [2 * i for i in n],
+        "array": [[10 * i, 10 * i + 1, 10 * i + 2] for i in n],
+    }
+    expected: dict[str, dict[str, list[Any]]] = {
+        "tree": both
+        | {
+            "point.x": [i / 2 for i in n],
+            "point.n": [-i for i in n],
+            "point.v": [[i, i + 1] for i in n],
+            "matrix": [[[10 * i, 10 * i + 1], [10 * i + 2, 10 * i + 3]] for i in n],
+        },
+        "ntuple": both
+        | {
+            "hit.energy": [list(range(i % 3)) for i in n],
+            "hit.ids": [[[i, j] for j in range(i % 3)] for i in n],
+        },
+    }
+    for name, columns in expected.items():
+        with open_tree(path, name) as tree:
+            nesting = depths(tree, path, columns)
+            ((read, _, _),) = read_batches(tree, path, list(columns), 10_000)
+        assert {branch: column.tolist() for branch, column in read.items()} == columns
+        assert nesting == {branch: column.ndim - 1 for branch, column in read.items()}
+    with (
+        open_tree(path, "tree") as tree,
+        pytest.raises(InputError, match=r"'point' .* is a struct; name .*: point\.x, point\.n"),
+    ):
+        depths(tree, path, ["point"])
 
 
 def test_rdataframe_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], python_with_root: Path) -> None:

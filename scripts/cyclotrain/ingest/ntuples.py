@@ -119,9 +119,35 @@ def _column(layout: ak.contents.Content) -> Any:
 
 def _paths(tree: Any, branches: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Where each branch is in the records that uproot reads: `v.pt` of an RNTuple, and of a leaf list, is field `pt` of `v`."""
+    known = _known_paths(tree)
+    return {branch: known[branch] for branch in branches}
+
+
+def _known_paths(tree: Any) -> dict[str, tuple[str, ...]]:
+    """For each name by which a branch can be read."""
     if is_rntuple(tree):
-        return {branch: (branch,) if tree[branch].top_level else tuple(branch.split(".")) for branch in branches}
-    return {branch: (branch,) if branch in tree else tuple(branch.rsplit(".", 1)) for branch in branches}
+        return {name: (name,) if field.top_level else tuple(name.split(".")) for name, field in tree.iteritems()}
+    branches = dict(tree.iteritems())
+    own = {path: path.rpartition("/")[2] for path in branches}
+    count = Counter(own.values())
+    unique = [name for name, n in count.items() if n == 1]
+    known: dict[str, tuple[str, ...]] = {name: (name,) for name in (*unique, *branches)}
+    for path, branch in branches.items():
+        name = _name_in_root(path)
+        known.setdefault(name, (path,))
+        leaves = [leaf.member("fName") for leaf in branch.member("fLeaves")]
+        if len(leaves) > 1:
+            known = {f"{name}.{leaf}": (path, leaf) for leaf in leaves} | known
+    return known
+
+
+def _name_in_root(path: str) -> str:
+    """`vertex.fit.chi2` for uproot's `vertex/fit/fit.chi2`, and `Jet.PT` for `Jet/Jet.PT`."""
+    name, *inner = path.split("/")
+    parent = name
+    for part in inner:
+        name, parent = f"{name.rstrip('.')}.{part.removeprefix(parent.rstrip('.') + '.')}", part
+    return name
 
 
 def _selected(tree: Any, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
@@ -264,17 +290,10 @@ def _is_network_error(error: BaseException) -> bool:
 def branch_names(tree: Any) -> list[str]:
     """The names by which branches can be read.
 
-    Of a TTree: ROOT's, `Jet.PT`, if only one branch has it; uproot's, `Jet/Jet.PT`; and `branch.leaf` where a branch has several
-    leaves. Of an RNTuple: `v`, and `v.pt` for the members of structs.
+    Of a TTree: ROOT's, `Jet.PT`, if only one branch has it; uproot's, `Jet/Jet.PT`; `vertex.fit.chi2` for the members of structs,
+    and for the leaves of a branch that has several. Of an RNTuple: `v`, and `v.pt` for the members of structs.
     """
-    if is_rntuple(tree):
-        return list(tree.keys())
-    branches = dict(tree.iteritems())
-    count = Counter(path.rpartition("/")[2] for path in branches)
-    own = {path: name if count[name := path.rpartition("/")[2]] == 1 else path for path in branches}
-    leaves = {own[path]: leaves for path, branch in branches.items() if len(leaves := branch.member("fLeaves")) > 1}
-    by_leaf = [f"{name}.{leaf.member('fName')}" for name, members in leaves.items() for leaf in members]
-    return list(dict.fromkeys([*(name for name, n in count.items() if n == 1), *branches, *by_leaf]))
+    return list(_known_paths(tree))
 
 
 def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
@@ -297,15 +316,21 @@ def _depth(tree: Any, path: str, branch: str, fields: Sequence[str]) -> int:
     except Exception as error:  # many types, for classes whose description uproot does not expect
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise FileError(f"{where} cannot be read by uproot: {reason}") from error
-    is_record = isinstance(form, ak.forms.RecordForm)
-    if is_record and (members := [name for name in branch_names(tree) if name.startswith((f"{branch}.", f"{branch}/"))]):
+    if isinstance(form, ak.forms.RecordForm) and (members := _members(tree, branch)):
         raise FileError(f"{where} is a struct; name one of its members: {', '.join(members[:8])}{', ...' * (len(members) > 8)}")
     if not isinstance(form, ak.forms.NumpyForm) or np.dtype(form.primitive).kind not in "biuf" or depth > 2:
-        typename = tree[branch if branch in tree else fields[0]].typename
+        typename = tree[branch if is_rntuple(tree) else fields[0]].typename
         raise FileError(
             f"{where} is of type {typename}; only a number, a list of numbers, or a list of such lists per entry can be read"
         )
     return depth
+
+
+def _members(tree: Any, branch: str) -> list[str]:
+    """The names of a struct's members."""
+    names = branch_names(tree)
+    of_root, of_uproot = ([name for name in names if name.startswith(f"{branch}{separator}")] for separator in "./")
+    return of_root or of_uproot
 
 
 def _form(tree: Any, fields: Sequence[str]) -> ak.forms.Form:
