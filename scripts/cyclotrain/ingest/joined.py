@@ -14,7 +14,16 @@ import numpy as np
 from cyclotrain.contract.splits import event_hash
 from cyclotrain.core.errors import FileError
 from cyclotrain.ingest.columns import identifying
-from cyclotrain.ingest.ntuples import branch_names, depths, identity, open_tree, read_batches, read_columns, reading
+from cyclotrain.ingest.ntuples import (
+    branch_names,
+    depths,
+    identity,
+    open_tree,
+    read_batches,
+    read_columns,
+    readable_branch,
+    reading,
+)
 from cyclotrain.ingest.recipe import require_branches
 
 
@@ -69,7 +78,7 @@ class Joined:
         """
         main_branches, friend_branches = self._owners(branches)
         keys = [name for friend in self._friends for name in friend.by]
-        read = list(dict.fromkeys([*main_branches, *keys])) or [self.tree.keys()[0]]
+        read = list(dict.fromkeys([*main_branches, *keys])) or [readable_branch(self.tree, self.path)]
         first = 0
         for columns, n, where in read_batches(self.tree, self.path, read, step_size):
             for friend, names in zip(self._friends, friend_branches, strict=True):

@@ -306,6 +306,17 @@ def depths(tree: Any, path: str, branches: Collection[str]) -> dict[str, int]:
     return {branch: _depth(tree, path, branch, fields) for branch, fields in _paths(tree, branches).items()}
 
 
+def readable_branch(tree: Any, path: str) -> str:
+    """The first branch of numbers, whatever it is; raises FileError if there is none."""
+    for branch in branch_names(tree):
+        try:
+            depths(tree, path, [branch])
+        except FileError:
+            continue
+        return branch
+    raise FileError(f"{path}: tree '{tree.name}' has no branch of numbers")
+
+
 def _depth(tree: Any, path: str, branch: str, fields: Sequence[str]) -> int:
     """`fields`: from _paths."""
     where = f"{path}: branch '{branch}' of tree '{tree.name}'"

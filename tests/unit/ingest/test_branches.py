@@ -15,6 +15,7 @@ from cyclotrain.config import load
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.ingest.joined import Friend, open_joined
 from cyclotrain.ingest.ntuples import branch_names, depths, open_tree, read_batches, read_columns
 from cyclotrain.ingest.preflight import check_inputs
 from cyclotrain.ingest.recipe import Recipe
@@ -182,6 +183,16 @@ def test_an_array_of_arrays_is_a_list_of_lists(tmp_path: Path) -> None:
     with open_tree(str(tmp_path / "a.root"), "Events") as tree:
         assert depths(tree, "a.root", ["m"]) == {"m": 2}
         assert read_columns(tree, ["m"])["m"].tolist() == numbers.tolist()
+
+
+def test_all_branches_may_be_of_a_friend_and_none_of_a_tree_that_begins_with_a_struct(tmp_path: Path) -> None:
+    columns = events(1)
+    write_rntuple(tmp_path / "main.root", {"vertex": {"hits": columns["hit"], **columns["vertex"]}})
+    write_ttree(tmp_path / "friend.root", columns)
+    with open_joined(str(tmp_path / "main.root"), "Events", [Friend(str(tmp_path / "friend.root"), "Events")]) as joined:
+        read = [batch for batch, _, _ in joined.batches(["x"], 1000)]
+    assert len(read) > 2
+    np.testing.assert_array_equal(np.concatenate([batch["x"] for batch in read]), columns["x"])
 
 
 def members(tree: Any) -> dict[str, Any]:
