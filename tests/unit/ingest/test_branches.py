@@ -125,6 +125,23 @@ def test_structs_and_arrays_pass_the_plan_and_have_the_values_of_plain_columns(f
     assert sets["pulls"]["pull"].tolist() == pull[keep].tolist()
 
 
+def test_the_structs_of_a_list_are_examples(folder: Path, tmp_path: Path) -> None:
+    raw = {
+        **config(folder), "object": "hit", "define": {}, "selection": "`hit.energy` > pull[0]", "weight": "1",
+        "inputs": {"hit": {"features": ["`hit.energy`", "`hit.time`", "`vertex.x`"]}}, "baseline": {}, "model": {"name": "mlp"},
+    }  # fmt: skip
+    recipe, path = Recipe.from_config(load(raw), "heavy"), str(folder / "heavy.root")
+    skim(recipe, [path], friends={}, skip_broken=False, shard=tmp_path / "shard.arrow", receipt=tmp_path / "receipt.json")
+    with pa.memory_map(str(tmp_path / "shard.arrow")) as file:
+        shard = pa.ipc.open_file(file).read_all()
+    expected = flat(events(1))
+    keep = expected["hit.energy"] > ak.to_numpy(expected["pull"])[:, 0]
+    assert 0 < ak.sum(keep) < ak.count(keep)
+    assert shard["scalar:hit.energy"].to_pylist() == ak.flatten(expected["hit.energy"][keep]).tolist()
+    repeated = ak.broadcast_arrays(expected["vertex.x"], expected["hit.energy"])[0]
+    assert shard["scalar:vertex.x"].to_pylist() == ak.flatten(repeated[keep]).tolist()
+
+
 def test_a_friend_tree_of_structs_and_arrays_is_that_of_plain_branches(tmp_path: Path) -> None:
     friends = {}
     for kind, write in (("ttree", write_ttree), ("rntuple", write_rntuple)):
