@@ -4,4 +4,4 @@ from cyclotrain.core.logs import rule
 from cyclotrain.runtimes.environments import install
 
 with rule(snakemake.log[0]):
-    install(snakemake.wildcards.version, snakemake.output[0])
+    install(snakemake.wildcards.version, folder=snakemake.params.folder, result=snakemake.output[0])

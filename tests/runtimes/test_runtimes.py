@@ -1,6 +1,7 @@
 """The exported model in the ONNX Runtime releases of the targets, each in its own environment."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from torch import Tensor, nn
 
 from cyclotrain.core.errors import InputError
+from cyclotrain.core.files import write_json
 from cyclotrain.export.to_onnx import export
 from cyclotrain.parity.verify import OPTIMISATIONS
 from cyclotrain.runtimes import targets
@@ -23,9 +25,9 @@ pytestmark = pytest.mark.runtimes
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runtimes")
-    installed = {version: folder / version / "installed.json" for version in RUNTIMES}
+    installed = {version: folder / f"run/{version}.json" for version in RUNTIMES}
     for version, path in installed.items():
-        install(version, path)
+        install(version, folder=folder / version, result=path)
         assert "python" in json.loads(path.read_text()), path.read_text()
     return installed
 
@@ -58,11 +60,35 @@ def test_a_runtime_that_cannot_be_installed_is_reported_as_not_run(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(targets.RUNTIMES, "0.0.1", targets.Runtime("0.0.1", 8, 15, ">=3.8", "<2"))
-    install("0.0.1", tmp_path / "installed.json")
-    result = trained.verify(environments=[tmp_path / "installed.json"])
+    install("0.0.1", folder=tmp_path / "0.0.1", result=tmp_path / "run/0.0.1.json")
+    assert not (tmp_path / "0.0.1").exists()
+    result = trained.verify(environments=[tmp_path / "run/0.0.1.json"])
     assert result.passed
     (line,) = result.not_run
     assert line.runtime == "onnxruntime 0.0.1" and "onnxruntime==0.0.1" in line.reason
+
+
+def test_runs_share_an_environment_and_install_it_again_where_an_installation_was_cut_short(tmp_path: Path) -> None:
+    folder = tmp_path / "1.20.1"
+    install("1.20.1", folder=folder, result=tmp_path / "first/1.20.1.json")
+    python = Path(json.loads((tmp_path / "first/1.20.1.json").read_text())["python"])
+    made = python.lstat().st_ino
+    install("1.20.1", folder=folder, result=tmp_path / "second/1.20.1.json")
+    assert python.lstat().st_ino == made
+    assert (tmp_path / "second/1.20.1.json").read_text() == (tmp_path / "first/1.20.1.json").read_text()
+    # as a killed job leaves it
+    (folder / "installed.json").unlink()
+    next(folder.rglob("onnxruntime/__init__.py")).unlink()
+    install("1.20.1", folder=folder, result=tmp_path / "third/1.20.1.json")
+    command = [str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1.20.1\n"
+
+
+def test_a_deleted_environment_is_named_with_what_to_delete_too(trained: Trained, tmp_path: Path) -> None:
+    result = tmp_path / "run/1.20.1.json"
+    write_json(result, {"version": "1.20.1", "python": str(tmp_path / "1.20.1/environment/bin/python")})
+    (line,) = trained.verify(environments=[result]).not_run
+    assert line.reason.endswith(f"bin/python; if it was deleted, delete {result} too, and run again")
 
 
 class Normalised(nn.Module):

@@ -14,7 +14,7 @@ import pytest
 import uproot
 import yaml
 
-from cyclotrain.contract.results import Evaluation, Gates
+from cyclotrain.contract.results import Evaluation, Gates, Verification
 from cyclotrain.core.files import file_sha256, read_json_lines
 from support import REPOSITORY
 from support.real_files import published_file, real_file
@@ -143,6 +143,25 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
         assert json.loads(friend["cyclotrain"])["model_sha256"] == shas
         assert friend["Jets"]["test_signal"].array(library="np").min() > 0
     assert (results / "report.html").stat().st_size > 1_000_000
+
+
+def test_two_first_runs_in_one_folder_go_on_side_by_side(tmp_path: Path, toy_files: dict[str, str]) -> None:
+    """They share the ONNX Runtime that they verify in, which the first one installs, and MLflow's store."""
+    workflow = Workflow(tmp_path / "project")
+    raw = raw_config(toy_files, export={"targets": ["CMSSW_15_0_X"]}, training={"epochs": 1, "batch_size": 128})
+    runs = {
+        name: workflow.start(raw, f"results/{name}/mlflow_run.json", "--cores", "1", "--config", f"run={name}")
+        for name in ("one", "other")
+    }
+    for name, process in runs.items():
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        verification = Verification.read(workflow.folder / f"results/{name}/verification.json")
+        assert "onnxruntime 1.20.1" in verification.runtimes
+    with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
+        assert store.execute("select name, status from runs order by name").fetchall() == [
+            ("one", "FINISHED"), ("other", "FINISHED"),
+        ]  # fmt: skip
 
 
 def test_make_takes_a_config_with_spaces_in_its_path_and_comments_in_it(tmp_path: Path) -> None:

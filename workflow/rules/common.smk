@@ -215,13 +215,6 @@ def shown():
     return [*files, f"{RUN}/summary.txt"] if settings.folds else files
 
 
-def tracked_before(wildcards):
-    """MLflow's store takes one writer at a time: a fold is tracked after the one before it."""
-    if not settings.folds or wildcards.fold == "0":
-        return []
-    return [f"{FOLDS[int(wildcards.fold) - 1]}/mlflow_run.json"]
-
-
 def friend_files(name):
     """The ntuples of a sample, or of a name of `score`, each by the file name of its friend tree."""
     if name in settings.samples and settings.samples[name].simulate:
@@ -272,7 +265,7 @@ def runtime_environments():
     versions = sorted(
         {runtime_of(target).version for target in settings.export.targets}
     )
-    return expand("results/runtimes/{version}/installed.json", version=versions)
+    return expand("<run>/runtimes/{version}.json", version=versions)
 
 
 def gpus():

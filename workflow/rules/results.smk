@@ -41,7 +41,6 @@ rule track:
         **RESULTS,
         plots=PLOTS,
         cards=rules.model_card.output,
-        before=tracked_before,
     output:
         "<fold>/mlflow_run.json",
     log:

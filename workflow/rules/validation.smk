@@ -1,12 +1,15 @@
 rule runtime_environment:
     output:
-        "results/runtimes/{version}/installed.json",
+        "<run>/runtimes/{version}.json",
     log:
-        "results/runtimes/{version}/install.log",
+        "<run>/logs/runtimes/{version}.log",
     # needs the network, which a batch worker may not have
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
+    params:
+        # not an output: runs share it, and Snakemake would not let two of them make it at once
+        folder="results/runtimes/{version}",
     script:
         "../../scripts/runtime_environment.py"
 

@@ -1,8 +1,9 @@
-"""Atomic writes of files and folders, JSON, and checksums."""
+"""Atomic writes of files and folders, locks between runs, JSON, and checksums."""
 
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
+from filelock import FileLock, Timeout
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -52,6 +56,26 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     with atomic(path) as temporary:
         temporary.mkdir()
         yield temporary
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Keep other processes that lock `path` out until the block ends; the lock is the file `<path>.lock`, which stays.
+
+    For what the runs of one folder share. The lock of a process that is killed is free.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("waiting for another job, which uses '%s'", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _scratch() -> str | None:

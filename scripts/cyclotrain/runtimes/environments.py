@@ -9,46 +9,61 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.core.files import read_json, write_json
+from cyclotrain.core.files import locked, read_json, write_json
 from cyclotrain.runtimes.targets import RUNTIMES
 
 _log = logging.getLogger(__name__)
 
 
-def install(version: str, result: str | Path) -> None:
-    """Install an ONNX Runtime release beside `result`, and write {"version", "python": path of its interpreter} to `result`.
+def install(version: str, *, folder: str | Path, result: str | Path) -> None:
+    """Write {"version", "python": path of an interpreter with this ONNX Runtime release} to `result`.
 
-    An old release needs an old Python: uv takes one of this machine, also from pyenv, or downloads one. If the installation
-    fails, {"version", "reason"} is written instead; verification then reports that this runtime was not run, and why.
+    All runs share the environment in `folder`. The first run that needs it installs it; others wait. A run that is killed
+    meanwhile leaves no `installed.json` there, so the next one installs it again. An old release needs an old Python: uv takes
+    one of this machine, also from pyenv, or downloads one. If the installation fails, {"version", "reason"} is written to
+    `result` instead; verification then reports that this runtime was not run, and why.
     """
-    runtime = RUNTIMES[version]
-    folder = Path(result).resolve().parent / "environment"
-    shutil.rmtree(folder, ignore_errors=True)
-    python = folder / "bin/python"
-    try:
-        uv("venv", "--python", runtime.python, str(folder))
-        uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
-        _clear_executable_stack(folder)
-        installed_version = _output([str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"])
-    except subprocess.CalledProcessError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        stderr = (error.stderr or "").strip()
-        _log.error("ONNX Runtime %s cannot be installed, so the model is not verified in it:\n%s", version, stderr)
-        reason = " ".join(line.strip() for line in stderr.splitlines()[:3])
-        write_json(result, {"version": version, "reason": f"not installed: {reason}"})
-        return
-    if installed_version != version:
-        raise RuntimeError(f"{folder} has ONNX Runtime {installed_version}, not {version}")
+    folder = Path(folder).resolve()
+    python, complete = folder / "environment/bin/python", folder / "installed.json"
+    with locked(folder):
+        if not (complete.exists() and python.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                _install(version, folder / "environment")
+            except subprocess.CalledProcessError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                stderr = (error.stderr or "").strip()
+                _log.error("ONNX Runtime %s cannot be installed, so the model is not verified in it:\n%s", version, stderr)
+                reason = " ".join(line.strip() for line in stderr.splitlines()[:3])
+                write_json(result, {"version": version, "reason": f"not installed: {reason}"})
+                return
+            write_json(complete, {"version": version})
     _log.info("ONNX Runtime %s in %s", version, folder)
     write_json(result, {"version": version, "python": str(python)})
 
 
+def _install(version: str, folder: Path) -> None:
+    runtime, python = RUNTIMES[version], folder / "bin/python"
+    uv("venv", "--python", runtime.python, str(folder))
+    uv("pip", "install", "--python", str(python), f"onnxruntime=={version}", f"numpy{runtime.numpy}")
+    _clear_executable_stack(folder)
+    installed_version = _output([str(python), "-c", "import onnxruntime; print(onnxruntime.__version__)"])
+    if installed_version != version:
+        raise RuntimeError(f"{folder} has ONNX Runtime {installed_version}, not {version}")
+
+
 def installed(results: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """What `install` wrote; with a "reason" instead of "python" if this machine lacks the environment (no shared file system)."""
-    environments = [read_json(result) for result in results]
-    for environment in environments:
+    """What `install` wrote; with a "reason" instead of "python" if this machine lacks the environment.
+
+    A worker without a shared file system lacks it, and so does a machine where somebody deleted it.
+    """
+    environments = []
+    for result in results:
+        environment = read_json(result)
         if "python" in environment and not Path(environment["python"]).exists():
-            environment["reason"] = f"this machine has no {environment.pop('python')}"
+            python = environment.pop("python")
+            environment["reason"] = f"this machine has no {python}; if it was deleted, delete {result} too, and run again"
+        environments.append(environment)
     return environments
 
 

@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,21 @@ import numpy as np
 import onnx
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, Experiment, InputTag, Metric, Param
+from mlflow.entities import DatasetInput, Experiment, InputTag, LifecycleStage, Metric, Param
 from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import History, all_figures
 from cyclotrain.contract.run import Run
-from cyclotrain.core.files import file_sha256
+from cyclotrain.core.errors import InputError
+from cyclotrain.core.files import file_sha256, locked
 
 _MODEL_TAG = "cyclotrain.model_sha256"
 _COMPLETE_TAG = "cyclotrain.complete"  # set last: a run that lacks it was interrupted, and is written anew
@@ -36,19 +43,38 @@ def track(
     """Write the run to the MLflow store at `uri` and return its ids and address.
 
     A run is known by the SHA-256 of its model.onnx: the same model updates its run, another one makes a new run. Its status
-    is FAILED if a gate failed; the tag `cyclotrain.gates` tells which.
+    is FAILED if a gate failed; the tag `cyclotrain.gates` tells which. An SQLite store takes one writer at a time, so jobs that
+    write to the same file wait for each other. Raises InputError if the store cannot be used or the experiment was deleted.
     """
     start = time.perf_counter()
+    database = _sqlite_file(uri)
+    with locked(database) if database else nullcontext():
+        store, run_id, is_new = _write(run, uri=uri, experiment=experiment, config=config, files=[*plots, *cards])
+    action = "made" if is_new else "updated"
+    _log.info("%s run '%s' in experiment '%s'; %.1f s", action, run.contract.run, experiment, time.perf_counter() - start)
+    return {"tracking_uri": uri, "experiment_id": store, "run_id": run_id, "model_sha256": file_sha256(run.files["model"])}
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite store; None for a server."""
+    if not uri.startswith("sqlite:"):
+        return None
+    database = make_url(uri).database
+    return Path(database).resolve() if database else None
+
+
+def _write(
+    run: Run, *, uri: str, experiment: str, config: Mapping[str, Any], files: Sequence[str | Path]
+) -> tuple[str, str, bool]:
+    """Write the run; the ids of its experiment and of itself, and whether it is new. `files`: plots and cards."""
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # a bar a file would break that of the run
     mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient(uri)
-    store = _experiment(client, experiment, uri)
-    sha256 = file_sha256(run.files["model"])
-    entry, is_new = _entry(client, store, run, sha256)
+    client, store = _open(uri, experiment)
+    entry, is_new = _entry(client, store, run, file_sha256(run.files["model"]))
     run_id = entry.info.run_id
     if is_new:
         _log_training(client, run_id, run, config)
-    _log_results(client, run_id, run, [*plots, *cards])
+    _log_results(client, run_id, run, files)
     if is_new:
         with mlflow.start_run(run_id=run_id, log_system_metrics=False):
             # as it is, with no environment guessed: the file needs ONNX Runtime alone
@@ -60,20 +86,41 @@ def track(
             )
     client.set_tag(run_id, _COMPLETE_TAG, "yes")
     client.set_terminated(run_id, "FINISHED" if run.gates.passed else "FAILED")
-    action = "made" if is_new else "updated"
-    _log.info("%s run '%s' in experiment '%s'; %.1f s", action, run.contract.run, experiment, time.perf_counter() - start)
-    return {"tracking_uri": uri, "experiment_id": store.experiment_id, "run_id": run_id, "model_sha256": sha256}
+    return store.experiment_id, run_id, is_new
 
 
-def _experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experiment:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        # a local store keeps its artifacts beside it; a server has its own place for them
-        local = Path(uri.removeprefix("sqlite:///")).resolve().with_name("mlartifacts") if uri.startswith("sqlite:///") else None
-        # else the UI opens on the pages for language models
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        experiment = client.get_experiment(client.create_experiment(name, local.as_uri() if local else None, tags))
-    return experiment
+def _open(uri: str, name: str) -> tuple[mlflow.MlflowClient, Experiment]:
+    """The store and its experiment of this name, made if there is none."""
+    try:
+        client = mlflow.MlflowClient(uri)
+        experiment = client.get_experiment_by_name(name) or _new_experiment(client, name, uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise InputError(
+            f"tracking.uri: MLflow's store '{uri}' cannot be used; repair it, or set another one, and run again. MLflow says: {error}"
+        ) from error
+    if experiment.lifecycle_stage == LifecycleStage.DELETED:
+        number = experiment.experiment_id
+        raise InputError(
+            f"tracking.experiment: the experiment '{name}' (id {number}) in '{uri}' was deleted. Bring it back:\n"
+            f"    MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow experiments restore --experiment-id {number}\n"
+            "or give tracking.experiment another name; then run again"
+        )
+    return client, experiment
+
+
+def _new_experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experiment:
+    # a local store keeps its artifacts beside it; a server has its own place for them
+    database = _sqlite_file(uri)
+    artifacts = database.with_name("mlartifacts").as_uri() if database else None
+    # else the UI opens on the pages for language models
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    try:
+        client.create_experiment(name, artifacts, tags)
+    except MlflowException as error:
+        # another run has made it on the server meanwhile
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    return client.get_experiment_by_name(name)
 
 
 def _entry(client: mlflow.MlflowClient, experiment: Experiment, run: Run, sha256: str) -> tuple[MlflowRun, bool]:

@@ -1,11 +1,15 @@
-"""Results are written atomically, through the job's own disk if it has one."""
+"""Results are written atomically, through the job's own disk if it has one; what runs share is locked."""
 
+import select
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from cyclotrain.core.files import atomic, atomic_folder
+from cyclotrain.core.files import atomic, atomic_folder, locked
+from support import REPOSITORY
 
 SCRATCH = {"htcondor": {"_CONDOR_SCRATCH_DIR": "{scratch}"}, "slurm": {"SLURM_JOB_ID": "1", "TMPDIR": "{scratch}"}}
 
@@ -91,3 +95,32 @@ def test_a_disk_error_names_the_result_and_the_jobs_own_disk(scratch: Path, tmp_
     with pytest.raises(OSError, match=message), atomic(tmp_path / "file") as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
+
+
+def test_a_lock_keeps_another_process_out_and_is_free_after_a_kill(tmp_path: Path) -> None:
+    shared = tmp_path / "new folder/shared"
+    code = f"""
+from cyclotrain.core.files import locked
+print("started", flush=True)
+with locked({str(shared)!r}):
+    print("in", flush=True)
+    input()
+"""
+
+    def start() -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", code]
+        return subprocess.Popen(command, cwd=REPOSITORY / "scripts", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with start() as first, start() as second:
+        assert first.stdout and second.stdout
+        for process in (first, second):
+            assert process.stdout and process.stdout.readline() == "started\n"
+        inside, _, _ = select.select([first.stdout, second.stdout], [], [], 30)
+        owner, other = (first, second) if first.stdout in inside else (second, first)
+        assert owner.stdout and owner.stdout.readline() == "in\n"
+        assert other.stdout and not select.select([other.stdout], [], [], 0.3)[0]
+        owner.kill()
+        assert other.stdout.readline() == "in\n"
+        other.communicate("\n")
+    with locked(shared):
+        assert [path.name for path in shared.parent.iterdir()] == ["shared.lock"]

@@ -10,6 +10,7 @@ import pytest
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import all_figures
 from cyclotrain.contract.run import Run
+from cyclotrain.core.errors import InputError
 from cyclotrain.gates.judge import judge
 from cyclotrain.tracking.runs import track
 from support.trained import Trained
@@ -61,3 +62,31 @@ def test_a_failed_gate_makes_the_run_failed_and_the_same_model_updates_its_run(
     assert after.data.tags["cyclotrain.gates"].startswith("failed: auc.background = 0.")
     assert "required >= 0.9999; the limit is evaluation.minimum_auc" in after.data.tags["cyclotrain.gates"]
     assert len(client.search_runs([after.info.experiment_id])) == 1
+
+
+def test_a_deleted_experiment_is_named_with_its_store_and_how_to_bring_it_back(trained: Trained, tmp_path: Path) -> None:
+    run, uri = trained.run(), f"sqlite:///{tmp_path / 'a store.db'}"
+    before, client = tracked(run, uri, tmp_path)
+    client.delete_experiment(before.info.experiment_id)
+    with pytest.raises(InputError, match=r"'toys' \(id 1\) in 'sqlite:.*a store\.db' was deleted") as raised:
+        tracked(run, uri, tmp_path)
+    assert f"MLFLOW_TRACKING_URI='{uri}' mlflow experiments restore --experiment-id 1\n" in str(raised.value)
+    client.restore_experiment(before.info.experiment_id)
+    after, _ = tracked(run, uri, tmp_path)
+    assert after.info.run_id == before.info.run_id
+
+
+def test_a_run_that_was_deleted_is_made_anew(trained: Trained, store: str, tmp_path: Path) -> None:
+    before, client = tracked(trained.run(), store, tmp_path)
+    client.delete_run(before.info.run_id)
+    after, _ = tracked(trained.run(), store, tmp_path)
+    assert after.info.run_id != before.info.run_id and after.data.metrics == before.data.metrics
+
+
+def test_a_store_that_cannot_be_used_is_named(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(InputError, match=r"tracking\.uri: MLflow's store 'http://127\.0\.0\.1:9' cannot be used.*refused"):
+        tracked(trained.run(), "http://127.0.0.1:9", tmp_path)
+    (tmp_path / "broken.db").write_text("no database" * 1000)
+    with pytest.raises(InputError, match=r"tracking\.uri: MLflow's store 'sqlite:.*broken\.db' cannot be used.*not a database"):
+        tracked(trained.run(), f"sqlite:///{tmp_path / 'broken.db'}", tmp_path)
