@@ -1,4 +1,5 @@
-// Runs the linked plugin on the reference vectors, a few objects per event: driver PACKAGE_FOLDER REFERENCE JAGGED_BRANCHES...
+// Runs the linked plugin on the reference vectors, a few objects per event: driver PACKAGE_FOLDER REFERENCE, then for each
+// branch its name, the instance of its product, and `scalar` or `jagged`.
 // Then runs it on an event without objects, and on one with a wrong number of constituents, which must throw.
 #include <algorithm>
 #include <iostream>
@@ -9,36 +10,26 @@
 namespace {
   using Branches = std::map<std::string, std::vector<float>>;
 
-  std::string camel(const std::string& name) {
+  struct Product {
     std::string instance;
-    bool upper = false;
-    for (char c : name) {
-      if (c == '_')
-        upper = true;
-      else {
-        instance += upper ? static_cast<char>(std::toupper(c)) : c;
-        upper = false;
-      }
-    }
-    return instance;
-  }
+    bool is_jagged;
+  };
 
-  edm::Event make_event(const std::vector<Branches>& objects, const Branches& names, const std::vector<std::string>& jagged) {
+  edm::Event make_event(const std::vector<Branches>& objects, const std::map<std::string, Product>& inputs) {
     edm::Event event;
-    for (const auto& [branch, unused] : names) {
-      const bool is_jagged = std::find(jagged.begin(), jagged.end(), branch) != jagged.end();
+    for (const auto& [branch, product] : inputs) {
       auto scalars = std::make_shared<std::vector<float>>();
       auto lists = std::make_shared<std::vector<std::vector<float>>>();
       for (const auto& object : objects) {
-        if (is_jagged)
+        if (product.is_jagged)
           lists->push_back(object.at(branch));
         else
           scalars->push_back(object.at(branch).at(0));
       }
-      if (is_jagged)
-        event.put_as("ntuple", camel(branch), lists);
+      if (product.is_jagged)
+        event.put_as("ntuple", product.instance, lists);
       else
-        event.put_as("ntuple", camel(branch), scalars);
+        event.put_as("ntuple", product.instance, scalars);
     }
     return event;
   }
@@ -55,7 +46,13 @@ int main(int argc, char** argv) try {
   assert(argc >= 3);
   edm::FileInPath::search_path() = argv[1];
   const auto reference = cyclotrain::Reference::read(argv[2]);
-  const std::vector<std::string> jagged(argv + 3, argv + argc);
+  std::map<std::string, Product> inputs;
+  std::string jagged;  // one of the branches of constituents
+  for (int i = 3; i + 2 < argc; i += 3) {
+    inputs[argv[i]] = {argv[i + 1], std::string(argv[i + 2]) == "jagged"};
+    if (inputs[argv[i]].is_jagged)
+      jagged = argv[i];
+  }
   Plugin& plugin = Plugin::registered();
   edm::ConfigurationDescriptions descriptions;
   plugin.fillDescriptions(descriptions);
@@ -67,7 +64,7 @@ int main(int argc, char** argv) try {
   for (size_t begin = 0; begin < reference.examples.size(); begin += per_event) {
     const size_t end = std::min(begin + per_event, reference.examples.size());
     const std::vector<Branches> objects(reference.examples.begin() + begin, reference.examples.begin() + end);
-    auto event = make_event(objects, objects.front(), jagged);
+    auto event = make_event(objects, inputs);
     producer->produce(event, {});
     const auto by_class = products(event, producer->produced());
     for (size_t object = 0; object < objects.size(); ++object) {
@@ -77,15 +74,15 @@ int main(int argc, char** argv) try {
     }
   }
   const double largest = cyclotrain::largest_difference(answers, reference.expected);
-  auto empty = make_event({}, reference.examples.front(), jagged);
+  auto empty = make_event({}, inputs);
   producer->produce(empty, {});
   for (const auto& product : products(empty, producer->produced()))
     assert(product.empty());
   auto wrong = std::vector<Branches>{reference.examples.front(), reference.examples.back()};
   std::string message;
   if (!jagged.empty()) {
-    wrong.back().at(jagged.back()).push_back(1.f);
-    auto event = make_event(wrong, wrong.front(), jagged);
+    wrong.back().at(jagged).push_back(1.f);
+    auto event = make_event(wrong, inputs);
     try {
       producer->produce(event, {});
     } catch (const cms::Exception& error) {

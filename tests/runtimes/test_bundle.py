@@ -1,5 +1,6 @@
 """The deployment bundle with its real consumers: Python, C++, CMSSW's interface, RDataFrame, Triton's protobuf."""
 
+import ast
 import json
 import re
 import shutil
@@ -18,12 +19,13 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
+from cyclotrain.deploy.names import camel, distinct
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
-from support.toys import jets, write_tree
+from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
@@ -33,12 +35,41 @@ SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 @pytest.fixture(scope="module")
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "deploy"
+    return deploy(trained, tmp_path_factory.mktemp("bundle") / "deploy")
+
+
+def deploy(trained: Trained, folder: Path) -> Path:
     vectors = folder.with_name("reference")
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
     parts = Parts(trained.onnx, others(trained), vectors, *card_and_plots(folder.parent))
     bundle(trained.contract, parts, folder)
     return folder
+
+
+# branches that are no names in Python or C++, or whose names look alike in CMSSW
+ODD = ["lambda", "b-tag", "x.y", "x_y", "xY", "µ_pt", "2nd jet", "label", "class"]
+
+
+@pytest.fixture(scope="module")
+def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    """A model of oddly named branches, and its bundle."""
+    folder = tmp_path_factory.mktemp("odd")
+    random = np.random.default_rng(1)
+    paths = {}
+    for index, name in enumerate(("back-ground", "backGround")):
+        columns = jets(600, 11 + index, bool(index))
+        columns |= {branch: random.normal(index, 1, 600).astype(np.float32) for branch in ODD}
+        # `nset pt` is how many there are: ROOT calls it so
+        columns |= {"set pt": columns["pf"]["pt"], "set-pt": columns["pf"]["eta"]}
+        paths[name] = write_tree(folder / f"{name}.root", columns)
+    raw = raw_config(paths, run="a-b_model", classes=list(paths))
+    raw["inputs"] = {
+        "event": {"features": [f"`{branch}`" for branch in [*ODD, "nset pt"]]},
+        "pf": {"max_length": 4, "valid": "`set pt` > 0", "features": ["log(`set pt`)", "`set-pt`"]},
+    }
+    raw["training"] = {"epochs": 1, "batch_size": 128}
+    trained = Trained(*skim_and_assemble(raw, folder), folder / "out")
+    return trained, deploy(trained, folder / "deploy")
 
 
 def others(trained: Trained) -> list[Path]:
@@ -154,20 +185,59 @@ def test_cpp_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path,
 def test_the_cmssw_producer_gives_the_same_numbers(
     deployed: Path, trained: Trained, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    output = drive_producer(deployed, trained, onnxruntime_cpp, tmp_path / "driver")
+    assert re.search(r"testProducer: 3\d\d examples, largest difference", output)
+    assert re.search(r"InputMismatch: branch 'pf_\w+' has", output)
+
+
+def drive_producer(deployed: Path, trained: Trained, onnxruntime_cpp: tuple[Path, Path], driver: Path) -> str:
+    """What the producer says when it runs on the reference vectors."""
     headers, library = onnxruntime_cpp
-    package = deployed / "cmssw/Cyclotrain/Test"
+    (source,) = (deployed / "cmssw/Cyclotrain").glob("*/plugins/*.cc")
     standin = HERE.parent / "cmssw_standin"
     run(
         "g++", "-std=c++17", "-g", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-I", standin, "-I", deployed / "cpp",
-        "-isystem", headers, package / "plugins/TestProducer.cc", standin / "driver.cc", f"-L{library}", "-lonnxruntime",
-        f"-Wl,-rpath,{library}", "-o", tmp_path / "driver",
+        "-isystem", headers, source, standin / "driver.cc", f"-L{library}", "-lonnxruntime", f"-Wl,-rpath,{library}",
+        "-o", driver,
     )  # fmt: skip
-    jagged = [branch for branch, name in trained.contract.layout.inputs.items() if name]
-    output = run(tmp_path / "driver", deployed / "cmssw", deployed / "reference/reference.txt", *jagged)
-    assert re.search(r"testProducer: 3\d\d examples, largest difference", output)
-    assert "InputMismatch: branch 'pf_charge' has" in output
-    for script in package.rglob("*.py"):
-        compile(script.read_text(), script, "exec")
+    instances = distinct(list(trained.contract.layout.inputs), camel)
+    products = [(b, instances[b], "jagged" if name else "scalar") for b, name in trained.contract.layout.inputs.items()]
+    return run(driver, deployed / "cmssw", deployed / "reference/reference.txt", *(part for p in products for part in p))
+
+
+def cmssw_parameters(deployed: Path) -> dict[str, str]:
+    """The products by parameter, as Python reads the CMSSW configuration."""
+    (script,) = (deployed / "cmssw/Cyclotrain").glob("*/test/*_cfg.py")
+    tree = ast.parse(script.read_text())
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and ".branches." in ast.unparse(node)]
+    return {ast.unparse(node.targets[0]).rpartition(".")[2]: ast.unparse(node.value) for node in assignments}
+
+
+def test_the_cmssw_configuration_sets_a_tag_for_each_branch(deployed: Path, trained: Trained) -> None:
+    tags = cmssw_parameters(deployed)
+    assert list(tags) == list(trained.contract.layout.inputs)
+    assert tags["jet_pt"] == "cms.InputTag('ntuple', 'jetPt')"
+
+
+def test_oddly_named_branches_work_in_all_consumers(
+    oddly_named: tuple[Trained, Path], onnxruntime_cpp: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trained, deployed = oddly_named
+    tags = cmssw_parameters(deployed)
+    assert len(set(tags.values())) == len(tags) == len(trained.contract.layout.inputs) == len(ODD) + 3
+    assert {"branch_lambda", "b_tag", "x_y", "x_y2", "xY", "pt"} <= set(tags)
+    output = drive_producer(deployed, trained, onnxruntime_cpp, tmp_path / "driver")
+    assert re.search(r"aBModelProducer: \d+ examples, largest difference", output)
+    headers, library = onnxruntime_cpp
+    run(
+        "g++", "-std=c++17", "-isystem", headers, deployed / "cpp/check.cpp", f"-L{library}", "-lonnxruntime",
+        f"-Wl,-rpath,{library}", "-o", tmp_path / "check",
+    )  # fmt: skip
+    output = run(tmp_path / "check", deployed / "model.onnx", deployed / "reference/reference.txt")
+    assert "examples, largest difference" in output
+    with uproot.open(deployed / "reference/reference.root") as file:
+        assert {"label", "label2", "probabilities", "nset pt", *ODD} <= set(file["reference"].keys())
+        assert not np.isin(file["reference"]["label"].array(library="np"), (0, 1)).any()
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +345,16 @@ ROOT.write("{path}")
 
 
 def test_rdataframe_gives_the_same_numbers(deployed: Path, onnxruntime_cpp: tuple[Path, Path], python_with_root: Path) -> None:
+    assert_rdataframe_agrees(deployed, onnxruntime_cpp, python_with_root)
+
+
+def test_rdataframe_takes_oddly_named_branches(
+    oddly_named: tuple[Trained, Path], onnxruntime_cpp: tuple[Path, Path], python_with_root: Path
+) -> None:
+    assert_rdataframe_agrees(oddly_named[1], onnxruntime_cpp, python_with_root)
+
+
+def assert_rdataframe_agrees(deployed: Path, onnxruntime_cpp: tuple[Path, Path], python_with_root: Path) -> None:
     headers, library = onnxruntime_cpp
     script = f"""
 import ROOT

@@ -117,6 +117,10 @@ class Config(Section):
     def _consistent(self) -> "Config":
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes: a class is listed twice")
+        branches: dict[str, str] = {}  # of friend trees
+        for name in self.classes:
+            if (other := branches.setdefault(name.replace("-", "_"), name)) != name:
+                raise ValueError(f"classes: '{other}' and '{name}' have the same branch in friend trees; rename one of them")
         if self.flatten and self.flatten.to not in ("flat", *self.classes):
             raise ValueError(f"flatten.to: '{self.flatten.to}' is neither `flat` nor one of {', '.join(self.classes)}")
         for name, sample in self.samples.items():

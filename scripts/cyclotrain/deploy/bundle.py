@@ -1,7 +1,6 @@
 """The deployment bundle: one folder with the model and what each of its consumers needs."""
 
 import logging
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import onnx
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.core.files import atomic_folder, file_sha256
+from cyclotrain.deploy.names import camel, distinct, parameter, quoted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
     package, name = Path(values["package"]), values["name"]
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    templates.filters["quoted"] = quoted
     for path, template in _places(values).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(templates.get_template(template).render(values))
@@ -95,13 +96,16 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
     """What the templates say."""
     model = onnx.load(exported)
     metadata = model_metadata(model)
-    camel = _camel(contract.run, capital=True)
+    inputs = contract.layout.inputs
+    parameters, instances = distinct(list(inputs), parameter), distinct(list(inputs), camel)
+    classes = distinct(contract.classes, camel)
+    package = camel(contract.run, capital=True)
     return {
         "run": contract.run,
         "name": contract.run,
-        "class_name": f"{camel}Producer",
-        "label": _camel(contract.run) + "Producer",
-        "package": f"Cyclotrain/{camel}",
+        "class_name": f"{package}Producer",
+        "label": camel(contract.run) + "Producer",
+        "package": f"Cyclotrain/{package}",
         "model_path": f"data/{contract.run}/V01/model.onnx",
         "source": "ntuple",
         "model_sha256": sha256,
@@ -109,13 +113,9 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
         "commit": metadata["commit"],
         "opset": model.opset_import[0].version,
         "ir_version": model.ir_version,
-        "branches": [{"name": b, "set": name or "", "instance": _camel(b)} for b, name in contract.layout.inputs.items()],
-        "classes": [{"name": c, "instance": _camel(c)} for c in contract.classes],
+        "branches": [
+            {"name": branch, "set": name or "", "parameter": parameters[branch], "instance": instances[branch]}
+            for branch, name in inputs.items()
+        ],
+        "classes": [{"name": name, "instance": instance} for name, instance in classes.items()],
     }
-
-
-def _camel(name: str, capital: bool = False) -> str:
-    """`my-tagger_2` to `myTagger2`, as C++ classes and CMSSW's products take letters and digits alone."""
-    first, *rest = [word for word in re.split(r"[^0-9A-Za-z]+", name) if word]
-    head = first[0].upper() if capital else first[0].lower()
-    return "".join([head + first[1:], *(word[0].upper() + word[1:] for word in rest)])

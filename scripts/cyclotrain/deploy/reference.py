@@ -1,6 +1,7 @@
 """Reference vectors: real test examples and the answers that each consumer of the model must give."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.core.files import atomic_folder, file_sha256, write_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
+from cyclotrain.deploy.names import free
 from cyclotrain.runtimes.sessions import open_session, run
 
 TOLERANCE = 1e-6
@@ -92,9 +94,16 @@ def _write_text(examples: Sequence[_Example], path: Path) -> None:
 
     lines = []
     for example in examples:
-        inputs = [f"input {branch} {words(values)}" for branch, values in example.inputs.items()]
+        inputs = [f"input {_word(branch)} {words(values)}" for branch, values in example.inputs.items()]
         lines += ["example", *inputs, f"output {words(example.probabilities)}"]
     path.write_text("\n".join(lines) + "\n")
+
+
+def _word(branch: str) -> str:
+    """As std::quoted of C++ reads it: without quotation marks where it needs none."""
+    if not re.search(r'[\s"]', branch):
+        return branch
+    return '"' + branch.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _write_root(contract: Contract, examples: Sequence[_Example], path: Path) -> None:
@@ -105,7 +114,9 @@ def _write_root(contract: Contract, examples: Sequence[_Example], path: Path) ->
             columns[branch] = ak.Array(np.concatenate(arrays))
         else:
             columns[branch] = ak.unflatten(np.concatenate(arrays), [len(array) for array in arrays])
-    columns[OUTPUT] = ak.Array(np.stack([example.probabilities for example in examples]))
-    columns["label"] = ak.Array(np.array([example.label for example in examples], np.int32))
+    # the branches keep their names, also one that is called `label`
+    columns[free(OUTPUT, columns)] = ak.Array(np.stack([example.probabilities for example in examples]))
+    columns[free("label", columns)] = ak.Array(np.array([example.label for example in examples], np.int32))
+    types = {branch: column.type for branch, column in columns.items()}
     with uproot.recreate(path) as file:
-        file.mktree(TREE, {branch: column.type for branch, column in columns.items()}).extend(columns)
+        file.mktree(TREE, types, counter_name=lambda branch: free(f"n{branch}", types)).extend(columns)

@@ -96,7 +96,8 @@ def _open(uri: str, name: str) -> tuple[mlflow.MlflowClient, Experiment]:
         experiment = client.get_experiment_by_name(name) or _new_experiment(client, name, uri)
     except (MlflowException, SQLAlchemyError) as error:
         raise InputError(
-            f"tracking.uri: MLflow's store '{uri}' cannot be used; repair it, or set another one, and run again. MLflow says: {error}"
+            f"tracking.uri: MLflow's store '{uri}' cannot be used. Start or repair it, or set another one, and run again. "
+            f"MLflow says: {error}"
         ) from error
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         number = experiment.experiment_id

@@ -57,6 +57,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
         (("samples", "signal", "label"), None, "samples.signal.label: no class is given"),
         (("samples", "signal", "simulate"), {"process": "qcd", "jets": 1}, "samples.signal: give either 'files' or 'simulate'"),
         (("classes",), ["a", "a"], "classes: a class is listed twice"),
+        (("classes",), ["t-t", "w", "t_t"], "classes: 't-t' and 't_t' have the same branch in friend trees; rename one of them"),
         (("evaluation",), {"signal": "top"}, "evaluation.signal: 'top' is not one of background, signal"),
         (("model", "name"), "mlp", "model.name: 'mlp' takes flat features, and inputs.pf has constituents; use 'deep_sets'"),
         (("inputs",), {"jet": {"features": ["jet_pt"]}}, "model.name: 'deep_sets' needs constituents (inputs with 'max_length'"),

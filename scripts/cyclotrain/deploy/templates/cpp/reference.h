@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <iomanip>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -17,7 +18,7 @@ namespace cyclotrain {
     std::vector<std::map<std::string, std::vector<float>>> examples;  // values by branch
     std::vector<std::vector<float>> expected;                         // [example][class]
 
-    // The lines of the file: `example`; `input NAME N VALUES...`; `output N VALUES...`
+    // The lines of the file: `example`; `input NAME N VALUES...`, a NAME with spaces in quotation marks; `output N VALUES...`
     static Reference read(const std::string& path) {
       std::ifstream file(path);
       if (!file)
@@ -39,7 +40,7 @@ namespace cyclotrain {
           reference.examples.emplace_back();
         } else if (word == "input" && !reference.examples.empty()) {
           std::string branch;
-          file >> branch;
+          file >> std::quoted(branch);
           reference.examples.back()[branch] = values();
         } else if (word == "output") {
           reference.expected.push_back(values());

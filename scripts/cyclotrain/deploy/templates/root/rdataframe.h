@@ -7,11 +7,15 @@
 #pragma once
 
 #include <deque>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <ROOT/RDataFrame.hxx>
 #include <ROOT/RVec.hxx>
+#include <TInterpreter.h>
 
 #include "../cpp/cyclotrain.h"
 
@@ -39,15 +43,35 @@ namespace cyclotrain {
     return {probabilities.begin(), probabilities.end()};
   }
 
+  struct Definition {
+    ROOT::RDF::RNode frame;
+    std::string column;
+    std::vector<std::string> branches;
+  };
+
   // All threads of the event loop share one session, which runs on one thread.
   inline ROOT::RDF::RNode define(ROOT::RDF::RNode frame, const std::string& column, const std::string& model_path) {
     const auto& model = loaded_models().emplace_back(model_path);
-    // Use the branch names only as columns: RDataFrame replaces them even inside strings.
-    std::string columns;
-    for (const auto& input : model.inputs())
-      columns += (columns.empty() ? "" : ", ") + ("cyclotrain::values(" + input.branch + ")");
-    const auto index = std::to_string(loaded_models().size() - 1);
-    return frame.Define(column, "cyclotrain::evaluate_columns(" + index + ", {" + columns + "})");
+    const auto index = loaded_models().size() - 1;
+    // A function of typed columns, because RDataFrame's expressions take only branches whose names are C++.
+    Definition definition{frame, column, {}};
+    std::string parameters, values;
+    for (const auto& input : model.inputs()) {
+      const std::string separator = definition.branches.empty() ? "" : ", ";
+      const std::string name = "branch" + std::to_string(definition.branches.size());
+      parameters += separator + "const " + frame.GetColumnType(input.branch) + "& " + name;
+      values += separator + "cyclotrain::values(" + name + ")";
+      definition.branches.push_back(input.branch);
+    }
+    std::ostringstream code;
+    code << "{ auto& definition = *reinterpret_cast<cyclotrain::Definition*>(" << &definition << ");"
+         << " definition.frame = definition.frame.Define(definition.column, [](" << parameters << ") {"
+         << " return cyclotrain::evaluate_columns(" << index << ", {" << values << "}); }, definition.branches); }";
+    TInterpreter::EErrorCode error = TInterpreter::kNoError;
+    gInterpreter->ProcessLine(code.str().c_str(), &error);
+    if (error != TInterpreter::kNoError)
+      throw std::runtime_error("column '" + column + "' cannot be defined; the interpreter's message is above");
+    return definition.frame;
   }
 
 }  // namespace cyclotrain
