@@ -23,7 +23,8 @@ rule plot_roc:
         figure="physics.roc",
         caption="Background rejection against signal efficiency on the test split: the exported model, its variants, "
         "and boosted trees on example-level features, a colour each; with several backgrounds, a line style "
-        "each. Points: the working points, with the uncertainty from 200 Poisson bootstrap replicas.",
+        "each. Points: the working points, with the uncertainty from 200 Poisson bootstrap "
+        "replicas. †: negative weights, which count as they are, take this AUC out of [0, 1].",
     script:
         "../../scripts/plot.py"
 

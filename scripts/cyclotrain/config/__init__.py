@@ -79,7 +79,7 @@ class Config(Section):
     negative_weights: Literal["keep", "absolute", "drop"] = Field(
         "keep",
         description="Negative weights in training: unchanged, their absolute value, or 0. On the test split, they are used "
-        "unchanged.",
+        "unchanged, so that an AUC can leave [0, 1] (docs/your-own-ntuples.md).",
     )
     balance: Literal["classes", "none"] = Field(
         "classes",

@@ -18,6 +18,19 @@ from cyclotrain.core.files import atomic, read_json_lines, write_json
 MODEL = "model"
 BOOSTED_TREES = "boosted_trees"
 
+# What `area_mark` marks, wherever people read such a figure.
+OUTSIDE = "†"
+OUTSIDE_NOTE = (
+    f"{OUTSIDE} AUC outside [0, 1]: negative weights are used as they are, so an efficiency can exceed 1, or fall when the cut "
+    'gets looser (docs/your-own-ntuples.md, "Negative weights")'
+)
+
+
+def area_mark(area: float) -> str:
+    """The mark of an area under a ROC curve that negative weights take out of [0, 1]; empty for others."""
+    rounding = 1e-9  # of a sum of weights
+    return OUTSIDE if not -rounding <= area <= 1 + rounding else ""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -329,6 +342,11 @@ class Performance(_Frozen):
     auc: Figure
     rejection: tuple[WorkingPoint, ...]
 
+    @property
+    def auc_mark(self) -> str:
+        """`area_mark` of the area."""
+        return area_mark(self.auc.value or 0.0)
+
 
 class Overtraining(_Frozen):
     """Kolmogorov-Smirnov test of the signal probability, training against test split."""
@@ -359,6 +377,12 @@ class Evaluation(_Result):
     def backgrounds(self) -> tuple[str, ...]:
         """The classes that are not the signal."""
         return tuple(self.performance[MODEL])
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know of the areas, if one is outside [0, 1]."""
+        performances = [figures for by_background in self.performance.values() for figures in by_background.values()]
+        return OUTSIDE_NOTE if any(figures.auc_mark for figures in performances) else None
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
@@ -480,9 +504,15 @@ class Gate(_Frozen):
     passed: bool
     message: str = ""
 
+    @property
+    def value_in_words(self) -> str:
+        """The value, with `area_mark` if it is an area."""
+        if self.value is None:
+            return "no value"
+        return f"{self.value:.4g}{area_mark(self.value) if self.name.startswith('auc.') else ''}"
+
     def __str__(self) -> str:
-        value = "no value" if self.value is None else f"{self.value:.4g}"
-        words = f"{self.name} = {value}, required {self.limit}"
+        words = f"{self.name} = {self.value_in_words}, required {self.limit}"
         return f"{words}; {self.message}" if self.message else words
 
 

@@ -151,8 +151,10 @@ def _thinned(roc: Roc, scorer: str, background: str) -> RocCurve:
     rows = np.arange(n)
     if n > _POINTS:
         smallest = roc.background[roc.background > 0].min()
-        by_signal = np.searchsorted(roc.signal, np.linspace(0, 1, _POINTS // 2))
-        by_background = np.searchsorted(roc.background, np.geomspace(smallest, 1, _POINTS // 2))
+        # negative weights let an efficiency fall
+        rising_signal, rising_background = np.maximum.accumulate(roc.signal), np.maximum.accumulate(roc.background)
+        by_signal = np.searchsorted(rising_signal, np.linspace(0, 1, _POINTS // 2))
+        by_background = np.searchsorted(rising_background, np.geomspace(smallest, 1, _POINTS // 2))
         rows = np.unique(np.minimum(np.concatenate([[0], by_signal, by_background, [n - 1]]), n - 1))
     return RocCurve(
         scorer=scorer,
@@ -183,5 +185,6 @@ def _histograms(
 
 
 def _in_words(evaluation: Evaluation) -> str:
-    aucs = [f"{performance.auc.value:.4f} against {name}" for name, performance in evaluation.performance[MODEL].items()]
+    performances = evaluation.performance[MODEL].items()
+    aucs = [f"{performance.auc.value:.4f}{performance.auc_mark} against {name}" for name, performance in performances]
     return f"AUC of {evaluation.signal} {', '.join(aucs)}"

@@ -13,7 +13,11 @@ _REPLICAS = 200
 
 @dataclass(frozen=True)
 class Roc:
-    """Signal and background efficiencies [n + 1] of the cuts score >= threshold, from the hardest (0, 0) to no cut (1, 1)."""
+    """Signal and background efficiencies [n + 1] of the cuts score >= threshold, from the hardest (0, 0) to no cut (1, 1).
+
+    Negative weights are used as they are. An efficiency can then exceed 1, be below 0, or fall when the cut gets looser, and the
+    area can be outside [0, 1].
+    """
 
     signal: npt.NDArray[np.float64]
     background: npt.NDArray[np.float64]
@@ -63,7 +67,8 @@ def roc_auc_and_rejections(
     areas, backgrounds = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
     for replica in range(_REPLICAS):
         resampled = weight * random.poisson(1.0, len(weight))
-        while not (resampled[is_signal].any() and resampled[~is_signal].any()):  # with few examples, a class can be empty
+        # with few examples a class can be empty, and with negative weights its sum can be negative
+        while min(resampled[is_signal].sum(), resampled[~is_signal].sum()) <= 0:
             resampled = weight * random.poisson(1.0, len(weight))
         roc = Roc._from_sorted(is_signal, resampled, cuts=cuts)
         areas[replica] = roc.auc

@@ -74,8 +74,8 @@ def _code(text: str) -> str:
     return f"<code>{html.escape(text).replace('|', '&#124;').replace('`', '&#96;')}</code>"
 
 
-def _with_uncertainty(figure: Figure, form: str) -> str:
-    return "none left" if figure.value is None else f"{figure.value:{form}} ± {figure.uncertainty:{form}}"
+def _with_uncertainty(figure: Figure, form: str, mark: str = "") -> str:
+    return "none left" if figure.value is None else f"{figure.value:{form}}{mark} ± {figure.uncertainty:{form}}"
 
 
 def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, Any]:

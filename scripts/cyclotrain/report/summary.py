@@ -55,26 +55,29 @@ def spread_table(evaluations: Sequence[Evaluation], heading: str) -> list[str]:
     signal = evaluations[0].signal
     for background in evaluations[0].backgrounds:
         performances = [evaluation.performance[MODEL][background] for evaluation in evaluations]
-        lines.append(_spread(f"AUC, {signal} vs {background}", [p.auc.value for p in performances], ".4f"))
+        marks = [performance.auc_mark for performance in performances]
+        lines.append(_spread(f"AUC, {signal} vs {background}", [p.auc.value for p in performances], ".4f", marks))
         for i, point in enumerate(performances[0].rejection):
             values = [performance.rejection[i].rejection.value for performance in performances]
             lines.append(_spread(_rejection_name(background, signal, point.signal_efficiency), values, ".0f"))
-    return lines
+    notes = dict.fromkeys(evaluation.note for evaluation in evaluations if evaluation.note)
+    return [*lines, *notes]
 
 
 def _rejection_name(background: str, signal: str, efficiency: float) -> str:
     return f"  1/ε({background}) at ε({signal}) = {efficiency:.0%}"
 
 
-def _spread(name: str, values: Sequence[float | None], form: str) -> str:
-    """`None` where a training has no background left."""
+def _spread(name: str, values: Sequence[float | None], form: str, marks: Sequence[str] | None = None) -> str:
+    """`None` where a training has no background left; `marks`: what follows each value."""
     known = [value for value in values if value is not None]
     if not known:
         return f"{name:32}{'no background left':>20}"
     cell = f"{statistics.mean(known):{form}}"
     if len(known) > 1:
         cell += f" ± {statistics.stdev(known):{form}}"
-    return f"{name:32}{cell:>20}   " + ", ".join("-" if value is None else f"{value:{form}}" for value in values)
+    marked = zip(values, marks or [""] * len(values), strict=True)
+    return f"{name:32}{cell:>20}   " + ", ".join("-" if value is None else f"{value:{form}}{mark}" for value, mark in marked)
 
 
 def _skipped(dataset: Dataset) -> list[str]:
@@ -92,17 +95,18 @@ def _performance(evaluation: Evaluation) -> list[str]:
     lines = [f"{'':32}" + "".join(f"{name:>20}" for name in shown)]
     for background in evaluation.backgrounds:
         columns = [evaluation.performance[scorer][background] for scorer in shown.values()]
-        lines.append(_row(f"AUC, {evaluation.signal} vs {background}", [column.auc for column in columns], ".4f"))
+        marks = [column.auc_mark for column in columns]
+        lines.append(_row(f"AUC, {evaluation.signal} vs {background}", [column.auc for column in columns], ".4f", marks))
         for i, point in enumerate(columns[0].rejection):
             name = _rejection_name(background, evaluation.signal, point.signal_efficiency)
             lines.append(_row(name, [column.rejection[i].rejection for column in columns], ".0f"))
-    return lines
+    return [*lines, evaluation.note] if evaluation.note else lines
 
 
-def _row(name: str, figures: Sequence[Figure], form: str) -> str:
+def _row(name: str, figures: Sequence[Figure], form: str, marks: Sequence[str] | None = None) -> str:
     cells = [
-        "no background left" if figure.value is None else f"{figure.value:{form}} ± {figure.uncertainty:{form}}"
-        for figure in figures
+        "no background left" if figure.value is None else f"{figure.value:{form}}{mark} ± {figure.uncertainty:{form}}"
+        for figure, mark in zip(figures, marks or [""] * len(figures), strict=True)
     ]
     return f"{name:32}" + "".join(f"{cell:>20}" for cell in cells)
 

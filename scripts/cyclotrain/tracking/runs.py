@@ -167,6 +167,8 @@ def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequ
         "cyclotrain.software": json.dumps(metadata["software"]),
         "cyclotrain.gates": f"failed: {failed}"[:_TAG_LENGTH] if failed else "passed",
     }
+    if run.evaluation.note:
+        tags["cyclotrain.note"] = run.evaluation.note
     for name, value in tags.items():
         client.set_tag(run_id, name, value)
     for path in map(Path, files):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import Epoch, History
+from cyclotrain.contract.results import OUTSIDE_NOTE, Epoch, History, area_mark
 from cyclotrain.core.files import atomic, json_sha256
 from cyclotrain.core.logs import SHOW
 from cyclotrain.data.batches import Batch, Batches, Rank
@@ -313,11 +313,14 @@ class _History(Callback):
         history, total = History(epochs=self._epochs), trainer.max_epochs or 0
         history.write(self._path)
         _log.info(
-            "epoch %*d/%d   loss %.4f   validation %.4f   AUC %.4f %s %6.0f examples/s   at most %s to go",
+            "epoch %*d/%d   loss %.4f   validation %.4f   AUC %.4f%s %s %6.0f examples/s   at most %s to go",
             len(str(total)), epoch.epoch, total, epoch.train_loss, epoch.validation_loss, epoch.validation_auc,
-            "*" if epoch == history.kept else " ", self._n_examples / seconds, _duration(seconds * (total - epoch.epoch)),
+            area_mark(epoch.validation_auc), "*" if epoch == history.kept else " ", self._n_examples / seconds,
+            _duration(seconds * (total - epoch.epoch)),
             extra=SHOW,
         )  # fmt: skip
+        if [epoch] == [other for other in self._epochs if area_mark(other.validation_auc)]:  # the first of its kind
+            _log.info(OUTSIDE_NOTE, extra=SHOW)
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cyclotrain.contract.results import Curves, Dataset, Evaluation, Gate, Gates, Timing, Verification
+from cyclotrain.contract.results import Curves, Dataset, Evaluation, Gate, Gates, Timing, Verification, area_mark
 from cyclotrain.contract.run import Run
 from support.trained import Trained
 
@@ -51,3 +51,11 @@ def test_a_result_cannot_be_changed(trained: Trained) -> None:
 def test_the_kept_epoch_is_the_one_with_the_lowest_validation_loss(trained: Trained) -> None:
     history = trained.run().history
     assert history.kept.validation_loss == min(epoch.validation_loss for epoch in history.epochs)
+
+
+def test_an_area_is_marked_where_it_is_outside_and_not_for_its_rounding() -> None:
+    areas = {1.02: "†", -0.01: "†", 1.0: "", 0.0: "", 1 + 2e-16: "", 0.5: "", 1e300: "†"}
+    assert {area: area_mark(area) for area in areas} == areas
+    gate = Gate(name="auc.qcd", value=1.02, limit=">= 0.9", passed=True)
+    assert str(gate) == "auc.qcd = 1.02†, required >= 0.9"
+    assert "†" not in str(gate.model_copy(update={"name": "rejection.qcd.at_0.3", "value": 251.0}))

@@ -51,3 +51,16 @@ def test_a_few_examples_have_uncertainties_too() -> None:
     _, area, rejections = roc_auc_and_rejections(score, is_signal, weight=np.ones(3), signal_efficiencies=[0.5], seed=1)
     assert area.value == 0.5 and area.uncertainty is not None and np.isfinite(area.uncertainty)
     assert rejections[0].value is None
+
+
+def test_negative_weights_count_as_they_are_and_every_uncertainty_is_finite() -> None:
+    """Of few events with weights of ±1, a bootstrap replica can have a sum of weights of 0 or less."""
+    score, is_signal = np.linspace(1, 0, 10), np.arange(10) < 5
+    weight = np.array([1.0, 1, 1, -1, -1, 1, 1, -1, -1, 1])
+    curve, area, (point,) = roc_auc_and_rejections(score, is_signal, weight=weight, signal_efficiencies=[0.5], seed=1)
+    assert curve.signal.max() == 3 and curve.background.max() == 2 and curve.signal[-1] == curve.background[-1] == 1
+    assert area.value == roc_auc_score(is_signal, score)  # the signal is above the whole background
+    assert area.uncertainty is not None and np.isfinite(area.uncertainty)
+    assert point.value is None
+    mixed = roc_auc_and_rejections(score, is_signal, weight=weight[::-1], signal_efficiencies=[0.5], seed=1)
+    assert mixed[1].uncertainty is not None and np.isfinite(mixed[1].uncertainty)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from cyclotrain.config import EvaluationConfig
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, SkippedFile
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, OUTSIDE_NOTE, Curves, Figure, SkippedFile
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation.timing import BATCH_SIZES
@@ -19,7 +19,7 @@ from cyclotrain.report import ending
 from cyclotrain.report.card import About, Card, card
 from cyclotrain.report.plots import physics
 from cyclotrain.report.plots.draw import draw
-from cyclotrain.report.summary import summary
+from cyclotrain.report.summary import spread_table, summary
 from support.trained import Trained
 
 FIGURES = {
@@ -154,6 +154,24 @@ def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
     for name in ("exported model", "boosted trees", *others):
         assert f"<!-- {name} vs background" in text, name
     assert BOOSTED_TREES in run.evaluation.performance
+
+
+def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: Run, plots: list[Path], tmp_path: Path) -> None:
+    ours = run.evaluation.performance[MODEL]["background"]
+    outside = ours.model_copy(update={"auc": Figure(value=1.0213, uncertainty=0.04)})
+    performance = {**run.evaluation.performance, MODEL: {"background": outside}}
+    evaluation = run.evaluation.model_copy(update={"performance": performance})
+    gates = judge(run.verification, evaluation, limits=EvaluationConfig(minimum_auc=0.9), rejection_losses={})
+    signed = changed(run, evaluation=evaluation, gates=gates)
+    assert "1.0213† ± 0.0400" in (words := summary(signed, card="card.html", bundle="deploy")) and OUTSIDE_NOTE in words
+    assert "1.0213† ± 0.0400" in (page := make(signed, plots).markdown) and OUTSIDE_NOTE in page
+    assert "| `auc.background` | 1.021† | >= 0.9 | passed |" in page
+    table = "\n".join(spread_table([run.evaluation, evaluation], "each fold"))
+    assert f"{ours.auc.value:.4f}, 1.0213†\n" in table and table.endswith(OUTSIDE_NOTE)
+    physics.roc(evaluation, Curves.read(run.files["curves"]), [tmp_path / "roc.svg"])
+    assert "AUC 1.0213† ± 0.0400" in (tmp_path / "roc.svg").read_text()
+    for text in (summary(run, card="card.html", bundle="deploy"), make(run, plots).markdown):
+        assert "†" not in text
 
 
 def test_the_next_commands_name_the_target_before_the_config_file() -> None:

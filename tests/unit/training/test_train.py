@@ -18,7 +18,7 @@ import torch
 
 from cyclotrain.config import TrainingConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import History
+from cyclotrain.contract.results import OUTSIDE_NOTE, History
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
@@ -101,6 +101,22 @@ def test_a_killed_training_resumes_after_its_last_epoch_although_an_earlier_one_
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists(), reason="no second file system to put temporary files on")
+def test_an_area_that_negative_weights_take_above_1_is_marked_in_the_log_and_explained_once(
+    ingest: Any, toy_files: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hard signal has weights of 1, the soft signal weights of -1."""
+    signs = "where((isSignal == 0) | (jet_mass > 110), 1, -1)"
+    training = {"epochs": 8, "batch_size": 128, "learning_rate": 0.01}
+    config, contract, shards = ingest(raw_config(toy_files, training=training, weight=signs))
+    run_training(contract, config, shards, tmp_path / "trained")
+    epochs = History.read(tmp_path / "trained/history.jsonl").epochs
+    lines = [record.getMessage() for record in caplog.records if "AUC" in record.getMessage()]
+    assert lines.count(OUTSIDE_NOTE) == 1
+    lines.remove(OUTSIDE_NOTE)
+    marked = [f"AUC {epoch.validation_auc:.4f}†" in line for epoch, line in zip(epochs, lines, strict=True)]
+    assert marked == [epoch.validation_auc > 1 for epoch in epochs] and any(marked)
+
+
 def test_a_checkpoint_is_never_open_for_writing_under_its_own_name(
     ingest: Any, toy_files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

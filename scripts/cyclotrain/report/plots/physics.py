@@ -28,7 +28,8 @@ def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
             signal, background = np.array(curve.signal_efficiency), np.array(curve.background_efficiency)
             shown = (background > 0) & (signal > 0.05)
             name = _NAMES.get(curve.scorer, curve.scorer)
-            label = f"{name} vs {curve.background}, AUC {performance.auc.value:.4f} ± {performance.auc.uncertainty:.4f}"
+            area = f"{performance.auc.value:.4f}{performance.auc_mark} ± {performance.auc.uncertainty:.4f}"
+            label = f"{name} vs {curve.background}, AUC {area}"
             axes.plot(signal[shown], 1 / background[shown], line, color=colour, label=label)
             points = [point for point in performance.rejection if point.rejection.value is not None]
             axes.errorbar(
