@@ -32,6 +32,7 @@ seeds: .venv/complete
 	@PYTHONPATH=scripts python -m cyclotrain.report.seeds --configfile "$(CONFIG)" --cores $(CORES) 1 2 3
 
 # the figures and the plot in README.md, from the runs of `make seeds`
+readme: override CONFIG = config/config.yaml
 readme: seeds
 	@PYTHONPATH=scripts python -m cyclotrain.report.readme results/demo results/demo-seed-2 results/demo-seed-3
 

@@ -172,8 +172,13 @@ def test_make_takes_a_config_with_spaces_in_its_path_and_comments_in_it(tmp_path
     # not the options of the `make test` that runs this
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ARGS"))}
     make = ["make", "--assume-old", ".venv/complete", "CONFIG=my config.yaml", "CORES=2"]
-    for target, said in ((["plan"], "assemble"), (["run", "ARGS=results/toys/dataset.json"], "Next")):
+    score = ["score", "ARGS=--dry-run"]
+    for target, said in ((["plan"], "assemble"), (["run", "ARGS=results/toys/dataset.json"], "Next"), (score, "rule score")):
         done = subprocess.run([*make, *target], cwd=workflow.folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert said in done.stdout + done.stderr
     assert (workflow.folder / "results/toys/dataset.json").exists()
+    # Snakemake does not quote the path of the Python that runs it; `make` runs one in a folder without a space
+    command = [workflow.folder / ".venv/bin/python", "-m", "snakemake", "--dry-run", "--configfile", "my config.yaml"]
+    done = subprocess.run(command, cwd=workflow.folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode and "a project/.venv/bin/python', whose path has a space" in done.stdout + done.stderr

@@ -25,6 +25,12 @@ from cyclotrain.runtimes.targets import runtime_of
 # results hold letters of all kinds, whatever the locale of a job
 os.environ.setdefault("PYTHONUTF8", "1")
 
+if shlex.quote(sys.executable) != sys.executable:
+    raise WorkflowError(
+        f"Snakemake cannot start jobs with the Python '{sys.executable}', whose path has a space or another special character; "
+        "move this folder, or its .venv, to a path of letters, digits, '-', '_', '.' and '/'"
+    )
+
 # The main process of a run shows a line for each job; dry runs and `--quiet all` stay as Snakemake has them.
 SCREEN = None
 if (
