@@ -1,15 +1,21 @@
 """What Snakemake leaves on a cluster: jobs that it no longer waits for, and events that HTCondor's executor does not report."""
 
+import errno
+import fcntl
 import logging
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 _log = logging.getLogger(__name__)
 # seconds; a scheduler gives a removed job minutes to end by itself
 PATIENCE = 1200.0
+_RUNS = Path(".snakemake/cyclotrain/cluster_runs.lock")  # each run on a cluster holds a shared lock on it until it ends
 _FOLDER = Path(".snakemake/htcondor")  # HTCondor's executor lets jobs write their output here
 _LINES = 60  # of a failed job's output: a traceback, and what Snakemake adds to it
 
@@ -18,12 +24,51 @@ def remove_leftovers(executor: str, folder: Path) -> None:
     """Remove jobs that a Snakemake submitted from `folder` and that none waits for, and wait until they have ended.
 
     Snakemake leaves them when it is killed, or when it counts a held job as failed. Two jobs would write the same files. Call
-    this only while the run waits for no job: Snakemake's lock keeps other runs out of the folder. Raises TimeoutError if the
-    jobs do not end.
+    this only while the run waits for no job. The jobs of another run in the folder look the same, so none is removed while there
+    is another run: the last one to end, or the next to start alone, removes them. Raises TimeoutError if the jobs do not end.
     """
     if executor not in _QUEUES:
         return
-    queue = _QUEUES[executor]
+    with _alone(folder) as is_alone:
+        if is_alone:
+            _remove_jobs(_QUEUES[executor], folder)
+        else:
+            _log.info("another run in this folder has jobs in the queue, so jobs that no Snakemake waits for stay there")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no other run uses a cluster from this folder; if so, none begins to before the block ends.
+
+    After it, other runs see this one until its process ends.
+    """
+    runs = _open_runs(folder)
+    is_alone = True
+    try:
+        fcntl.flock(runs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        is_alone = False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        _log.warning("the file system of %s has no locks, so start only one run on a cluster from it at a time", folder)
+        yield True
+        return
+    try:
+        yield is_alone
+    finally:
+        fcntl.flock(runs, fcntl.LOCK_SH)
+
+
+@cache
+def _open_runs(folder: Path) -> IO[str]:
+    """The file of the lock, which the cache keeps open until the process ends."""
+    path = folder / _RUNS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a")
+
+
+def _remove_jobs(queue: "_Queue", folder: Path) -> None:
     if not (jobs := queue.jobs(folder)):
         return
     _log.warning("jobs that no Snakemake waits for are in the queue; they are removed: %s", ", ".join(jobs))
