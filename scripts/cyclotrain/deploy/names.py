@@ -20,12 +20,12 @@ _PSET = (
 def distinct(names: Sequence[str], derive: Callable[[str], str]) -> dict[str, str]:
     """For each name the one derived from it, with a number where several names give the same.
 
-    Of these, a name that is derived from itself has no number, else the first.
+    Of these, a name that is derived from itself has no number, else one that is an identifier, else the first.
     """
     derived = {name: derive(name) for name in names}
     taken = set(derived.values())
     owners: dict[str, str] = {}
-    for name in sorted(derived, key=lambda name: derived[name] != name):
+    for name in sorted(derived, key=lambda name: (derived[name] != name, not name.isidentifier())):
         owners.setdefault(derived[name], name)
     for name, new in derived.items():
         if owners[new] != name:

@@ -24,6 +24,8 @@ def test_any_branches_have_valid_and_distinct_parameters_and_products(branches: 
     ("branches", "parameters", "instances"),
     [
         (["jet_pt", "pf_pt", "nJet", "µ"], ["jet_pt", "pf_pt", "nJet", "branch"], ["jetPt", "pfPt", "nJet", "unnamed"]),
+        # one branch has the number in both, as the other is the plainer name
+        (["x.y", "x_y"], ["x_y2", "x_y"], ["xY2", "xY"]),
         # a name that is derived from itself keeps it, wherever it stands
         (["J.pt", "J-pt", "J_pt", "jPt"], ["J_pt2", "J_pt3", "J_pt", "jPt"], ["jPt2", "jPt3", "jPt4", "jPt"]),
         (["µ_pt", "pt", "pt2"], ["pt3", "pt", "pt2"], ["pt3", "pt", "pt2"]),
