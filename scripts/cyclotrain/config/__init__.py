@@ -150,7 +150,7 @@ class Config(Section):
             if not key.isidentifier() or keyword.iskeyword(key) or key == "batch" or hasattr(dict, key):
                 raise ValueError(f"inputs.{key}: this name cannot be used; choose another one, with letters, digits and '_'")
         for key, features in self.inputs.items():
-            if key == OUTPUT or any(OUTPUT in Expression(text).branches for text in features.texts):
+            if key == OUTPUT or any(OUTPUT in Expression(text).inputs for text in features.texts):
                 raise ValueError(f"inputs.{key}: '{OUTPUT}' is the output of the model, which can have no input of this name")
         if defined := [name for name in self.event_id if name in self.define]:
             raise ValueError(f"event_id: '{defined[0]}' is from `define`; use branches of the files")

@@ -109,7 +109,7 @@ def readme() -> str:
             "When files are read, expressions can also cut, count and index lists: `num(Jet_pt[Jet_pt > 30]) >= 4`,",
             "`Jet_pt[argmax(Jet_btag)]`, `Jet_pt[0]` for the first, and `Jet_pt[Muon_jetIdx]` for one collection by the index",
             "of another. An index out of range gives NaN; a negative index is always out of range. A comparison with NaN is",
-            "false.",
+            "false. A feature has an index only if it is a number: `x[0]` is then an input of the model of this name.",
             "",
             "| function | arguments | where | meaning |",
             "|---|---|---|---|",

@@ -18,6 +18,8 @@ def belongs_to(branch: str, collection: str) -> bool:
     NanoAOD: `Jet_pt` to `Jet`; ATLAS's PHYSLITE: `AnalysisJetsAuxDyn.pt`, in an RNTuple `AnalysisJetsAuxDyn:pt`, to
     `AnalysisJetsAuxDyn`; Delphes: `Jet/Jet.PT` to `Jet`; a list of structs in an RNTuple: `jets.pt` to `jets`.
     """
+    if branch.endswith("]"):  # an element of a list of the event, `Jet_pt[0]`
+        return False
     return branch.rpartition("/")[2].startswith((f"{collection}_", f"{collection}.", f"{collection}:"))
 
 

@@ -5,7 +5,7 @@
 
 Write a branch whose name is not a Python name in backticks: `` `jet1_b-tag` > 0 ``.
 Operators: `+ - * / ** %`, comparisons (also chained), `& | ~` on booleans. Functions: see `FUNCTIONS`. Constant: `pi`.
-Only at ingest, for lists: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`.
+Only at ingest, for lists: functions over a list, `sum(jet_pt)`, and indices, `jet_pt[muon_jetIdx]`, other than numbers, `x[0]`.
 Both backends follow the same rules, so that a text means the same for the sample and for the model:
 division is true division, `%` has the sign of the divisor, booleans are 0 and 1 in arithmetic, `min`, `max` and `clip` propagate
 NaN. Constants are finite numbers in double precision. Integer branches are compared with whole numbers exactly.
@@ -80,14 +80,20 @@ class Expression:
         """Whether the text shows that the value is true or false. False for a bare branch, which may be a number."""
         return _is_condition(self._tree)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs of the graph for a feature, in order: the branches, and `x[0]` for an element of the branch x."""
+        return tuple(dict.fromkeys(_inputs(self._tree)))
+
     def check_in_graph(self) -> None:
         """Raise ExpressionError for what the graph lacks (functions over lists, indices), and as `check_float32`."""
         for node in ast.walk(self._tree):
             match node:
                 case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
                     raise self._error(f"'{name}' is for selection, define, weight and label, not for features", node.col_offset)
-                case ast.Subscript():
-                    raise self._error("indices are for selection, define, weight and label, not for features", node.col_offset)
+                case ast.Subscript() if not _element(node):
+                    message = "features have no index but a number, x[0]; make the branch a set, with 'max_length' and 'valid'"
+                    raise self._error(message, node.col_offset)
         self.check_float32()
 
     def check_float32(self) -> None:
@@ -263,6 +269,8 @@ class Expression:
                     result = result & further
                 return result
             case ast.Subscript(value=indexed, slice=index):
+                if (element := _element(node)) in values:
+                    return values[element]  # type: ignore[index]  # not None, which is no name
                 return backend.lists["[]"](value(indexed), value(index))
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 function = FUNCTIONS[name]
@@ -289,6 +297,25 @@ def _is_constant(node: ast.expr) -> bool:
         case ast.Call(func=ast.Name(id=name)) if FUNCTIONS[name].lists:
             return False
     return all(map(_is_constant, _operands(node)))
+
+
+def _inputs(node: ast.expr) -> Iterator[str]:
+    if element := _element(node):
+        yield element
+    elif isinstance(node, ast.Name) and node.id not in CONSTANTS:
+        yield node.id
+    else:
+        for part in _operands(node):
+            yield from _inputs(part)
+
+
+def _element(node: ast.expr) -> str | None:
+    """`x[0]` for an element of a branch by its number; None for anything else."""
+    match node:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int() as index)) if type(index) is int:
+            return f"{name}[{index}]"
+        case _:
+            return None
 
 
 def _conditions(node: ast.AST) -> list[ast.expr]:

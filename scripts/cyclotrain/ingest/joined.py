@@ -4,6 +4,7 @@ If the ntuple and a friend have a branch of the same name, the ntuple's is used,
 """
 
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 
 from cyclotrain.contract.splits import event_hash
 from cyclotrain.core.errors import FileError
+from cyclotrain.expressions.awkward_backend import element
 from cyclotrain.ingest.columns import identifying
 from cyclotrain.ingest.ntuples import (
     branch_names,
@@ -57,14 +59,24 @@ class Joined:
         self.tree, self.path, self._friends = tree, path, friends
 
     def depths(self, branches: Collection[str]) -> dict[str, int]:
-        """ntuples.depths for branches of the tree and its friends; raises FileError for a branch that none of them has."""
+        """ntuples.depths for branches of the tree and its friends, and for elements `x[0]` of them.
+
+        Raises FileError for a branch that none of them has, and for an element of anything but a list of numbers.
+        """
         trees = [self.tree, *(friend.tree for friend in self._friends)]
         known = list(itertools.chain(*map(branch_names, trees)))
-        require_branches(branches, known, f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}")
-        main_branches, friend_branches = self._owners(branches)
+        elements = self._elements(branches)
+        whole = _whole(branches, elements)
+        require_branches(whole, known, f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}")
+        main_branches, friend_branches = self._owners(whole)
         by_branch = depths(self.tree, self.path, main_branches)
         for friend, names in zip(self._friends, friend_branches, strict=True):
             by_branch |= depths(friend.tree, friend.path, names)
+        for name, (branch, _) in elements.items():
+            if by_branch[branch] != 1:
+                kind = "one number" if by_branch[branch] == 0 else "a list of lists"
+                raise FileError(f"{self.path}: '{name}': branch '{branch}' has {kind} per entry, and only a list has an index")
+            by_branch[name] = 0
         return {branch: by_branch[branch] for branch in branches}
 
     def identities(self) -> list[dict[str, Any]]:
@@ -72,11 +84,12 @@ class Joined:
         return [identity(friend.tree, friend.path) for friend in self._friends]
 
     def batches(self, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
-        """ntuples.read_batches for the tree and its friends.
+        """ntuples.read_batches for the tree and its friends; an element `x[0]` is NaN where the list is shorter.
 
         Memory holds one batch of a friend joined by entry, but all entries of a friend joined by key, for the branches read.
         """
-        main_branches, friend_branches = self._owners(branches)
+        elements = self._elements(branches)
+        main_branches, friend_branches = self._owners(_whole(branches, elements))
         keys = [name for friend in self._friends for name in friend.by]
         read = list(dict.fromkeys([*main_branches, *keys])) or [readable_branch(self.tree, self.path)]
         first = 0
@@ -84,8 +97,15 @@ class Joined:
             for friend, names in zip(self._friends, friend_branches, strict=True):
                 if names:
                     columns |= friend.columns(names, columns, entries=range(first, first + n), where=where)
+            columns |= {name: element(columns[branch], float(index)) for name, (branch, index) in elements.items()}
             yield {name: columns[name] for name in branches}, n, where
             first += n
+
+    def _elements(self, names: Collection[str]) -> dict[str, tuple[str, int]]:
+        """The branch and the index of each name such as `x[0]` that is no branch itself."""
+        known = {name for tree in (self.tree, *(friend.tree for friend in self._friends)) for name in branch_names(tree)}
+        matches = {name: re.fullmatch(r"(.+)\[(\d+)\]", name) for name in names if name not in known}
+        return {name: (match[1], int(match[2])) for name, match in matches.items() if match}
 
     def _owners(self, branches: Collection[str]) -> tuple[list[str], list[list[str]]]:
         """The branches to read from the tree, and from each friend."""
@@ -97,6 +117,11 @@ class Joined:
             friend_branches.append([branch for branch in left if branch in known])
             left = [branch for branch in left if branch not in known]
         return [branch for branch in branches if branch in main], friend_branches
+
+
+def _whole(names: Collection[str], elements: Mapping[str, tuple[str, int]]) -> list[str]:
+    """The branches to read for names of branches and elements."""
+    return list(dict.fromkeys(elements[name][0] if name in elements else name for name in names))
 
 
 class _OpenFriend:

@@ -42,7 +42,7 @@ def _check_padding(config: Config) -> None:
     for name, inputs in config.inputs.items():
         if inputs.valid:
             valid = Expression(inputs.valid)
-            zeros = dict.fromkeys(valid.branches, np.zeros(1, np.float32))
+            zeros = dict.fromkeys(valid.inputs, np.zeros(1, np.float32))
             if column(evaluate(valid, zeros, key="valid", where=f"inputs.{name}"), 1).any():
                 raise InputError(
                     f"inputs.{name}.valid: '{valid.text}' holds for zero padding too; it must be false where all branches are 0, "

@@ -76,7 +76,7 @@ class Recipe:
     def model_branches(self) -> list[str]:
         """The inputs of the graph, in the order of the config."""
         texts = [t for inputs in self.inputs.values() for t in (*inputs["features"], inputs["valid"], inputs["sort_by"]) if t]
-        return list(dict.fromkeys(branch for text in texts for branch in Expression(text).branches))
+        return list(dict.fromkeys(name for text in texts for name in Expression(text).inputs))
 
     def branches(self) -> list[str]:
         """All branches to read: the inputs of the graph, and those that only `skim` needs."""
@@ -101,7 +101,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
             tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link, inputs["sort_by"],
             inputs["standardise"],
         )  # fmt: skip
-        names = dict.fromkeys(b for expression in features.expressions() for b in expression.branches)
+        names = dict.fromkeys(b for expression in features.expressions() for b in expression.inputs)
         if defined := [b for b in names if b in recipe.define]:
             raise InputError(
                 f"inputs.{name}: '{defined[0]}' is from `define`, which the exported graph does not have; write its expression"
@@ -115,7 +115,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
                 "so that its elements are constituents"
             )
         for key, text in (("sort_by", features.sort_by), ("valid", features.valid)):
-            if text and not any(is_jagged[b] for b in Expression(text).branches):
+            if text and not any(is_jagged[b] for b in Expression(text).inputs):
                 raise FileError(f"{path}: inputs.{name}.{key}: '{text}' has no value for each constituent")
         for branch in jagged:
             if branch in owner:

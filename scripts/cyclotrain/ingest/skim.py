@@ -388,7 +388,7 @@ def _order(
     assert features.sort_by and features.valid
     flat = dict(zip(features.branches, columns, strict=True))
     sort_by, valid = Expression(features.sort_by), Expression(features.valid)
-    for branch in {*sort_by.branches, *valid.branches} - set(flat):
+    for branch in {*sort_by.inputs, *valid.inputs} - set(flat):
         flat[branch] = np.repeat(ak.to_numpy(scalars[branch])[keep].astype(np.float32), counts)
     key = column(evaluate(sort_by, flat, key="sort_by", where=where), len(columns[0])).astype(np.float64)
     is_real = column(evaluate(valid, flat, key="valid", where=where), len(columns[0]))

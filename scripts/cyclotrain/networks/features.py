@@ -100,7 +100,7 @@ class _SetLayer(nn.Module):
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
         self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
         if self._valid:
-            padding = self._valid(dict.fromkeys(self._valid.branches, torch.zeros(1, 1)), TORCH)
+            padding = self._valid(dict.fromkeys(self._valid.inputs, torch.zeros(1, 1)), TORCH)
             if bool(padding.any()):
                 raise ValueError(
                     f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
@@ -130,7 +130,7 @@ class _SetLayer(nn.Module):
 
     def _has_full_shape(self, expression: Expression) -> bool:
         """Whether an expression uses a branch with a value per constituent, or per example for a flat set."""
-        return not self._jagged.isdisjoint(expression.branches) if self._valid else bool(expression.branches)
+        return not self._jagged.isdisjoint(expression.inputs) if self._valid else bool(expression.inputs)
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         x, mask = self.raw(branches)

@@ -330,9 +330,19 @@ def test_a_wrong_depth_is_refused_with_its_place(text: str, message: str) -> Non
         Expression(text).depth({"x": 1, "y": 0, "z": 2})
 
 
-@pytest.mark.parametrize(("text", "place"), [("log(sum(x))", 5), ("x[0]", 1)])
+def test_an_element_of_a_branch_by_its_number_is_an_input_of_the_graph() -> None:
+    feature = Expression("pt / `v.x`[2] + log(pt) - x[0]")
+    feature.check_in_graph()
+    assert feature.branches == ("pt", "v.x", "x")
+    assert feature.inputs == ("pt", "v.x[2]", "x[0]")
+    values = {"pt": torch.tensor([[1.0]]), "v.x[2]": torch.tensor([[2.0]]), "x[0]": torch.tensor([[3.0]])}
+    assert feature(values, TORCH).item() == pytest.approx(-2.5)
+    assert Expression("x[0]")({"x": ak.Array([[5.0, 6.0], []])}, AWKWARD)[0] == 5
+
+
+@pytest.mark.parametrize(("text", "place"), [("log(sum(x))", 5), ("x[i]", 1), ("1 + x[y > 0]", 5)])
 def test_what_the_graph_does_not_have_is_refused_with_its_place(text: str, place: int) -> None:
-    with pytest.raises(ExpressionError, match=f"not for features, at position {place} of"):
+    with pytest.raises(ExpressionError, match=f"features.*, at position {place} of"):
         Expression(text).check_in_graph()
 
 

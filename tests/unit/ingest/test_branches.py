@@ -83,7 +83,7 @@ def config(folder: Path) -> dict[str, Any]:
         "selection": "(first_pull > -2) & (`vertex.fit.chi2` < 3)",
         "weight": "1 + abs(pull[2])",
         "inputs": {
-            "vertex": {"features": ["`vertex.x`", "log(`vertex.fit.chi2`)"]},
+            "vertex": {"features": ["`vertex.x`", "log(`vertex.fit.chi2`)", "pull[1] - pull[2]", "log(`hit.energy`[0])"]},
             "hits": {"max_length": 4, "valid": "`hit.energy` > 0", "features": ["log(`hit.energy`)", "`hit.time`"]},
             "pulls": {"max_length": 3, "valid": "pull != 0", "features": ["pull"]},
         },
@@ -116,6 +116,9 @@ def test_structs_and_arrays_pass_the_plan_and_have_the_values_of_plain_columns(f
     np.testing.assert_array_equal(
         shard["scalar:vertex.fit.chi2"].to_numpy(), expected["vertex.fit.chi2"][keep].astype(np.float32)
     )
+    np.testing.assert_array_equal(shard["scalar:pull[2]"].to_numpy(), pull[keep, 2])
+    first = ak.to_numpy(ak.fill_none(ak.firsts(expected["hit.energy"]), np.nan))
+    np.testing.assert_array_equal(shard["scalar:hit.energy[0]"].to_numpy(), first[keep])
     np.testing.assert_allclose(shard["weight"].to_numpy(), 1 + abs(pull[keep, 2]), rtol=1e-6)
     np.testing.assert_array_equal(shard["observer:pull[1]"].to_numpy(), pull[keep, 1])
     np.testing.assert_allclose(shard["observer:sum(pull[pull > 0])"].to_numpy(), np.maximum(pull[keep], 0).sum(axis=1), rtol=1e-5)
@@ -128,7 +131,7 @@ def test_structs_and_arrays_pass_the_plan_and_have_the_values_of_plain_columns(f
 def test_the_structs_of_a_list_are_examples(folder: Path, tmp_path: Path) -> None:
     raw = {
         **config(folder), "object": "hit", "define": {}, "selection": "`hit.energy` > pull[0]", "weight": "1",
-        "inputs": {"hit": {"features": ["`hit.energy`", "`hit.time`", "`vertex.x`"]}}, "baseline": {}, "model": {"name": "mlp"},
+        "inputs": {"hit": {"features": ["`hit.energy`", "`hit.time`", "`vertex.x`", "pull[2]"]}}, "baseline": {}, "model": {"name": "mlp"},
     }  # fmt: skip
     recipe, path = Recipe.from_config(load(raw), "heavy"), str(folder / "heavy.root")
     skim(recipe, [path], friends={}, skip_broken=False, shard=tmp_path / "shard.arrow", receipt=tmp_path / "receipt.json")
@@ -138,6 +141,8 @@ def test_the_structs_of_a_list_are_examples(folder: Path, tmp_path: Path) -> Non
     keep = expected["hit.energy"] > ak.to_numpy(expected["pull"])[:, 0]
     assert 0 < ak.sum(keep) < ak.count(keep)
     assert shard["scalar:hit.energy"].to_pylist() == ak.flatten(expected["hit.energy"][keep]).tolist()
+    pull = np.repeat(ak.to_numpy(expected["pull"])[:, 2], ak.num(expected["hit.energy"]))
+    assert shard["scalar:pull[2]"].to_pylist() == pull[ak.to_numpy(ak.flatten(keep))].tolist()
     repeated = ak.broadcast_arrays(expected["vertex.x"], expected["hit.energy"])[0]
     assert shard["scalar:vertex.x"].to_pylist() == ak.flatten(repeated[keep]).tolist()
 
@@ -190,6 +195,19 @@ def test_an_array_in_a_set_of_the_example_is_refused_in_the_plan(folder: Path) -
     raw = {**config(folder), "inputs": {"pulls": {"features": ["pull"]}}, "model": {"name": "mlp"}}
     settings = load(raw)
     with pytest.raises(InputError, match=r"branch 'pull' has a list or an array per example; give inputs\.pulls 'max_length'"):
+        check_inputs(settings, Sources.from_config(settings))
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ("x[0]", "'x[0]': branch 'x' has one number per entry, and only a list has an index"),
+        ("pul[0]", "has no branch 'pul'; nearest names: pull"),
+    ],
+)
+def test_an_element_of_no_list_is_refused_in_the_plan(feature: str, message: str, folder: Path) -> None:
+    settings = load({**config(folder), "inputs": {"pulls": {"features": [feature]}}, "model": {"name": "mlp"}})
+    with pytest.raises(InputError, match=re.escape(message)):
         check_inputs(settings, Sources.from_config(settings))
 
 

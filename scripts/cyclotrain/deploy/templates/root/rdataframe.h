@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -34,6 +35,15 @@ namespace cyclotrain {
       return std::vector<float>(column.begin(), column.end());
   }
 
+  // One element of a list, as for the input `x[0]`; NaN if there is none.
+  template <typename T>
+  std::vector<float> element(const T& column, size_t index) {
+    if constexpr (std::is_arithmetic_v<T>)
+      throw std::runtime_error("the model takes an element of a column that has one number");
+    else
+      return {index < column.size() ? static_cast<float>(column[index]) : std::numeric_limits<float>::quiet_NaN()};
+  }
+
   // `columns`: in the order of the model's inputs.
   inline ROOT::VecOps::RVec<float> evaluate_columns(size_t model, const std::vector<std::vector<float>>& columns) {
     Branches example;
@@ -59,9 +69,16 @@ namespace cyclotrain {
     for (const auto& input : model.inputs()) {
       const std::string separator = definition.branches.empty() ? "" : ", ";
       const std::string name = "branch" + std::to_string(definition.branches.size());
-      parameters += separator + "const " + frame.GetColumnType(input.branch) + "& " + name;
-      values += separator + "cyclotrain::values(" + name + ")";
-      definition.branches.push_back(input.branch);
+      std::string source = input.branch, value = "cyclotrain::values(" + name + ")";
+      const auto bracket = source.rfind('[');
+      if (!frame.HasColumn(source) && bracket != std::string::npos) {
+        const std::string index = source.substr(bracket + 1, source.size() - bracket - 2);
+        value = "cyclotrain::element(" + name + ", " + index + ")";
+        source = source.substr(0, bracket);
+      }
+      parameters += separator + "const " + frame.GetColumnType(source) + "& " + name;
+      values += separator + value;
+      definition.branches.push_back(source);
     }
     std::ostringstream code;
     code << "{ auto& definition = *reinterpret_cast<cyclotrain::Definition*>(" << &definition << ");"
