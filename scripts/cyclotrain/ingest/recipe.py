@@ -112,7 +112,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
         if not features.is_jagged and jagged:
             raise FileError(
                 f"{path}: branch '{jagged[0]}' has a list or an array per example; give inputs.{name} 'max_length' and 'valid', "
-                "so that its elements are constituents"
+                f"so that its elements are constituents, or take one: {jagged[0]}[0]"
             )
         for key, text in (("sort_by", features.sort_by), ("valid", features.valid)):
             if text and not any(is_jagged[b] for b in Expression(text).inputs):

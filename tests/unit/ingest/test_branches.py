@@ -131,7 +131,8 @@ def test_structs_and_arrays_pass_the_plan_and_have_the_values_of_plain_columns(f
 def test_the_structs_of_a_list_are_examples(folder: Path, tmp_path: Path) -> None:
     raw = {
         **config(folder), "object": "hit", "define": {}, "selection": "`hit.energy` > pull[0]", "weight": "1",
-        "inputs": {"hit": {"features": ["`hit.energy`", "`hit.time`", "`vertex.x`", "pull[2]"]}}, "baseline": {}, "model": {"name": "mlp"},
+        "inputs": {"hit": {"features": ["`hit.energy`", "`hit.time`", "`vertex.x`", "pull[2]"]}},
+        "baseline": {}, "model": {"name": "mlp"},
     }  # fmt: skip
     recipe, path = Recipe.from_config(load(raw), "heavy"), str(folder / "heavy.root")
     skim(recipe, [path], friends={}, skip_broken=False, shard=tmp_path / "shard.arrow", receipt=tmp_path / "receipt.json")
