@@ -1,12 +1,16 @@
 """A model trained on toys, with what the rules behind the export make of it."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
+from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification
 from cyclotrain.contract.run import Run
 from cyclotrain.evaluation.boosted_trees import baseline
@@ -40,6 +44,16 @@ def run_training(contract: Contract, config: Any, shards: list[str], folder: Pat
         files=TrainingFiles(folder / "weights.pt", folder / "history.jsonl", folder / "ck"),
     )
     return folder / "weights.pt"
+
+
+def with_contract(model: Path, path: Path, **changes: Any) -> Path:
+    """A copy of a model whose contract has other values."""
+    copy = onnx.load(model)
+    for entry in copy.metadata_props:
+        if entry.key == METADATA_PREFIX + "contract":
+            entry.value = json.dumps(json.loads(entry.value) | changes)
+    onnx.save(copy, path)
+    return path
 
 
 class Trained:

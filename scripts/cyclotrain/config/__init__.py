@@ -7,9 +7,9 @@ import difflib
 import keyword
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
 from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
@@ -24,7 +24,7 @@ from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.config.training import TrainingConfig
 from cyclotrain.config.verification import VerificationConfig
 from cyclotrain.contract import OUTPUT, mask_group
-from cyclotrain.contract.splits import SPLITS
+from cyclotrain.contract.splits import ENTRY, SPLITS, identifying_branches
 from cyclotrain.expressions import Expression, ExpressionError
 
 __all__ = [
@@ -59,10 +59,11 @@ class Config(Section):
         "then have one value per example, like branches with one value per event. Without it, each entry of the tree is an "
         "example.",
     )
-    event_id: list[str] = Field(
+    event_id: Annotated[list[str], Field(min_length=1)] | Literal["entry"] = Field(
         ["run", "luminosityBlock", "event"],
-        min_length=1,
-        description="Branches that identify an event. Their hash decides its split, independent of files and order.",
+        description="Branches that together identify an event. Their hash decides its split, independent of files and order. "
+        "For trees without event numbers, the word `entry`: the ROOT file, known by its UUID, and the entry number identify an "
+        "event. Copied or renamed files then give the same splits; merged or skimmed files do not.",
     )
     selection: ExpressionText | None = Field(None, description="Cut on all samples: events that pass are kept.")
     define: dict[str, ExpressionText] = Field(
@@ -113,6 +114,14 @@ class Config(Section):
         "the samples.",
     )
 
+    @field_validator("event_id", mode="before")
+    @classmethod
+    def _branches_or_entry(cls, value: Any) -> Any:
+        is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+        if not is_list and value != ENTRY:
+            raise ValueError(f"give a list of branches, such as [run, event], or the word `{ENTRY}` (given: {value!r})")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         if len(set(self.classes)) < len(self.classes):
@@ -152,7 +161,7 @@ class Config(Section):
         for key, features in self.inputs.items():
             if key == OUTPUT or any(OUTPUT in Expression(text).inputs for text in features.texts):
                 raise ValueError(f"inputs.{key}: '{OUTPUT}' is the output of the model, which can have no input of this name")
-        if defined := [name for name in self.event_id if name in self.define]:
+        if defined := [name for name in identifying_branches(self.event_id) if name in self.define]:
             raise ValueError(f"event_id: '{defined[0]}' is from `define`; use branches of the files")
         if both := [name for name in self.score if name in self.samples]:
             raise ValueError(f"score.{both[0]}: a sample has this name, and samples are scored anyway; remove this entry")

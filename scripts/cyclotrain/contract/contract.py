@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cyclotrain.contract.layout import Layout, lists_to_tuples
 from cyclotrain.contract.splits import Fold
@@ -46,7 +46,7 @@ class Contract:
     baseline_features: tuple[str, ...]  # the observers that the boosted trees use
     split: dict[str, float]
     fold: Fold | None  # in a cross-training
-    event_id: tuple[str, ...]
+    event_id: tuple[str, ...] | Literal["entry"]  # branches, or the file and the entry number
     samples: dict[str, Any]  # selection, weight, label, normalisation and number of events, by sample
     dataset_sha256: str  # of the skimmed data
 

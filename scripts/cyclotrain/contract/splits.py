@@ -1,5 +1,6 @@
 """The split of each event: a hash of its identity decides, not its place in a file."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,13 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "validation", "test")
+ENTRY = "entry"  # as `event_id`: the file and the entry number identify an event, for trees without event numbers
 _BLOCK = 16384  # events hashed at a time; they fit into the processor's cache
+
+
+def identifying_branches(event_id: Sequence[str]) -> tuple[str, ...]:
+    """The branches in an `event_id`: a list of branches, or the word `entry`, which needs none."""
+    return () if event_id == ENTRY else tuple(event_id)
 
 
 def event_hash(columns: Sequence[npt.NDArray[np.generic]], seed: int) -> npt.NDArray[np.uint64]:
     """A hash of each event's identity, uniform over 64 bits.
 
-    `columns` [n_events] each: the identifying branches, usually run, luminosity block and event. A whole number is hashed by its
+    `columns` [n_events] each: what identifies an event, usually run, luminosity block and event. A whole number is hashed by its
     value, whatever the branch's type, any other number by its bits as double. The mixing function is splitmix64 (Steele, Lea,
     Flood, OOPSLA 2014).
     """
@@ -38,6 +45,16 @@ def split_index(hashes: npt.NDArray[np.uint64], fractions: Mapping[str, float]) 
     return index
 
 
+def chance_of_share(deviation: float, share: float, *, sum_of_squares: int, most: int) -> float:
+    """An upper bound on the probability that a split differs from its expected number of examples by `deviation` or more.
+
+    It is for independent events, each of which is in the split with the probability `share`. `sum_of_squares`: over events, of
+    the number of examples; `most`: the largest number of examples of an event. This is Bernstein's inequality.
+    """
+    variance = share * (1 - share) * sum_of_squares
+    return 2 * math.exp(-(deviation**2) / 2 / (variance + most * deviation / 3))
+
+
 @dataclass(frozen=True)
 class Fold:
     """Training `index` of `of`: each is tested on another part of the events. `validation`: its share of the other events."""
@@ -45,6 +62,12 @@ class Fold:
     index: int
     of: int
     validation: float
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each split in this fold."""
+        test = 1 / self.of
+        return {"train": (1 - test) * (1 - self.validation), "validation": (1 - test) * self.validation, "test": test}
 
     def split_index(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
         """The split of each event in this fold, as an index into SPLITS."""

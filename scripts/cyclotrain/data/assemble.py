@@ -17,9 +17,11 @@ from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import json_sha256, read_json
 from cyclotrain.data.batches import Batches
+from cyclotrain.data.hash_split import HashSplit
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import iterate_split, totals_by_class
 from cyclotrain.data.training_weights import Histograms, sum_for_training
+from cyclotrain.ingest.totals import ExamplesPerEntry
 from cyclotrain.networks.features import FeatureLayer, Moments
 
 _BATCH = 4096
@@ -33,7 +35,8 @@ def assemble(
     """Write contract.json and dataset.json from the receipts and shards of all samples, both in the same order.
 
     Raises InputError if a sample has no selected events, or its sum of weights is not positive; if a class has no training,
-    validation or test events; and if a branch is jagged in one sample and flat in another.
+    validation or test events; if `event_id` does not tell the events of a sample apart; and if a branch is jagged in one sample
+    and flat in another.
     """
     start = time.monotonic()
     parts = [read_json(path) for path in receipts]
@@ -47,8 +50,12 @@ def assemble(
     samples = {name: _sample([part for part in parts if part["sample"] == name], recipe, name) for name in recipe.samples}
     normalisation = {name: sample["normalisation"] for name, sample in samples.items()}
     by_class = {name: _sum_splits([sample["by_class"][name] for sample in samples.values()]) for name in recipe.classes}
+    hash_splits = _hash_splits(samples, parts, shards, recipe=recipe, fold=fold)
+    for hash_split in hash_splits.values():
+        hash_split.check_shares()
     for name, splits in by_class.items():
-        _check_class(name, splits, recipe.negative_weights)
+        of_class = [split for sample, split in hash_splits.items() if _n_events(samples[sample]["by_class"][name])]
+        _check_class(name, splits, recipe.negative_weights, of_class)
     class_weights = _class_weights(by_class, recipe)
     histograms = None
     if recipe.flatten:
@@ -85,7 +92,7 @@ def assemble(
         baseline_features=tuple(recipe.baseline_features),
         split=recipe.split,
         fold=fold,
-        event_id=tuple(recipe.event_id),
+        event_id=tuple(recipe.event_id) if isinstance(recipe.event_id, list) else recipe.event_id,
         samples={name: {key: sample[key] for key in ("recipe", "normalisation", "by_class")} for name, sample in samples.items()},
         dataset_sha256=json_sha256([part["shard_xxh3"] for part in parts]),
     ).write(contract)
@@ -175,14 +182,38 @@ def _sum_all(parts: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict
     return {name: {key: sum(part[name][key] for part in filled) for key in counts} for name, counts in filled[0].items()}
 
 
-def _check_class(name: str, splits: Mapping[str, Mapping[str, float]], negative_weights: str) -> None:
-    if not any(total["events"] for total in splits.values()):
+def _n_events(splits: Mapping[str, Mapping[str, float]]) -> int:
+    return sum(int(total["events"]) for total in splits.values())
+
+
+def _hash_splits(
+    samples: Mapping[str, Any], parts: Sequence[Any], shards: Sequence[str], *, recipe: DatasetRecipe, fold: Fold | None
+) -> dict[str, HashSplit]:
+    """The samples that the hash of `event_id` splits, by name."""
+    hash_splits = {}
+    for name, sample in samples.items():
+        if isinstance(sample["recipe"]["split"], str):  # a split that the config gives
+            continue
+        own = [(part, shard) for part, shard in zip(parts, shards, strict=True) if part["sample"] == name]
+        by_split = {split: sum(int(c[split]["events"]) for c in sample["by_class"].values()) for split in SPLITS}
+        per_entry = sum((ExamplesPerEntry(**part["examples_per_entry"]) for part, _ in own), ExamplesPerEntry())
+        hash_splits[name] = HashSplit(
+            name, recipe.event_id, by_split, fold.shares if fold else recipe.split, per_entry, [shard for _, shard in own]
+        )
+    return hash_splits
+
+
+def _check_class(
+    name: str, splits: Mapping[str, Mapping[str, float]], negative_weights: str, hash_splits: Sequence[HashSplit]
+) -> None:
+    """Check the splits of a class; `hash_splits`: those of its samples."""
+    if not _n_events(splits):
         raise InputError(f"classes: '{name}' has no events in any sample; check the labels and the selection")
     for split, total in splits.items():
         if not total["events"]:
-            raise InputError(
-                f"classes: '{name}' has no events in the {split} split; add events, or give this split a larger share or a sample"
-            )
+            reason = next((reason for hash_split in hash_splits if (reason := hash_split.few_values())), None)
+            advice = f": {reason}" if reason else "; add events, or give this split a larger share or a sample"
+            raise InputError(f"classes: '{name}' has no events in the {split} split{advice}")
         sum_of_weights = total["sum_of_weights"] if split == "test" else sum_for_training(total, negative_weights)
         if sum_of_weights <= 0:
             raise InputError(

@@ -1,7 +1,7 @@
 """The part of the configuration that `assemble` depends on."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cyclotrain.config import Config
 from cyclotrain.contract.splits import Fold
@@ -25,7 +25,7 @@ class DatasetRecipe:
     baseline_features: list[str]
     split: dict[str, float]
     fold: dict[str, Any] | None
-    event_id: list[str]
+    event_id: list[str] | Literal["entry"]
 
     @classmethod
     def from_config(cls, config: Config, *, fold: int | None) -> "DatasetRecipe":

@@ -68,6 +68,15 @@ def totals_by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None
     return totals.totals
 
 
+def count_event_hashes(shards: Sequence[str | Path]) -> int:
+    """The number of different event hashes in some shards."""
+    different = np.empty(0, np.uint64)
+    for shard in shards:
+        for batch in _record_batches(shard):
+            different = np.union1d(different, batch["event_hash"].to_numpy())
+    return len(different)
+
+
 def _record_batches(shard: str | Path) -> Iterator[pa.RecordBatch]:
     with pa.memory_map(str(shard)) as file:
         reader = pa.ipc.open_file(file)

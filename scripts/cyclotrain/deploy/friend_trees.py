@@ -17,11 +17,11 @@ import uproot
 
 from cyclotrain.contract import OUTPUT, Contract, Layout, Set, belongs_to
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.contract.splits import event_hash, fold_index
+from cyclotrain.contract.splits import event_hash, fold_index, identifying_branches
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, file_xxh3
 from cyclotrain.expressions import Expression
-from cyclotrain.ingest.columns import constituents, define, identifying, selected
+from cyclotrain.ingest.columns import constituents, define, selected
 from cyclotrain.ingest.joined import Friend, Joined, open_joined
 from cyclotrain.ingest.ntuples import identity, is_rntuple
 from cyclotrain.ingest.objects import examples
@@ -148,7 +148,7 @@ def branch_names(contract: Contract) -> list[str]:
 
 def branches_to_read(contract: Contract, ntuple: Ntuple) -> list[str]:
     """The branches of the model and the cuts; with folds also `event_id`, which decides the model of an event."""
-    event_id = contract.event_id if contract.fold else ()
+    event_id = identifying_branches(contract.event_id) if contract.fold else ()
     return list(dict.fromkeys([*contract.layout.branches, *event_id, *ntuple.cut_branches()]))
 
 
@@ -180,9 +180,9 @@ class _ScoredBatch:
 def _scored_batches(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterator[_ScoredBatch]:
     contract = models[0].contract
     layout, n_classes = contract.layout, len(contract.classes)
-    branches = branches_to_read(contract, ntuple)
-    for values, n, where in joined.batches(branches, _STEP):
-        counts = None
+    event_id = contract.event_id if contract.fold else ()
+    for entries in joined.batches(branches_to_read(contract, ntuple), _STEP, event_id=event_id):
+        values, n, where, counts = entries.columns, entries.n, entries.where, None
         if layout.object:
             values, counts = examples(values, layout, where)
             n = int(counts.sum())
@@ -192,8 +192,8 @@ def _scored_batches(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) ->
         probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
         model_index = np.zeros(n, np.int64)
         if contract.fold:
-            hashes = event_hash(identifying(contract.event_id, values, where), contract.seed)
-            model_index = fold_index(hashes, contract.fold.of)
+            fold_of_entry = fold_index(event_hash(entries.identity, contract.seed), contract.fold.of)
+            model_index = fold_of_entry if counts is None else np.repeat(fold_of_entry, counts)
         for index, model in enumerate(models):
             rows = is_selected & (model_index == index)
             probabilities[rows] = _probabilities(model, values, rows, where)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import xxhash
 
-from cyclotrain.contract.splits import event_hash
+from cyclotrain.contract.splits import ENTRY, event_hash, identifying_branches
 from cyclotrain.core.errors import FileError
 from cyclotrain.expressions.awkward_backend import element
 from cyclotrain.ingest.columns import identifying
@@ -26,7 +28,9 @@ from cyclotrain.ingest.ntuples import (
     readable_branch,
     reading,
 )
-from cyclotrain.ingest.recipe import require_branches
+from cyclotrain.ingest.recipe import require_branches, require_event_id
+
+_SAMPLED = 65536  # bytes at each end of a file without a UUID
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ def open_joined(path: str, tree: str | Sequence[str], friends: Sequence[Friend])
         yield Joined(main, path, [_OpenFriend(*pair, main=main, main_path=path) for pair in zip(friends, opened, strict=True)])
 
 
+@dataclass(frozen=True)
+class Entries:
+    """Some `n` entries of a tree: the columns of branches, a text for their place, and the numbers [n] that identify each."""
+
+    columns: dict[str, Any]
+    n: int
+    where: str
+    identity: list[npt.NDArray[Any]]
+
+
 class Joined:
     """A tree and its friends; `tree` is uproot's tree."""
 
@@ -63,11 +77,9 @@ class Joined:
 
         Raises FileError for a branch that none of them has, and for an element of anything but a list of numbers.
         """
-        trees = [self.tree, *(friend.tree for friend in self._friends)]
-        known = list(itertools.chain(*map(branch_names, trees)))
         elements = self._elements(branches)
         whole = _whole(branches, elements)
-        require_branches(whole, known, f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}")
+        require_branches(whole, self._branch_names(), self._where())
         main_branches, friend_branches = self._owners(whole)
         by_branch = depths(self.tree, self.path, main_branches)
         for friend, names in zip(self._friends, friend_branches, strict=True):
@@ -79,31 +91,49 @@ class Joined:
             by_branch[name] = 0
         return {branch: by_branch[branch] for branch in branches}
 
+    def require_event_id(self, event_id: Sequence[str]) -> None:
+        """recipe.require_event_id for the tree and its friends."""
+        require_event_id(event_id, self._branch_names(), self._where())
+
     def identities(self) -> list[dict[str, Any]]:
         """ntuples.identity of each friend."""
         return [identity(friend.tree, friend.path) for friend in self._friends]
 
-    def batches(self, branches: Sequence[str], step_size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
-        """ntuples.read_batches for the tree and its friends; an element `x[0]` is NaN where the list is shorter.
+    def batches(self, branches: Sequence[str], step_size: int, *, event_id: Sequence[str] = ()) -> Iterator[Entries]:
+        """ntuples.read_batches for the tree and its friends; `event_id`: the branches that identify an entry, or `entry`.
 
-        Memory holds one batch of a friend joined by entry, but all entries of a friend joined by key, for the branches read.
+        An element `x[0]` is NaN where the list is shorter. Memory holds one batch of a friend joined by entry, but all entries of
+        a friend joined by key, for the branches read.
         """
+        branches = list(dict.fromkeys([*branches, *identifying_branches(event_id)]))
         elements = self._elements(branches)
         main_branches, friend_branches = self._owners(_whole(branches, elements))
         keys = [name for friend in self._friends for name in friend.by]
         read = list(dict.fromkeys([*main_branches, *keys])) or [readable_branch(self.tree, self.path)]
+        file_id = _file_id(self.tree, self.path) if event_id == ENTRY else ()
         first = 0
         for columns, n, where in read_batches(self.tree, self.path, read, step_size):
             for friend, names in zip(self._friends, friend_branches, strict=True):
                 if names:
                     columns |= friend.columns(names, columns, entries=range(first, first + n), where=where)
             columns |= {name: element(columns[branch], float(index)) for name, (branch, index) in elements.items()}
-            yield {name: columns[name] for name in branches}, n, where
+            if event_id == ENTRY:
+                identity_columns = [*(np.full(n, number, np.uint64) for number in file_id), np.arange(first, first + n)]
+            else:
+                identity_columns = identifying(event_id, columns, where)
+            yield Entries({name: columns[name] for name in branches}, n, where, identity_columns)
             first += n
+
+    def _branch_names(self) -> list[str]:
+        trees = [self.tree, *(friend.tree for friend in self._friends)]
+        return list(itertools.chain(*map(branch_names, trees)))
+
+    def _where(self) -> str:
+        return f"{self.path}: tree '{self.tree.name}'{' with its friends' * bool(self._friends)}"
 
     def _elements(self, names: Collection[str]) -> dict[str, tuple[str, int]]:
         """The branch and the index of each name such as `x[0]` that is no branch itself."""
-        known = {name for tree in (self.tree, *(friend.tree for friend in self._friends)) for name in branch_names(tree)}
+        known = set(self._branch_names())
         matches = {name: re.fullmatch(r"(.+)\[(\d+)\]", name) for name in names if name not in known}
         return {name: (match[1], int(match[2])) for name, match in matches.items() if match}
 
@@ -122,6 +152,24 @@ class Joined:
 def _whole(names: Collection[str], elements: Mapping[str, tuple[str, int]]) -> list[str]:
     """The branches to read for names of branches and elements."""
     return list(dict.fromkeys(elements[name][0] if name in elements else name for name in names))
+
+
+def _file_id(tree: Any, path: str) -> tuple[int, int]:
+    """The file's UUID, which copies keep, as two numbers.
+
+    ROOT's RNTupleWriter::Recreate writes only zeros as UUID. The XXH3 of both ends of the file takes its place: the last bytes
+    have the sizes of all compressed pages.
+    """
+    file = tree.file
+    number = int(file.uuid)
+    if number == 0:
+        size = int(file.source.num_bytes)
+        hashed = xxhash.xxh3_128()
+        with reading(path):
+            for start in (0, max(0, size - _SAMPLED)):
+                hashed.update(file.source.chunk(start, min(start + _SAMPLED, size)).raw_data)
+        number = hashed.intdigest()
+    return number >> 64, number & (2**64 - 1)
 
 
 class _OpenFriend:

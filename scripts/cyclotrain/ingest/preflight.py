@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cyclotrain.config import Config
+from cyclotrain.contract.splits import identifying_branches
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.expressions import Expression
 from cyclotrain.ingest.columns import column, evaluate
 from cyclotrain.ingest.joined import friends_of_file, open_joined
 from cyclotrain.ingest.ntuples import depths, open_tree
-from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights, require_branches
+from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights, require_branches, require_event_id
 from cyclotrain.ingest.sources import Sources
 
 
@@ -23,12 +24,13 @@ def check_inputs(config: Config, sources: Sources) -> None:
         if sample.simulate:
             if sample.tree != JETS_TREE:
                 raise InputError(f"samples.{name}.tree: '{sample.tree}' is not a tree of simulated samples; give '{JETS_TREE}'")
+            require_event_id(recipe.event_id, DEPTHS, f"samples.{name}: a simulated sample")
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
             _check_first(recipe, sources.samples[name], friends=sources.friends[name], skip_broken=config.skip_broken > 0)
     model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
-    model_branches += config.event_id if config.folds else []  # it decides which model scores an event
+    model_branches += identifying_branches(config.event_id) if config.folds else ()  # it decides which model scores an event
     for name, scored in config.score.items():
         descriptions = [friend.model_dump(exclude={"files"}) for friend in scored.friends.values()]
         for path in sources.scored[name]:
@@ -55,6 +57,7 @@ def _check_first(recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, 
     for path in paths:
         try:
             with open_joined(path, recipe.tree, friends_of_file(friends.get(path, ()), recipe.friends)) as ntuple:
+                ntuple.require_event_id(recipe.event_id)
                 check_branches(recipe, ntuple.depths(recipe.branches()), path)
             if recipe.sum_of_weights:
                 expression = Expression(recipe.sum_of_weights["sum"])

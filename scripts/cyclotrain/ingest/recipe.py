@@ -1,16 +1,18 @@
 """The recipe of a sample: the part of the configuration that `skim` depends on."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from cyclotrain.config import Config
 from cyclotrain.contract import Layout, Link, Set, belongs_to
-from cyclotrain.contract.splits import SPLITS
+from cyclotrain.contract.splits import SPLITS, identifying_branches
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.expressions.functions import FUNCTIONS
+
+_WITHOUT_EVENT_NUMBERS = "if the tree has none, write `event_id: entry`: the file and the entry number then identify an event"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Recipe:
     selection: list[str]
     define: dict[str, str]
     weight: str | None
-    event_id: list[str]
+    event_id: list[str] | Literal["entry"]
     seed: int
     split: dict[str, float] | str  # shares, one split for all events, or an expression for the split's index
     sum_of_weights: dict[str, Any] | None
@@ -83,7 +85,7 @@ class Recipe:
         expressions = [*self.ingest_expressions().values(), *(Expression(text) for text in self.define.values())]
         links = [b for inputs in self.inputs.values() if inputs["link"] for b in Link(**inputs["link"]).branches]
         for_ingest = [b for expression in expressions for b in expression.branches]
-        names = [*self.model_branches(), *links, *self.event_id, *for_ingest]
+        names = [*self.model_branches(), *links, *identifying_branches(self.event_id), *for_ingest]
         return [name for name in dict.fromkeys(names) if name not in self.define]
 
 
@@ -197,9 +199,12 @@ def check_branches(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layo
             Expression(text).check_float32()
         except ExpressionError as error:
             raise InputError(f"{where}: observer '{text}': {error}") from None
-    for branch in recipe.event_id:
+    for branch in identifying_branches(recipe.event_id):
         if depths[branch] > 1 or (depths[branch] and recipe.object and belongs_to(branch, recipe.object)):
-            raise FileError(f"{path}: event_id uses '{branch}', which is jagged; use branches with one number per event")
+            raise FileError(
+                f"{path}: event_id uses '{branch}', which is jagged; use branches with one number per event; "
+                f"{_WITHOUT_EVENT_NUMBERS}"
+            )
     return file_layout
 
 
@@ -217,3 +222,14 @@ def require_branches(names: Collection[str], known: Collection[str], where: str)
             hint = f"nearest names: {', '.join(near)}" if near else f"it has {listed or 'none'}"
             hint = f"'{name}' is a function; write its arguments" if name in FUNCTIONS else hint
             raise FileError(f"{where} has no branch '{name}'; {hint}")
+
+
+def require_event_id(event_id: Sequence[str], known: Collection[str], where: str) -> None:
+    """Raise FileError, with the way out, for a branch of `event_id` that `where` does not have; `known`: those that it has."""
+    try:
+        require_branches(identifying_branches(event_id), known, where)
+    except FileError as error:
+        raise FileError(
+            f"{error}. event_id is [{', '.join(event_id)}]; list branches whose values together differ from event to event, or, "
+            f"{_WITHOUT_EVENT_NUMBERS}"
+        ) from None

@@ -30,13 +30,13 @@ from cyclotrain.core.provenance import commit, software
 from cyclotrain.expressions import Expression
 from cyclotrain.expressions.awkward_backend import AWKWARD
 from cyclotrain.expressions.functions import LARGEST
-from cyclotrain.ingest.columns import column, constituents, define, evaluate, identifying, selected
-from cyclotrain.ingest.joined import friends_of_file, open_joined
+from cyclotrain.ingest.columns import column, constituents, define, evaluate, selected
+from cyclotrain.ingest.joined import Entries, friends_of_file, open_joined
 from cyclotrain.ingest.ntuples import depths, identity, one_ahead, open_tree, read_batches
 from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weights
 from cyclotrain.ingest.sources import is_remote
-from cyclotrain.ingest.totals import ByClass
+from cyclotrain.ingest.totals import ByClass, ExamplesPerEntry
 
 _log = logging.getLogger(__name__)
 # Bytes of uncompressed branches per batch. A job's memory is a small multiple of it, or of an RNTuple's largest cluster, whatever
@@ -150,6 +150,7 @@ def _skim(
         "events_read": sum(file["events"] for file in files),
         "events_kept": sum(file["kept"] for file in files),
         "by_class": writer.totals.by_class.totals,
+        "examples_per_entry": asdict(writer.totals.per_entry),
         "constituents": writer.totals.constituents,
         "layout": asdict(writer.layout) if writer.layout else None,
         "shard_xxh3": xxh3,
@@ -164,19 +165,20 @@ def _skim_file(
     with ExitStack() as stack:
         with stopwatch.time("reading"):
             ntuple = stack.enter_context(open_joined(path, recipe.tree, friends_of_file(friends, recipe.friends)))
+            ntuple.require_event_id(recipe.event_id)
             branch_depths = ntuple.depths(recipe.branches())
         checksum = None if is_remote(path) else helper.submit(file_xxh3, path)
         layout = check_branches(recipe, branch_depths, path)
         writer.begin(layout, path)
         kept = 0
-        with one_ahead(ntuple.batches(recipe.branches(), STEP)) as batches:
+        with one_ahead(ntuple.batches(recipe.branches(), STEP, event_id=recipe.event_id)) as batches:
             while True:
                 with stopwatch.time("reading"):
-                    read = next(batches, None)
-                if read is None:
+                    entries = next(batches, None)
+                if entries is None:
                     break
                 with stopwatch.time("computing"):
-                    batch = _select(recipe, layout, *read)
+                    batch = _select(recipe, layout, entries)
                 kept += len(batch.label)
                 writer.write(batch)
         with stopwatch.time("reading"):
@@ -261,16 +263,19 @@ class _Batch:
     weight: npt.NDArray[np.float32]
     split: npt.NDArray[np.uint8]
     event_hash: npt.NDArray[np.uint64]
+    per_entry: ExamplesPerEntry
 
 
 class _Totals:
-    """Examples by class and split; for each set, how many constituents `max_length` cuts off."""
+    """Examples by class and split, and per entry; for each set, how many constituents `max_length` cuts off."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.by_class = ByClass(classes)
+        self.per_entry = ExamplesPerEntry()
         self.constituents: dict[str, dict[str, int]] = {}
 
     def add(self, batch: _Batch, layout: Layout) -> None:
+        self.per_entry += batch.per_entry
         self.by_class.add(batch.label, batch.weight, batch.split)
         for name, (_, offsets) in batch.sets.items():
             excess = np.maximum(np.diff(offsets) - (layout.sets[name].max_length or 0), 0)
@@ -295,10 +300,13 @@ def _sum_of_generator_weights(recipe: Recipe, path: str) -> float:
     return total
 
 
-def _select(recipe: Recipe, layout: Layout, values: dict[str, Any], n: int, where: str) -> _Batch:
+def _select(recipe: Recipe, layout: Layout, entries: Entries) -> _Batch:
+    values, n, where = entries.columns, entries.n, entries.where
+    entry = np.arange(n)  # of each example
     if layout.object:
         values, counts = examples(values, layout, where)
-        n = int(counts.sum())
+        entry = np.repeat(entry, counts)
+        n = len(entry)
     define(values, recipe.define, where)
     keep = selected(recipe.selection, values, n, where)
     kept = int(np.count_nonzero(keep))
@@ -320,7 +328,8 @@ def _select(recipe: Recipe, layout: Layout, values: dict[str, Any], n: int, wher
             f"{where}: the weight '{recipe.weight}' is NaN or infinite, as float32, for {bad} selected events; remove them in "
             "'selection'"
         )
-    hashes = event_hash([cut(column) for column in identifying(recipe.event_id, values, where)], recipe.seed)
+    entry = cut(entry)
+    hashes = event_hash([column[entry] for column in entries.identity], recipe.seed)
     return _Batch(
         scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in layout.scalars],
         sets={name: _constituents(features, values, keep, where) for name, features in layout.sets.items() if features.is_jagged},
@@ -329,6 +338,7 @@ def _select(recipe: Recipe, layout: Layout, values: dict[str, Any], n: int, wher
         weight=weight,
         split=_split(hashes, recipe, number, where),
         event_hash=hashes,
+        per_entry=ExamplesPerEntry.from_counts(np.bincount(entry)),
     )
 
 

@@ -1,6 +1,7 @@
 """Totals of the examples in a shard."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,3 +28,25 @@ class ByClass:
                 for number, total in enumerate(splits.values(), index * len(SPLITS)):
                     total[f"{kind}events"] += int(events[number])
                     total[f"sum_of_{kind}weights"] += float(sums[number])
+
+
+@dataclass(frozen=True)
+class ExamplesPerEntry:
+    """How examples share entries: the entries with an example, the most examples of one entry, the sum of the squared numbers.
+
+    With `object`, an entry has as many examples as it has selected objects.
+    """
+
+    entries: int = 0
+    most: int = 0
+    sum_of_squares: int = 0
+
+    @classmethod
+    def from_counts(cls, counts: npt.NDArray[np.int64]) -> "ExamplesPerEntry":
+        """From the number of examples of each entry."""
+        return cls(int(np.count_nonzero(counts)), int(counts.max(initial=0)), int((counts**2).sum()))
+
+    def __add__(self, other: "ExamplesPerEntry") -> "ExamplesPerEntry":
+        return ExamplesPerEntry(
+            self.entries + other.entries, max(self.most, other.most), self.sum_of_squares + other.sum_of_squares
+        )

@@ -15,6 +15,7 @@ import yaml
 
 from cyclotrain.config import ConfigError, load
 from cyclotrain.config.docs import commented
+from cyclotrain.contract.splits import ENTRY
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.yaml_files import read_yaml
 from cyclotrain.expressions import Expression, ExpressionError
@@ -161,8 +162,10 @@ class _Conversion:
         numbers = [name for name in branches if _EVENT.fullmatch(name)]
         if event_id := numbers or branches[:4]:
             self._config["event_id"] = event_id
-        written = ", ".join(event_id or ["run", "luminosityBlock", "event"])
-        self._note(f"event_id: weaver has none; check that {written} together identify each event")
+            self._note(f"event_id: weaver has none; check that {', '.join(event_id)} together identify each event")
+        else:
+            self._config["event_id"] = ENTRY
+            self._note("event_id: weaver has none; the file and the entry number identify an event; give branches if there are any")
         if observers:
             self._note(
                 "observers, monitor_variables: left out; with friend trees (`make score`) all branches of the ntuple are at hand"

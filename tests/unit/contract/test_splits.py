@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclotrain.contract.splits import event_hash, split_index
+from cyclotrain.contract.splits import chance_of_share, event_hash, split_index
 
 FRACTIONS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 
@@ -52,3 +53,17 @@ def test_the_hash_is_splitmix64_at_any_position_so_splits_never_change() -> None
 def test_an_event_on_an_edge_is_in_the_later_split() -> None:
     halves = {"train": 0.5, "validation": 0.0, "test": 0.5}
     assert split_index(np.array([0, 2**63 - 2**20, 2**63], np.uint64), halves).tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4])
+@pytest.mark.parametrize("most", [1, 9])
+def test_the_bound_on_the_chance_of_a_share_holds_and_is_not_far_off(share: float, most: int) -> None:
+    random = np.random.default_rng(1)
+    examples = random.integers(1, most + 1, 300)
+    split = (random.random((20_000, 300)) < share) @ examples
+    off = np.abs(split - share * examples.sum())
+    spread = off.std()
+    for deviation in (2 * spread, 3 * spread, 4 * spread):
+        bound = chance_of_share(deviation, share, sum_of_squares=int((examples**2).sum()), most=int(examples.max()))
+        assert (off >= deviation).mean() <= bound
+    assert chance_of_share(8 * split.std(), share, sum_of_squares=int((examples**2).sum()), most=int(examples.max())) < 1e-5

@@ -1,18 +1,15 @@
 """Cross-training: every event is tested once, by a model that has not seen it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclotrain.contract import Contract
-from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.splits import SPLITS, Fold, fold_index
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256, read_json
@@ -21,7 +18,7 @@ from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from support.toys import raw_config
-from support.trained import Trained
+from support.trained import Trained, with_contract
 
 FOLDS = 3
 
@@ -38,6 +35,7 @@ def test_shares_are_those_of_the_config() -> None:
     hashes = np.random.default_rng(1).integers(0, 2**64, 100_000, np.uint64)
     splits = Fold(1, 4, 0.25).split_index(hashes)
     np.testing.assert_allclose(np.bincount(splits) / len(splits), [0.75 * 0.75, 0.75 * 0.25, 0.25], atol=0.01)
+    assert list(Fold(1, 4, 0.25).shares.values()) == pytest.approx([0.75 * 0.75, 0.75 * 0.25, 0.25])
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
     for model, (_, contract, _) in zip(models, folds, strict=True):
         # the same model, scored as if there were no folds
         friend = tmp_path / f"{contract.run}.root"
-        score_alone(ntuple, model, contract, friend)
+        score_alone(ntuple, model, friend)
         with uproot.open(friend) as file:
             alone.append(file["Jets"]["test_signal"].array(library="np"))
     with uproot.open(tmp_path / "friend.root") as file, uproot.open(ntuple.path) as source:
@@ -101,12 +99,7 @@ def test_friend_trees_have_the_answer_of_the_model_that_has_not_seen_the_event(
         score(ntuple, dict(list(shas.items())[:2]), friend=tmp_path / "other.root", threads=1)
 
 
-def score_alone(ntuple: Ntuple, model: Trained, contract: Contract, friend: Path) -> None:
+def score_alone(ntuple: Ntuple, model: Trained, friend: Path) -> None:
     """Score with a copy of the model whose contract has no folds."""
-    copy = onnx.load(model.onnx)
-    for entry in copy.metadata_props:
-        if entry.key == METADATA_PREFIX + "contract":
-            entry.value = json.dumps(json.loads(entry.value) | {"fold": None, "run": "test"})
-    path = friend.with_suffix(".onnx")
-    onnx.save(copy, path)
+    path = with_contract(model.onnx, friend.with_suffix(".onnx"), fold=None, run="test")
     score(ntuple, {str(path): file_sha256(path)}, friend=friend, threads=1)

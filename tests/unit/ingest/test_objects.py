@@ -333,7 +333,7 @@ def test_branches_of_delphes_have_roots_names_and_uproots_names(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("event_id", "message"),
     [
-        ("GenJet.PT", "'GenJet.PT' must identify an event by one number, but has 2 elements in entry 2 of these"),
+        ("GenJet.PT", "'GenJet.PT' must identify an event by one number, but has 2 elements in entry 1 of these"),
         ("Jet.PT", "event_id uses 'Jet.PT', which is jagged; use branches with one number per event"),
         ("Event.number", "has no branch 'Event.number'; nearest names: Event.Number"),
     ],

@@ -74,6 +74,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             },
             "good.root: no tree 'Runs'; trees of this file: Jets",
         ),
+        ("event_id", ["entry"], "event_id is [entry]; list branches whose values together differ from event to event, or, if the"),
+        ("event_id", ["run", "Event"], "has no branch 'Event'; nearest names: event. event_id is [run, Event]; list branches"),
+        ("event_id", "event", "event_id: give a list of branches, such as [run, event], or the word `entry` (given: 'event')"),
+        ("event_id", [], "event_id: give a list of branches, such as [run, event], or the word `entry` (given: [])"),
         ("samples.signal.split", "trian", "samples.signal.split: 'trian' is not a split; did you mean 'train'?"),
         ("trainin", {}, "trainin: unknown key; did you mean 'training'?"),
         ("score", {"data": {"files": ["good.root"], "tree": "Jet"}}, "no tree 'Jet'; did you mean 'Jets'?"),
@@ -91,6 +95,17 @@ def test_a_good_config_passes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     check(
         raw_config({"background": "good.root", "signal": "good.root"}, score={"data": {"files": ["good.root"], "tree": "Jets"}})
     )
+
+
+def test_a_tree_without_event_numbers_gets_told_the_way_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    columns = {name: column for name, column in jets(50).items() if name not in ("run", "luminosityBlock", "event")}
+    write_tree(folder / "numberless.root", columns)
+    raw = raw_config({"background": "numberless.root", "signal": "numberless.root"})
+    with pytest.raises(ValueError, match=r"has no branch 'run'.*event_id is \[run, luminosityBlock, event\].*`event_id: entry`"):
+        check(raw)
+    check({**raw, "event_id": "entry"})
+    check({**raw, "event_id": "entry", "folds": 2, "score": {"data": {"files": ["numberless.root"], "tree": "Jets"}}})
 
 
 def simulated(**changes: Any) -> dict[str, Any]:
