@@ -165,7 +165,7 @@ class _Conversion:
             self._note(f"event_id: weaver has none; check that {', '.join(event_id)} together identify each event")
         else:
             self._config["event_id"] = ENTRY
-            self._note("event_id: weaver has none; the file and the entry number identify an event; give branches if there are any")
+            self._note("event_id: weaver has none; the file and the entry number identify an event; give branches if you can")
         if observers:
             self._note(
                 "observers, monitor_variables: left out; with friend trees (`make score`) all branches of the ntuple are at hand"

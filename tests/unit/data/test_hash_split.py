@@ -31,8 +31,8 @@ def test_few_values_are_named_with_the_sample_the_shares_and_the_way_out(ingest:
         ingest(raw_config(paths))
     message = str(error.value)
     assert message.startswith(
-        "samples.signal: `event_id: [run, luminosityBlock, event]` does not tell events apart: it takes 5 different values in 600 "
-        "selected events. Its splits get train "
+        "samples.signal: `event_id: [run, luminosityBlock, event]` does not tell events apart: it takes 5 different values in "
+        "600 selected events. Its splits get train "
     )
     assert "but should get train 60.0 %, validation 10.0 %, test 30.0 %. Add branches" in message
     assert "write `event_id: entry`" in message
@@ -40,15 +40,15 @@ def test_few_values_are_named_with_the_sample_the_shares_and_the_way_out(ingest:
 
 
 def test_a_single_value_is_not_told_as_too_few_events(ingest: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="it takes 1 different value in 600 selected events. Its splits get"):
+    with pytest.raises(InputError, match=r"it takes 1 different value in 600 selected events\. Its splits get"):
         ingest(raw_config(files(tmp_path), event_id=["run"]))
 
 
 def test_a_class_without_events_in_a_split_is_told_that_few_values_are_the_reason(ingest: Any, tmp_path: Path) -> None:
     """With so few events, the shares alone might be chance."""
-    with pytest.raises(InputError, match="classes: '.*' has no events in the .* split: samples.*it takes 1 different value in 8 "):
+    with pytest.raises(InputError, match=r"classes: '.*' has no events in .* split: samples.*it takes 1 different value in 8 "):
         ingest(raw_config(files(tmp_path, 8), event_id=["run"]))
-    with pytest.raises(InputError, match="classes: '.*' has no events in the .* split; add events, or give this split a larger"):
+    with pytest.raises(InputError, match=r"classes: '.*' has no events in the .* split; add events, or give this split a"):
         ingest(raw_config(files(tmp_path, 8), event_id="entry"))
 
 
@@ -106,7 +106,7 @@ def test_objects_count_by_their_events_because_they_are_split_together(ingest: A
     per_entry = ExamplesPerEntry(**receipt["examples_per_entry"])
     kept = (ak.to_numpy(jets_of_events(60, 1, False)["Jet_pt"]) > 40).sum(axis=1)
     assert per_entry == ExamplesPerEntry(60, int(kept.max()), int((kept**2).sum()))
-    with pytest.raises(InputError, match="`event_id: .event.` does not tell events apart: it takes 1 different value in 60 sel"):
+    with pytest.raises(InputError, match=r"`event_id: .event.` does not tell events apart: it takes 1 different value in 60 sel"):
         ingest(objects(tmp_path, is_same_event=True))
 
 

@@ -226,7 +226,7 @@ def test_all_branches_may_be_of_a_friend_and_none_of_a_tree_that_begins_with_a_s
     write_rntuple(tmp_path / "main.root", {"vertex": {"hits": columns["hit"], **columns["vertex"]}})
     write_ttree(tmp_path / "friend.root", columns)
     with open_joined(str(tmp_path / "main.root"), "Events", [Friend(str(tmp_path / "friend.root"), "Events")]) as joined:
-        read = [batch for batch, _, _ in joined.batches(["x"], 1000)]
+        read = [entries.columns for entries in joined.batches(["x"], 1000)]
     assert len(read) > 2
     np.testing.assert_array_equal(np.concatenate([batch["x"] for batch in read]), columns["x"])
 

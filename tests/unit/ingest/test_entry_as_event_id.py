@@ -40,9 +40,8 @@ def write(path: Path, seed: int, rntuple: bool = False, without_uuid: bool = Fal
 def events(paths: list[str], shard: Path, **changes: Any) -> dict[float, tuple[int, str]]:
     """Hash and split of each event, by its jet_pt, from one skim job for these files."""
     config = load(raw_config({"background": paths[0], "signal": paths[0]}, event_id="entry", **changes))
-    skim(
-        Recipe.from_config(config, "signal"), paths, friends={}, skip_broken=False, shard=shard, receipt=shard.with_suffix(".json")
-    )
+    recipe, receipt = Recipe.from_config(config, "signal"), shard.with_suffix(".json")
+    skim(recipe, paths, friends={}, skip_broken=False, shard=shard, receipt=receipt)
     with pa.memory_map(str(shard)) as file:
         table = pa.ipc.open_file(file).read_all()
     pt, hashes, splits = (table[name].to_pylist() for name in ("scalar:jet_pt", "event_hash", "split"))
@@ -89,9 +88,8 @@ def test_objects_of_an_entry_have_its_identity(tmp_path: Path) -> None:
     raw = raw_config({"background": path, "signal": path}, event_id="entry", object="Jet", model={"name": "mlp"})
     raw |= {"inputs": {"jet": {"features": ["Jet_pt"]}}, "selection": "Jet_pt > 99", "weight": "1"}
     shard = tmp_path / "jets.arrow"
-    skim(
-        Recipe.from_config(load(raw), "signal"), [path], friends={}, skip_broken=False, shard=shard, receipt=tmp_path / "jets.json"
-    )
+    recipe = Recipe.from_config(load(raw), "signal")
+    skim(recipe, [path], friends={}, skip_broken=False, shard=shard, receipt=tmp_path / "jets.json")
     with pa.memory_map(str(shard)) as file:
         table = pa.ipc.open_file(file).read_all()
     entry = np.repeat(np.arange(300), counts)[100:]

@@ -74,7 +74,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             },
             "good.root: no tree 'Runs'; trees of this file: Jets",
         ),
-        ("event_id", ["entry"], "event_id is [entry]; list branches whose values together differ from event to event, or, if the"),
+        ("event_id", ["entry"], "event_id is [entry]; list branches whose values together differ from event to event, or"),
         ("event_id", ["run", "Event"], "has no branch 'Event'; nearest names: event. event_id is [run, Event]; list branches"),
         ("event_id", "event", "event_id: give a list of branches, such as [run, event], or the word `entry` (given: 'event')"),
         ("event_id", [], "event_id: give a list of branches, such as [run, event], or the word `entry` (given: [])"),
