@@ -16,7 +16,7 @@ from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
-from cyclotrain.ingest.recipe import Recipe
+from cyclotrain.ingest.recipe import RECEIPT_FORMAT, Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
 from cyclotrain.networks.source import network_source
 from cyclotrain.report import ending, terminal

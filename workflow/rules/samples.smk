@@ -28,6 +28,7 @@ rule skim:
         **resources_of("skim"),
     params:
         recipe=skim_recipe,
+        receipt_format=RECEIPT_FORMAT,
         urls=lambda wildcards: remote(job_files(wildcards)),
         friends=lambda wildcards: {
             path: friends_of(wildcards.sample, path) for path in job_files(wildcards)

@@ -12,6 +12,7 @@ from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.expressions.functions import FUNCTIONS
 
+RECEIPT_FORMAT = 2  # a skim with a receipt of another format runs again
 _WITHOUT_EVENT_NUMBERS = "if the tree has none, write `event_id: entry`: the file and the entry number then identify an event"
 
 
