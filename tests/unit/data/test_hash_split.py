@@ -49,7 +49,7 @@ def test_a_class_without_events_in_a_split_is_told_that_few_values_are_the_reaso
     with pytest.raises(InputError, match=r"classes: '.*' has no events in .* split: samples.*it takes 1 different value in 8 "):
         ingest(raw_config(files(tmp_path, 8), event_id=["run"]))
     with pytest.raises(InputError, match=r"classes: '.*' has no events in the .* split; add events, or give this split a"):
-        ingest(raw_config(files(tmp_path, 8), event_id="entry"))
+        ingest(raw_config(files(tmp_path, 3, event=np.arange(3, dtype=np.uint64))))
 
 
 def test_two_samples_may_have_the_same_event_numbers(ingest: Any, tmp_path: Path) -> None:
