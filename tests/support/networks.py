@@ -128,27 +128,26 @@ class FailsWhenMade(_OnConstituents):
         self.extra = nn.Linear(sets["tracks"].n_features, 3)
 
 
-class Nearest(_OnConstituents):
-    """Each constituent with the nearest others in eta and phi, as ParticleNet; of equally near ones, any."""
+class NearestInEta(_OnConstituents):
+    """Each constituent with the two nearest in eta alone; where eta is NaN, all are equally near, at exactly 0."""
 
-    def __init__(self, sets, n_classes, k=3):
+    def __init__(self, sets, n_classes):
         super().__init__(sets, n_classes)
-        self.k, self.edge = k, nn.Linear(2 * self.n, 16)
+        self.edge = nn.Linear(2 * self.n, 16)
         self.out = nn.Linear(16, n_classes)
 
     def pooled(self, x, mask):
-        real = mask.unsqueeze(-1).to(x.dtype)
-        x = torch.cat([x, x.new_zeros(x.shape[0], self.k + 1, x.shape[2])], 1)
-        far = torch.cat([(1 - real) * 1e4, real.new_full((real.shape[0], self.k + 1, 1), 1e6)], 1)
-        place = x[..., 1:3] + far
-        squares = (place**2).sum(2, keepdim=True)
-        distance = squares + squares.transpose(1, 2) - 2 * place @ place.transpose(1, 2)
-        nearest = distance.topk(self.k + 1, dim=-1, largest=False).indices[..., 1:]
+        x = torch.cat([x, x.new_zeros(x.shape[0], 3, x.shape[2])], 1)
+        real = torch.cat([mask, mask.new_zeros(mask.shape[0], 3)], 1)
+        eta = x[..., 1]
+        distance = (eta.unsqueeze(2) - eta.unsqueeze(1)).abs() + 100 * (~real).unsqueeze(1).to(x.dtype)
+        distance = distance + 1000 * torch.eye(x.shape[1]).to(x.dtype)  # no constituent is its own neighbour
+        nearest = distance.topk(2, dim=-1, largest=False).indices
         b, n, c = x.shape
-        others = x.unsqueeze(1).expand(b, n, n, c).gather(2, nearest.unsqueeze(-1).expand(b, n, self.k, c))
-        own = x.unsqueeze(2).expand_as(others)
-        edges = torch.relu(self.edge(torch.cat([own, others - own], -1))).mean(2)
-        return (edges[:, : mask.shape[1]] * real).sum(1) / real.sum(1).clamp(min=1)
+        others = x.unsqueeze(1).expand(b, n, n, c).gather(2, nearest.unsqueeze(-1).expand(b, n, 2, c))
+        edges = torch.relu(self.edge(torch.cat([x.unsqueeze(2).expand_as(others), others], -1))).mean(2)
+        weight = mask.unsqueeze(-1).to(x.dtype)
+        return (edges[:, : mask.shape[1]] * weight).sum(1) / weight.sum(1).clamp(min=1)
 
 
 class OnlySingle(_OnConstituents):

@@ -245,9 +245,10 @@ class CaseParity(_Session):
     """The session of the model that is farthest from PyTorch in one case."""
 
     case: str
+    hostile: bool  # inputs are NaN, infinite, ±1e30 or denormal
     tolerance: float
     examples: int
-    undefined: int  # hostile examples for which PyTorch's own answer changes with the rounding; theirs need only be probabilities
+    undefined: int  # hostile examples beyond the tolerance where PyTorch's own answer changes with rounding, in the worst session
     max_abs: float
     max_rel: float
     max_ulps: int
@@ -304,8 +305,13 @@ class Verification(_Result):
 
     @property
     def undefined(self) -> int:
-        """The number of hostile examples without a defined answer."""
+        """The number of hostile examples that differ where no answer is defined."""
         return sum(case.undefined for case in self.cases)
+
+    @property
+    def hostile_examples(self) -> int:
+        """The number of examples with hostile inputs."""
+        return sum(case.examples for case in self.cases if case.hostile)
 
     @property
     def artefacts(self) -> tuple[str, ...]:

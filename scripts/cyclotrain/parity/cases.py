@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ HOSTILE = {
     "1e-40": 1e-40,
     "-1e-40": -1e-40,
 }
-_MOVES, _MOVE = 3, 2.0**-22  # how often, and by which part, features are moved to see whether an answer is defined
+_MOVES, _MOVE = 16, 2.0**-22  # how often, and by which part, features are moved to see whether an answer is defined
 _SAMPLE = 64  # examples of the test split for each length and each hostile value
 _FIRST = 1000  # examples in small batches for all sessions; only the deployed ones see the whole test split in small batches
 
@@ -67,18 +68,22 @@ class References:
             self.noise = max(self.noise, float(np.abs(single - double).max()))
         return Answers(single, double)
 
-    def hostile(self, branches: Branches) -> Answers:
-        """In float32, and how far they change with rounding: in float64, and with the inputs of the network moved a little."""
+    def spread(self, branches: Branches) -> Doubles:
+        """How far each example's answer changes with rounding [B]: in float64, and with the inputs of the network moved a little.
+
+        It is large where a network chooses, such as the nearest of neighbours that are all equally near; then two right answers
+        may differ.
+        """
         single = self.single(branches)
         with torch.inference_mode():
             features, masks = self.features(branches)
-            moved = [self._single.model.network(_moved(features, seed), masks) for seed in range(_MOVES)]
+            moved = [self._single.model.network(_moved(features, masks, seed), masks) for seed in range(_MOVES)]
             others = [torch.softmax(logits, dim=-1).numpy() for logits in moved]
         exact = {name: x.double() for name, x in features.items()}
         double = self._in_double(lambda model: torch.softmax(model.model.network(exact, masks), dim=-1))
         with np.errstate(invalid="ignore"):
-            spread = [np.abs(other - single).max(1) for other in (*others, double) if other is not None]
-        return Answers(single, spread=np.nan_to_num(np.max(spread, axis=0), nan=np.inf).astype(np.float64))
+            changes = [np.abs(other - single).max(1) for other in (*others, double) if other is not None]
+        return np.nan_to_num(np.max(changes, axis=0), nan=np.inf).astype(np.float64)
 
     def _in_double(self, answer: Callable[[Probabilities], Tensor]) -> Doubles | None:
         """The answer of the model in float64; None if the network works in float32 only."""
@@ -97,17 +102,29 @@ class References:
         return values
 
 
-def _moved(features: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Features that are larger or smaller by up to a part of 2^-22, at random."""
+def _moved(features: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Features that are moved at random, by up to a part of 2^-22 of themselves, or of 1 if they are smaller.
+
+    So features that are all 0, as a standardised NaN is, no longer tie. Padding stays 0. A whole number only grows away from 0:
+    a network may truncate it to a category.
+    """
     random = torch.Generator().manual_seed(seed)
-    return {name: x * (1 + _MOVE * (2 * torch.rand(x.shape, generator=random) - 1)) for name, x in features.items()}
+    moved = {}
+    for name, x in features.items():
+        step = _MOVE * (2 * torch.rand(x.shape, generator=random) - 1) * x.abs().clamp(min=1)
+        step = torch.where((x == x.round()) & (x != 0), x.sign() * step.abs(), step)
+        moved[name] = x + (torch.where(masks[name].unsqueeze(-1), step, 0.0) if name in masks else step)
+    return moved
 
 
 def cases(test: Batches, contract: Contract, references: References) -> Iterator[Case]:
     """All cases, one after another; only those on the whole test split have a name that starts with `test split`."""
 
     def case(name: str, *batches: Branches, hostile: bool = False) -> Case:
-        answers = references.hostile if hostile else lambda branches: Answers(references.single(branches))
+        def answers(branches: Branches) -> Answers:
+            spread = cache(partial(references.spread, branches)) if hostile else None
+            return Answers(references.single(branches), spread=spread)
+
         return Case(name, ((branches, answers(branches)) for branches in batches), hostile)
 
     # one reference for all batch sizes: PyTorch with one example at a time would take most of the gate's time

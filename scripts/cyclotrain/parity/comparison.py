@@ -1,6 +1,6 @@
 """How far the answers of ONNX Runtime are from those of PyTorch, and where."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,24 +22,26 @@ _SAFETY = 0.25
 class Answers:
     """PyTorch's answers to some examples: `single` [n, n_classes] in float32, `double` [n, n_classes] in float64 where known.
 
-    `spread` [n], for hostile inputs only: by how much PyTorch's own answer changes with the rounding of its features. It is large
-    where a network chooses, such as the nearest of neighbours that are all equally near; then two right answers may differ.
+    `spread`, for hostile inputs only, computes by how much PyTorch's own answer changes with the rounding of its features [n]. It
+    takes many runs of the network, so it is called only where a runtime's answer is beyond the tolerance.
     """
 
     single: Array
     double: Doubles | None = None
-    spread: Doubles | None = None
+    spread: Callable[[], Doubles] | None = None
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:
     """The answers to several batches, one after another."""
 
-    def joined(arrays: Sequence[Doubles | None]) -> Doubles | None:
-        known = [array for array in arrays if array is not None]
-        return np.concatenate(known) if len(known) == len(arrays) else None
-
     single = np.concatenate([part.single for part in parts])
-    return Answers(single, joined([part.double for part in parts]), joined([part.spread for part in parts]))
+    doubles = [part.double for part in parts if part.double is not None]
+    spreads = [part.spread for part in parts if part.spread is not None]
+    return Answers(
+        single,
+        np.concatenate(doubles) if len(doubles) == len(parts) else None,
+        (lambda: np.concatenate([spread() for spread in spreads])) if spreads else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class Comparison:
     case: str
     session: Session
     tolerance: float
+    hostile: bool = False
     examples: int = 0
-    undefined: int = 0  # examples without a defined answer, whose difference does not count
+    undefined: int = 0  # hostile examples beyond the tolerance that have no defined answer; their difference does not count
     max_abs: float = 0.0
     max_rel: float = 0.0
     max_ulps: int = 0
@@ -80,18 +83,20 @@ class Comparison:
     def add(self, batches: Sequence[Branches], *, answer: Array, reference: Answers) -> None:
         """Add the `answer` [n, n_classes] to some batches, and PyTorch's.
 
-        An answer that is not defined must be a probability, but may differ from PyTorch's.
+        Where no answer is defined, it must be a probability, but may differ from PyTorch's.
         """
         expected = reference.single
         with np.errstate(invalid="ignore"):
             difference = np.abs(answer.astype(np.float64) - expected)
             relative = difference / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)
         good = np.isfinite(answer).all(1) & np.isfinite(expected).all(1) & (np.abs(answer.sum(1) - 1) < 1e-4)
-        defined = np.ones(len(answer), np.bool_)
-        if reference.spread is not None:
-            defined = ~(reference.spread > _SAFETY * self.tolerance)
-        compared = good & defined
-        by_example = np.where(good, np.where(defined, np.nan_to_num(difference.max(1), nan=np.inf), 0.0), np.inf)
+        undefined = good & (difference.max(1) > self.tolerance)
+        if reference.spread is None:
+            undefined[:] = False
+        elif undefined.any():
+            undefined &= reference.spread() > _SAFETY * self.tolerance
+        compared = good & ~undefined
+        by_example = np.where(good, np.where(undefined, 0.0, difference.max(1)), np.inf)
         row = int(by_example.argmax())
         if not self.evidence or (self.finite and by_example[row] > self.max_abs):
             self.worst_example = self.examples + row
@@ -99,13 +104,13 @@ class Comparison:
             self.evidence = {**inputs, "onnxruntime": answer[row : row + 1], "pytorch": expected[row : row + 1]}
         self.finite &= bool(good.all())
         self.finite_in_pytorch &= bool(np.isfinite(expected).all())
-        self.undefined += int((~defined).sum())
+        self.undefined += int(undefined.sum())
         if compared.any():
             self.max_abs = max(self.max_abs, float(difference[compared].max()))
             self.max_rel = max(self.max_rel, float(relative[compared].max()))
             self.max_ulps = max(self.max_ulps, int(_ulps(answer[compared], expected[compared]).max()))
             if reference.double is not None:
-                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - reference.double)[good].max()))
+                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - reference.double)[compared].max()))
         self.examples += len(answer)
 
     @property

@@ -166,7 +166,8 @@ def _worst_of_each_case(comparisons: Iterable[Comparison]) -> Iterator[CaseParit
     for comparison in comparisons:
         by_case.setdefault(comparison.case, []).append(comparison)
     for several in by_case.values():
-        yield CaseParity(**max(several, key=lambda comparison: comparison.badness).to_dict())
+        worst = max(several, key=lambda comparison: comparison.badness).to_dict()
+        yield CaseParity(**{**worst, "undefined": max(comparison.undefined for comparison in several)})
 
 
 def _deployed(
@@ -270,7 +271,7 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
         reference = concatenated(references)
         for session, parts in answers.items():
             tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
-            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance))
+            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance, case.hostile))
             comparison.add(batches, answer=np.concatenate(parts), reference=reference)
         waiting.clear()
         answers.clear()

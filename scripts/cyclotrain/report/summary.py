@@ -119,7 +119,10 @@ def _parity(run: Run) -> list[str]:
     kinds = {(session.optimisation, session.threads) for session in sessions}
     runtimes = ", ".join(runtime.removeprefix("onnxruntime ") for runtime in verification.runtimes)
     gpu = [row for row in verification.matrix if row.artefact == MODEL and row.is_on_gpu]
-    undefined = f"            {verification.undefined:,} hostile examples without a defined answer: PyTorch's depends on rounding"
+    undefined = (
+        f"            {verification.undefined:,} of {verification.hostile_examples:,} hostile examples have no defined answer: "
+        "PyTorch's own depends on rounding"
+    )
     return [
         f"Parity      {verification.max_abs:.1e} at most over {verification.test_examples:,} test examples, "
         f"{verification.max_abs_all_cases:.1e} over all inputs",

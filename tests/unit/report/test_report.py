@@ -127,6 +127,26 @@ def test_sessions_on_a_gpu_stand_beside_and_their_rounding_is_not_the_models_par
     assert "on a GPU too: 3.0e-07; rounded to TF32, ONNX Runtime's default there: 1.4e-03" in words
 
 
+def test_hostile_examples_without_a_defined_answer_and_a_missing_float64_are_told(run: Run, plots: list[Path]) -> None:
+    cases = run.verification.cases
+    index = next(i for i, case in enumerate(cases) if case.hostile)
+    undefined = cases[index].model_copy(update={"undefined": 3})
+    update = {
+        "cases": (*cases[:index], undefined, *cases[index + 1 :]),
+        "max_abs_float64": None,
+        "no_float64": "the network answers in float32",
+        "matrix": tuple(row.model_copy(update={"max_abs_float64": None}) for row in run.verification.matrix),
+    }
+    both = changed(run, verification=run.verification.model_copy(update=update))
+    words = f"3 of {run.verification.hostile_examples:,} "
+    assert f"{words}hostile examples have no defined answer" in summary(both, card="card.html", bundle="deploy")
+    text = make(both, plots).markdown
+    assert words in text and "no answers in float64 to compare with: the network answers in float32" in text
+    assert "defined answer" not in make(run, plots).markdown
+    for page in (make(both, plots), make(run, plots)):
+        assert re.search(r"<table>\s*<thead>\s*<tr>\s*<th>file</th>\s*<th>runtime</th>", page.html)
+
+
 def test_every_figure_is_drawn_as_png_and_as_vector_and_the_same_again(run: Run, plots: list[Path], tmp_path: Path) -> None:
     assert len(plots) == 2 * len(FIGURES)
     for plot in plots:
