@@ -72,9 +72,9 @@ def test_runs_share_an_environment_and_install_it_again_where_an_installation_wa
     folder = tmp_path / "1.20.1"
     install("1.20.1", folder=folder, result=tmp_path / "first/1.20.1.json")
     python = Path(json.loads((tmp_path / "first/1.20.1.json").read_text())["python"])
-    made = python.lstat().st_ino
+    first_inode = python.lstat().st_ino
     install("1.20.1", folder=folder, result=tmp_path / "second/1.20.1.json")
-    assert python.lstat().st_ino == made
+    assert python.lstat().st_ino == first_inode
     assert (tmp_path / "second/1.20.1.json").read_text() == (tmp_path / "first/1.20.1.json").read_text()
     # as a killed job leaves it
     (folder / "installed.json").unlink()

@@ -96,34 +96,34 @@ def test_a_change_of_the_evaluation_does_not_train_again(demo: Workflow) -> None
     assert "rule evaluate" in done.stdout and "rule train" not in done.stdout
 
 
-def planned(workflow: Workflow, *arguments: str) -> set[str]:
+def planned(workflow: Workflow) -> set[str]:
     """The rules that would run."""
-    output = workflow.run(small_demo(), "-n", "--quiet", "rules", *arguments).stdout
+    output = workflow.run(small_demo(), "-n", "--quiet", "rules").stdout
     return set(re.findall(r"^(\w+) +\d+$", output, re.MULTILINE)) - {"total", "all"}
+
+
+def planned_after(workflow: Workflow, module: str, *, old: str, new: str) -> set[str]:
+    """The rules that would run if `old` were `new` in a module of the package."""
+    path = workflow.folder / "scripts/cyclotrain" / module
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+    try:
+        return planned(workflow)
+    finally:
+        path.write_text(before)
 
 
 def test_a_change_of_the_network_trains_again_and_makes_all_that_follows(demo: Workflow) -> None:
     """`deep_sets` imports a function of the file of the `mlp`."""
-    network = demo.folder / "scripts/cyclotrain/networks/mlp.py"
-    before = network.read_text()
-    network.write_text(before.replace("nn.ReLU()", "nn.Tanh()"))
-    try:
-        rules = planned(demo)
-    finally:
-        network.write_text(before)
+    rules = planned_after(demo, "networks/mlp.py", old="nn.ReLU()", new="nn.Tanh()")
     assert {"train", "export", "verify", "evaluate", "gates", "bundle"} <= rules
     assert not {"simulate", "skim", "assemble", "baseline"} & rules
 
 
 def test_a_change_of_a_plots_colour_draws_the_plots_again_and_runs_no_network(demo: Workflow) -> None:
     assert planned(demo) == set()
-    style = demo.folder / "scripts/cyclotrain/report/plots/style.py"
-    before = style.read_text()
-    style.write_text(before.replace("#0072B2", "#FF0000"))
-    try:
-        rules = planned(demo)
-    finally:
-        style.write_text(before)
+    rules = planned_after(demo, "report/plots/style.py", old="#0072B2", new="#FF0000")
     plots = {"plot_roc", "plot_scores", "plot_confusion", "plot_loss", "plot_latency"}
     readers = {"model_card", "summarise", "report_page", "track", "require_gates", "bundle"}
     assert plots | {"model_card", "report_page"} <= rules <= plots | readers

@@ -54,8 +54,8 @@ def assemble(
     for hash_split in hash_splits.values():
         hash_split.check_shares()
     for name, splits in by_class.items():
-        of_class = [split for sample, split in hash_splits.items() if _n_events(samples[sample]["by_class"][name])]
-        _check_class(name, splits, recipe.negative_weights, of_class)
+        class_splits = [split for sample, split in hash_splits.items() if _n_events(samples[sample]["by_class"][name])]
+        _check_class(name, splits, recipe.negative_weights, class_splits)
     class_weights = _class_weights(by_class, recipe)
     histograms = None
     if recipe.flatten:

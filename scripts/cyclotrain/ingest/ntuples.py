@@ -340,8 +340,8 @@ def _depth(tree: Any, path: str, branch: str, fields: Sequence[str]) -> int:
 def _members(tree: Any, branch: str) -> list[str]:
     """The names of a struct's members."""
     names = branch_names(tree)
-    of_root, of_uproot = ([name for name in names if name.startswith(f"{branch}{separator}")] for separator in "./")
-    return of_root or of_uproot
+    with_dot = [name for name in names if name.startswith(f"{branch}.")]
+    return with_dot or [name for name in names if name.startswith(f"{branch}/")]
 
 
 def _form(tree: Any, fields: Sequence[str]) -> ak.forms.Form:
