@@ -11,6 +11,9 @@ from onnx import numpy_helper
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract.results import MODEL
+from cyclotrain.networks.registry import Classifier, save_weights
+from cyclotrain.networks.source import network_source
+from cyclotrain.parity.cases import References
 from support.trained import Trained
 
 
@@ -100,11 +103,18 @@ def test_a_graph_that_replaces_nan_by_0_is_caught_in_every_session_despite_ties(
     assert any(failure.message.startswith("nan in pf_eta") for failure in result.failures)
 
 
-@pytest.mark.parametrize(
-    ("network", "reason"), [("OnlySingle", "RuntimeError: "), ("AnswersInSingle", "the network answers in float32")]
-)
-def test_a_network_that_works_in_float32_only_is_verified(network: str, reason: str, trained: Trained, tmp_path: Path) -> None:
-    result = with_network(network, trained, tmp_path / network).verify()
+def test_a_network_that_answers_in_float32_has_no_answers_in_float64(trained: Trained, tmp_path: Path) -> None:
+    model = ModelConfig(name="support.networks:AnswersInSingle")
+    untrained = Classifier(trained.contract, model.name, model.options)
+    save_weights(untrained.state_dict(), network_source(model.name), tmp_path / "weights.pt")
+    references = References(trained.contract, model, tmp_path / "weights.pt")
+    branches = {branch: torch.rand(4, 8 if name else 1) for branch, name in trained.contract.layout.inputs.items()}
+    assert references.answers(branches).double is None
+    assert references.no_double == "the network answers in float32"
+
+
+def test_a_network_that_works_in_float32_only_is_verified(trained: Trained, tmp_path: Path) -> None:
+    result = with_network("OnlySingle", trained, tmp_path / "single").verify()
     assert result.passed, result.failures
-    assert result.max_abs_float64 is None and result.no_float64 and result.no_float64.startswith(reason)
+    assert result.max_abs_float64 is None and result.no_float64 and result.no_float64.startswith("RuntimeError: ")
     assert all(row.max_abs_float64 is None for row in result.matrix)
