@@ -82,11 +82,11 @@ def raw_config(files: dict[str, str], **changes: Any) -> dict[str, Any]:
     }
 
 
-def toys(folder: Path) -> dict[str, str]:
-    """Toy jets of two classes on disk, for `raw_config`."""
+def toys(folder: Path, n: int = 1500) -> dict[str, str]:
+    """Toy jets of two classes on disk, `n` of each, for `raw_config`."""
     return {
-        "background": write_tree(folder / "background.root", jets(1500, 1)),
-        "signal": write_tree(folder / "signal.root", jets(1500, 2, is_signal=True)),
+        "background": write_tree(folder / "background.root", jets(n, 1)),
+        "signal": write_tree(folder / "signal.root", jets(n, 2, is_signal=True)),
     }
 
 

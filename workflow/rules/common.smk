@@ -86,6 +86,7 @@ def load_settings():
             return settings, Sources.load(settings, folder)
         from cyclotrain.ingest.preflight import check_inputs
 
+        settings.model.check_inputs(settings.inputs)
         network_source(settings.model.name)
         sources = Sources.from_config(settings)
         if not IS_SHARED:

@@ -23,7 +23,7 @@ from cyclotrain.config.split import SplitConfig
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.config.training import TrainingConfig
 from cyclotrain.config.verification import VerificationConfig
-from cyclotrain.contract import OUTPUT, mask_group
+from cyclotrain.contract import OUTPUT, mask_group, vectors_group
 from cyclotrain.contract.splits import ENTRY, SPLITS, identifying_branches
 from cyclotrain.expressions import Expression, ExpressionError
 
@@ -144,7 +144,8 @@ class Config(Section):
                 _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
         if self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
-        self.model.check_inputs([key for key, features in self.inputs.items() if features.max_length])
+        if self.model.is_built_in:  # a network of the user's is looked up when a run is planned
+            self.model.check_inputs(self.inputs)
         owner: dict[str, str] = {}
         for key, features in self.inputs.items():
             for text in features.features:
@@ -179,8 +180,9 @@ class Config(Section):
                     f"export.preprocess_json: inputs.{name} has 'sort_by', but a preprocess.json keeps the tag info's order; "
                     "remove one of the two"
                 )
-            if mask_group(name) in self.inputs:
-                raise ValueError(f"inputs.{mask_group(name)}: export.preprocess_json needs this name for the mask of '{name}'")
+            for group, what in ((mask_group(name), "mask"), (vectors_group(name), "four-vectors")):
+                if group in self.inputs:
+                    raise ValueError(f"inputs.{group}: export.preprocess_json needs this name for the {what} of '{name}'")
             for text in inputs.features:
                 if text in owner:
                     raise ValueError(

@@ -14,8 +14,14 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from cyclotrain.config import Config, inner_model, keys
+from cyclotrain.config.networks import BUILT_IN, NetworkOptions
 from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS
 
+_TAKEN = {
+    "constituents": "constituents (a set with `max_length`)",
+    "flat": "a flat set",
+    "four_vectors": "a `four_vector` in each set of constituents",
+}
 SCHEMA, README, YAML = Path("workflow/schemas/config.schema.json"), Path("config/README.md"), Path("config/config.yaml")
 _WIDTH = 110
 
@@ -77,7 +83,8 @@ def _scalar(value: Any) -> str:
 
 def readme() -> str:
     """The reference of all keys and of the expression language, as Markdown."""
-    rows = [f"| `{key}` | {_type(info)} | {_default(info)} | {info.description} |" for key, info in keys()]
+    rows = [_row(key, info) for key, info in keys()]
+    networks = [line for name, section in BUILT_IN.items() for line in _network(name, section)]
     functions = [
         f"| `{name}` | {function.arguments} | {'ingest' if function.lists else 'graph, ingest'} | {function.meaning} |"
         for name, function in FUNCTIONS.items()
@@ -96,6 +103,11 @@ def readme() -> str:
             "|---|---|---|---|",
             *rows,
             "",
+            "## Options of the built-in networks",
+            "",
+            "For `model.options`. All sets are used: several sets of constituents, and flat ones beside them.",
+            "",
+            *networks,
             "## Expressions",
             "",
             "Branch names (in backticks where they are not Python names: `` `b-tag` > 0 ``), numbers, `+ - * / ** %`,",
@@ -117,6 +129,25 @@ def readme() -> str:
             "",
         ]
     )
+
+
+def _row(key: str, info: Any) -> str:
+    return f"| `{key}` | {_type(info)} | {_default(info)} | {info.description} |"
+
+
+def _network(name: str, section: type[NetworkOptions]) -> list[str]:
+    """The options of a network."""
+    needs = [what for kind, what in _TAKEN.items() if getattr(section.takes, kind) == "needed"]
+    rows = [_row(option, info) for option, info in section.model_fields.items()]
+    presets = [
+        f"`preset: {preset}` stands for `{_scalar(dict(values))}`; other options given beside it replace its values."
+        for preset, values in section.presets.items()
+    ]
+    return [
+        f"### `{name}`", "", f"{section.__doc__} Needs {' and '.join(needs)}.", "",
+        "| option | type | default | meaning |", "|---|---|---|---|", *rows, "",
+        *(line for text in presets for line in (text, "")),
+    ]  # fmt: skip
 
 
 def _type(info: Any) -> str:

@@ -33,6 +33,41 @@ class LinkConfig(Section):
         return self
 
 
+class FourVectorConfig(Section):
+    """The four-vector of a constituent: pt, eta, phi and energy, or px, py, pz and energy; mass may stand for energy."""
+
+    pt: FeatureText | None = Field(None, description="Transverse momentum; in the unit of the energy, GeV or MeV.")
+    eta: FeatureText | None = Field(None, description="Pseudorapidity.")
+    phi: FeatureText | None = Field(None, description="Azimuth, in radians.")
+    px: FeatureText | None = Field(None, description="For `pt`, `eta` and `phi`: the momentum.")
+    py: FeatureText | None = Field(None, description="With `px`.")
+    pz: FeatureText | None = Field(None, description="With `px`.")
+    energy: FeatureText | None = Field(None, description="Energy.")
+    mass: FeatureText | None = Field(None, description="For `energy`.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "FourVectorConfig":
+        given = [name for name in type(self).model_fields if getattr(self, name)]
+        for momentum in _MOMENTA:
+            if set(given) in ({*momentum, "energy"}, {*momentum, "mass"}):
+                return self
+        ways = " or ".join(f"{', '.join(momentum)}" for momentum in _MOMENTA)
+        raise ValueError(f"give {ways}, and energy or mass (given: {', '.join(given) or 'nothing'})")
+
+    @property
+    def expressions(self) -> tuple[str, str, str, str]:
+        """Expressions for pt, eta, phi and energy."""
+        pt, eta, phi = self.pt, self.eta, self.phi
+        if self.px:
+            px, py, pz = self.px, self.py, self.pz
+            pt, eta, phi = f"pt({px}, {py})", f"eta({px}, {py}, {pz})", f"phi({px}, {py})"
+        assert pt and eta and phi
+        return pt, eta, phi, self.energy or f"energy({pt}, {eta}, {self.mass})"
+
+
+_MOMENTA = ("pt", "eta", "phi"), ("px", "py", "pz")
+
+
 class InputSetConfig(Section):
     """A set of features of the model: of the example itself, or (with `max_length`) of each of its constituents."""
 
@@ -72,10 +107,17 @@ class InputSetConfig(Section):
         "the feature. Default: 10 standard deviations, and no limit with `standardise: false`.",
     )
 
+    four_vector: FourVectorConfig | None = Field(
+        None,
+        description="For constituents: expressions for the four-vector of each, for networks that use four-vectors. Other "
+        "networks do not get it, and its branches are then not read.",
+    )
+
     @property
     def texts(self) -> list[str]:
         """All expressions of the set."""
-        return [text for text in (*self.features, self.valid, self.sort_by) if text]
+        four_vector = self.four_vector.expressions if self.four_vector else ()
+        return [text for text in (*self.features, self.valid, self.sort_by, *four_vector) if text]
 
     @property
     def limit(self) -> float | None:
@@ -92,6 +134,8 @@ class InputSetConfig(Section):
             raise ValueError("'link' is for constituents; give 'max_length' and 'valid', or remove 'link'")
         if self.sort_by and self.max_length is None:
             raise ValueError("'sort_by' is for constituents; give 'max_length' and 'valid', or remove 'sort_by'")
+        if self.four_vector and self.max_length is None:
+            raise ValueError("'four_vector' is for constituents; give 'max_length' and 'valid', or remove 'four_vector'")
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature is listed twice")
         return self

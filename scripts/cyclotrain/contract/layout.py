@@ -12,6 +12,11 @@ def mask_group(name: str) -> str:
     return f"{name}_mask"
 
 
+def vectors_group(name: str) -> str:
+    """Name of the group that holds the four-vectors of a set in a preprocess.json."""
+    return f"{name}_vectors"
+
+
 def belongs_to(branch: str, collection: str) -> bool:
     """Whether a branch belongs to a collection, judged by its name.
 
@@ -48,7 +53,8 @@ class Set:
     A flat set has no `max_length` and no `valid`; a set of constituents has both, and its own jagged `branches`. `sort_by`: the
     largest first; None keeps the order of the file. `link`: how constituents are assigned to objects, if an example is an
     object; None if the file has a list per object. `clip`: the limit of features after standardisation, if any. `mean` and `std`
-    [n_features]: of the finite values in the training split, or 0 and 1 without standardisation.
+    [n_features]: of the finite values in the training split, or 0 and 1 without standardisation. `four_vector`: expressions for
+    pt, eta, phi and energy of a constituent; None if the network takes none.
     """
 
     features: tuple[str, ...]
@@ -61,6 +67,7 @@ class Set:
     standardise: bool = True
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    four_vector: tuple[str, str, str, str] | None = None
 
     @property
     def is_jagged(self) -> bool:
@@ -68,8 +75,9 @@ class Set:
         return self.max_length is not None
 
     def expressions(self) -> list[Expression]:
-        """The features, then `valid` and `sort_by` if they are given."""
-        return [Expression(text) for text in (*self.features, self.valid, self.sort_by) if text]
+        """The features, then `valid`, `sort_by` and the four-vector if they are given."""
+        texts = (*self.features, self.valid, self.sort_by, *(self.four_vector or ()))
+        return [Expression(text) for text in texts if text]
 
 
 @dataclass(frozen=True)

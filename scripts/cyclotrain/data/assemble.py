@@ -251,7 +251,7 @@ def _fit(
         for batch in Batches(examples, layout, _BATCH):
             masks: dict[str | None, Tensor | None] = {None: None}
             for name in layout.sets:
-                x, mask = layer.raw(batch.branches, name)
+                x, mask, _ = layer.raw(batch.branches, name)
                 moments[name].add(x if mask is None else x[mask])
                 masks[name] = mask
             for branch, set_name in layout.inputs.items():

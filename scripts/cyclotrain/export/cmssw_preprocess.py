@@ -2,7 +2,8 @@
 
 `btagbtvdeep::ParticleNetConstructor` reads the JSON, and `prepare` repeats its arithmetic, operation by operation
 (RecoBTag/FeatureTools/src/deep_helpers.cc: catch_infs, center_norm_pad). A variable is a feature, named by its expression.
-A set of constituents becomes two groups: its features, and `<set>_mask`, which is 1 where the set's `valid` holds.
+A set of constituents becomes two groups: its features, and `<set>_mask`, which is 1 where the set's `valid` holds. A third one,
+`<set>_vectors`, holds the four-vectors, if the network takes them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cyclotrain.contract import Layout, mask_group
+from cyclotrain.contract import Layout, mask_group, vectors_group
 from cyclotrain.expressions.functions import LARGEST
-from cyclotrain.networks.features import FeatureLayer, filled_up
-from cyclotrain.networks.registry import Classifier, is_recurrent
+from cyclotrain.networks import four_vectors
+from cyclotrain.networks.features import FeatureLayer, Inputs, filled_up
+from cyclotrain.networks.registry import Classifier, is_recurrent, outputs
+from cyclotrain.networks.sets import SetModules
 
 
 def preprocess_json(layout: Layout) -> dict[str, Any]:
@@ -42,6 +45,19 @@ def preprocess_json(layout: Layout) -> dict[str, Any]:
             groups[mask_group(name)] = _group(
                 {mask_group(name): {**unchanged, "lower_bound": 0.0, "upper_bound": 1.0, "pad": 0.0}}, features.max_length or 1
             )
+        if features.four_vector:
+            groups[vectors_group(name)] = _group(
+                {
+                    text: {
+                        "median": 0.0, "norm_factor": 1.0, "replace_inf_value": padding, "lower_bound": low, "upper_bound": high,
+                        "pad": padding,
+                    }
+                    for text, padding, low, high in zip(
+                        features.four_vector, four_vectors.PADDING, four_vectors.SMALLEST, four_vectors.LARGEST, strict=True
+                    )
+                },
+                features.max_length or 1,
+            )  # fmt: skip
     return {"input_names": list(groups), "output_names": ["probabilities"], **groups}
 
 
@@ -51,13 +67,18 @@ def _group(infos: dict[str, Any], max_length: int) -> dict[str, Any]:
 
 def preprocess_inputs(preprocess: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The input shapes of the exported network."""
-    set_names = {mask_group(name): name for name in preprocess["input_names"]}
+    set_names = _set_names(preprocess)
 
     def length(group: str) -> Any:
         name = set_names.get(group, group)
         return name if mask_group(name) in preprocess else 1
 
     return {group: ["batch", len(preprocess[group]["var_names"]), length(group)] for group in preprocess["input_names"]}
+
+
+def _set_names(preprocess: Mapping[str, Any]) -> dict[str, str]:
+    """The set of each group that accompanies its features."""
+    return {group(name): name for name in preprocess["input_names"] for group in (mask_group, vectors_group)}
 
 
 class NetworkAlone(nn.Module):
@@ -68,32 +89,40 @@ class NetworkAlone(nn.Module):
         self.network = model.network
         self._lengths = {name: features.max_length for name, features in layout.sets.items()}
         self._fixed_length = is_recurrent(model.network)
+        self._bounded = SetModules({name: four_vectors.Bounded() for name, one in layout.sets.items() if one.four_vector})
 
     def forward(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """Probabilities from groups: features [B, F, L] and masks [B, 1, L] of jagged sets, features [B, F, 1] of others."""
-        features, masks = {}, {}
+        """Probabilities from groups: features [B, F, L], masks [B, 1, L] and four-vectors [B, 4, L] of jagged sets, features
+        [B, F, 1] of others.
+        """
+        features, masks, vectors = {}, {}, {}
         for name, length in self._lengths.items():
             if length:
-                x, mask = groups[name], groups[mask_group(name)]
-                if self._fixed_length:
-                    x, mask = filled_up(x, length), filled_up(mask, length)
+                x, mask = self._filled_up(groups[name], length), self._filled_up(groups[mask_group(name)], length)
                 masks[name] = mask.squeeze(1) > 0.5
                 features[name] = torch.where(masks[name].unsqueeze(-1), x.transpose(1, 2), 0.0)
+                if name in self._bounded.names:
+                    x = self._filled_up(groups[vectors_group(name)], length)
+                    vectors[name] = self._bounded[name](x.transpose(1, 2), masks[name])
             else:
                 features[name] = groups[name].squeeze(-1)
-        return torch.softmax(self.network(features, masks), dim=-1)
+        return torch.softmax(outputs(self.network, Inputs(features, masks, vectors)), dim=-1)
+
+    def _filled_up(self, x: Tensor, length: int) -> Tensor:
+        return filled_up(x, length) if self._fixed_length else x
 
 
 def variables(layer: FeatureLayer, layout: Layout, branches: Mapping[str, Tensor]) -> dict[str, npt.NDArray[np.float32]]:
     """What the tag infos of the examples hold: the variables [B, V, L] of each group, before any preprocessing."""
     values = {}
     with torch.inference_mode():
-        for name, features in layout.sets.items():
-            x, mask = layer.raw(branches, name)
+        for name in layout.sets:
+            x, mask, vectors = layer.raw(branches, name)
             values[name] = (x if mask is not None else x.unsqueeze(1)).transpose(1, 2).numpy()
-            if features.is_jagged:
-                assert mask is not None
+            if mask is not None:
                 values[mask_group(name)] = mask.unsqueeze(1).numpy().astype(np.float32)
+            if vectors is not None:
+                values[vectors_group(name)] = vectors.transpose(1, 2).numpy()
     return values
 
 
@@ -103,7 +132,7 @@ def prepare(preprocess: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.f
     In CMSSW a vector holds only the constituents of its example. Here these are the constituents up to the last one for which
     the mask holds, and all behind it is padded.
     """
-    set_names = {mask_group(name): name for name in preprocess["input_names"]}
+    set_names = _set_names(preprocess)
     inputs = {}
     for group in preprocess["input_names"]:
         settings, x = preprocess[group], values[group]

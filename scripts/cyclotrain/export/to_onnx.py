@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain import __version__, config
-from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group
+from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group, vectors_group
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, write_json
@@ -86,6 +86,8 @@ def network_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[st
         if features.is_jagged:
             inputs[name], inputs[mask_group(name)] = _example(len(features.features), 7), _example(1, 7)
             axes[name] = axes[mask_group(name)] = {0: "batch", 2: name}
+            if features.four_vector:
+                inputs[vectors_group(name)], axes[vectors_group(name)] = _example(4, 7), axes[name]
         else:
             inputs[name] = _example(len(features.features), 1)
             axes[name] = {0: "batch"}

@@ -20,7 +20,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Classifier, outputs
 
 _QUANTISED = ["MatMul", "Gemm"]  # only the network has them; the features stay in float32
 _CALIBRATION, _BATCH = 16, 64  # number of batches from the training split, and examples in each
@@ -54,8 +54,8 @@ class _Half(nn.Module):
         self.features, self.network = model.features, copy.deepcopy(model.network).half()
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
-        features, masks = self.features(branches)
-        logits = self.network({name: x.half() for name, x in features.items()}, masks)
+        inputs = self.features(branches)
+        logits = outputs(self.network, inputs._replace(features={name: x.half() for name, x in inputs.features.items()}))
         return torch.softmax(logits.float(), dim=-1)
 
 

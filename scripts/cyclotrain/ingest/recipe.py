@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from cyclotrain.config import Config
+from cyclotrain.config import Config, InputSetConfig, ModelConfig
 from cyclotrain.contract import Layout, Link, Set, belongs_to
 from cyclotrain.contract.splits import SPLITS, identifying_branches
 from cyclotrain.core.errors import FileError, InputError
@@ -56,7 +56,7 @@ class Recipe:
             seed=config.seed,
             split=settings.split or config.split.model_dump(),
             sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
-            inputs={name: {**inputs.model_dump(), "clip": inputs.limit} for name, inputs in config.inputs.items()},
+            inputs={name: _input_set(inputs, config.model) for name, inputs in config.inputs.items()},
             observers=list(config.observers),
         )
 
@@ -78,7 +78,12 @@ class Recipe:
 
     def model_branches(self) -> list[str]:
         """The inputs of the graph, in the order of the config."""
-        texts = [t for inputs in self.inputs.values() for t in (*inputs["features"], inputs["valid"], inputs["sort_by"]) if t]
+        texts = [
+            text
+            for inputs in self.inputs.values()
+            for text in (*inputs["features"], inputs["valid"], inputs["sort_by"], *(inputs["four_vector"] or ()))
+            if text
+        ]
         return list(dict.fromkeys(name for text in texts for name in Expression(text).inputs))
 
     def branches(self) -> list[str]:
@@ -88,6 +93,12 @@ class Recipe:
         for_ingest = [b for expression in expressions for b in expression.branches]
         names = [*self.model_branches(), *links, *identifying_branches(self.event_id), *for_ingest]
         return [name for name in dict.fromkeys(names) if name not in self.define]
+
+
+def _input_set(inputs: InputSetConfig, model: ModelConfig) -> dict[str, Any]:
+    """The fields of a set; its four-vector only if the network takes one."""
+    four_vector = inputs.four_vector.expressions if inputs.four_vector and model.takes.four_vectors != "none" else None
+    return {**inputs.model_dump(), "clip": inputs.limit, "four_vector": list(four_vector) if four_vector else None}
 
 
 def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
@@ -102,7 +113,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
         link = Link(**inputs["link"]) if inputs["link"] else None
         features = Set(
             tuple(inputs["features"]), (), inputs["max_length"], inputs["valid"], inputs["clip"], link, inputs["sort_by"],
-            inputs["standardise"],
+            inputs["standardise"], four_vector=tuple(inputs["four_vector"]) if inputs["four_vector"] else None,
         )  # fmt: skip
         names = dict.fromkeys(b for expression in features.expressions() for b in expression.inputs)
         if defined := [b for b in names if b in recipe.define]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional
 from cyclotrain.contract import Layout, Set
 from cyclotrain.expressions import Expression
 from cyclotrain.expressions.functions import LARGEST, Backend, modulo
+from cyclotrain.networks import four_vectors
 from cyclotrain.networks.sets import SetModules
 
 
@@ -58,29 +59,49 @@ def filled_up(x: Tensor, length: int) -> Tensor:
     return functional.pad(x, (0, length))[..., :length]
 
 
+class OfSet(NamedTuple):
+    """One set: features [B, F], or [B, L, F] with mask [B, L] and, where the layout has them, four-vectors [B, L, 4]."""
+
+    features: Tensor
+    mask: Tensor | None = None
+    vectors: Tensor | None = None
+
+
+class Inputs(NamedTuple):
+    """What a network gets, by set: the features, and of jagged sets the masks and the four-vectors."""
+
+    features: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    vectors: dict[str, Tensor]
+
+
 class FeatureLayer(nn.Module):
     """Branches to features: expressions, the training mean for non-finite values, standardisation, clipping, zeros where masked.
 
     forward: from branches (scalars [B, 1], jagged branches [B, L]; float32, zero-padded) to the features of each set,
-    [B, F] or [B, min(L, max_length), F], and the masks [B, min(L, max_length)] of the jagged sets. With `fixed_length`, all
-    sets have the length max_length.
+    [B, F] or [B, min(L, max_length), F], the masks [B, min(L, max_length)] of the jagged sets, and their four-vectors
+    [B, min(L, max_length), 4] (pt, eta, phi, energy) where the layout has them. With `fixed_length`, all sets have the length
+    max_length.
     """
 
     def __init__(self, layout: Layout, *, fixed_length: bool = False) -> None:
         super().__init__()
         self.sets = SetModules({name: _SetLayer(features, fixed_length) for name, features in layout.sets.items()})
 
-    def forward(self, branches: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def forward(self, branches: Mapping[str, Tensor]) -> Inputs:
         """See the class."""
-        features, masks = {}, {}
+        features, masks, vectors = {}, {}, {}
         for name in self.sets.names:
-            features[name], mask = self.sets[name](branches)
-            if mask is not None:
-                masks[name] = mask
-        return features, masks
+            one: OfSet = self.sets[name](branches)
+            features[name] = one.features
+            if one.mask is not None:
+                masks[name] = one.mask
+            if one.vectors is not None:
+                vectors[name] = one.vectors
+        return Inputs(features, masks, vectors)
 
-    def raw(self, branches: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor | None]:
-        """The features of one set before standardisation, and its mask; `assemble` computes mean and std from them."""
+    def raw(self, branches: Mapping[str, Tensor], name: str) -> OfSet:
+        """One set before standardisation and limits; `assemble` computes mean and std from it."""
         return cast(_SetLayer, self.sets[name]).raw(branches)
 
 
@@ -90,15 +111,17 @@ class _SetLayer(nn.Module):
 
     def __init__(self, features: Set, fixed_length: bool) -> None:
         super().__init__()
-        self._features = list(map(Expression, features.features))
+        self._n_features = len(features.features)
+        self._columns = list(map(Expression, (*features.features, *(features.four_vector or ()))))
         self._valid = Expression(features.valid) if features.valid else None
         self._set = features
         self._jagged = frozenset(features.branches)
         self._max_length, self._fixed_length = features.max_length, fixed_length
         self._clip = features.clip
-        n = len(self._features)
+        n = self._n_features
         self.register_buffer("mean", torch.tensor(features.mean or (0.0,) * n, dtype=torch.float32))
         self.register_buffer("inverse_std", 1 / torch.tensor(features.std or (1.0,) * n, dtype=torch.float32))
+        self.bounded = four_vectors.Bounded() if features.four_vector else None
         if self._valid:
             padding = self._valid(dict.fromkeys(self._valid.inputs, torch.zeros(1, 1)), TORCH)
             if bool(padding.any()):
@@ -106,18 +129,18 @@ class _SetLayer(nn.Module):
                     f"valid: '{features.valid}' holds for zero padding too; it must be false where all branches are 0"
                 )
 
-    def raw(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    def raw(self, branches: Mapping[str, Tensor]) -> OfSet:
         mask: Tensor | None = self._valid(branches, TORCH) if self._valid else None
         n, length = (next(iter(branches.values())).shape[0], 1) if mask is None else mask.shape
         columns = []
-        for expression in self._features:
+        for expression in self._columns:
             value = expression(branches, TORCH)
             value = (value if isinstance(value, Tensor) else self.mean.new_full((1, 1), value)).to(self.mean.dtype)
             # expand only if needed: each operation in the graph costs time
             columns.append(value if self._has_full_shape(expression) else value.expand(n, length))
         x = torch.cat(columns, dim=1)
         if mask is None:
-            return x, None
+            return OfSet(x)
         # like torch.stack and a cut of each branch, but with two operations instead of one per column and branch
         x = x.view(n, len(columns), length)
         if self._set.sort_by:
@@ -126,19 +149,25 @@ class _SetLayer(nn.Module):
             x, mask = x.gather(2, order.unsqueeze(1).expand_as(x)), mask.gather(1, order)
         if self._fixed_length and self._max_length:
             x, mask = filled_up(x, self._max_length), filled_up(mask, self._max_length)
-        return x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
+        x, mask = x[:, :, : self._max_length].transpose(1, 2), mask[:, : self._max_length]
+        if self.bounded is None:
+            return OfSet(x, mask)
+        return OfSet(x[..., : self._n_features], mask, x[..., self._n_features :])
 
     def _has_full_shape(self, expression: Expression) -> bool:
         """Whether an expression uses a branch with a value per constituent, or per example for a flat set."""
         return not self._jagged.isdisjoint(expression.inputs) if self._valid else bool(expression.inputs)
 
-    def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        x, mask = self.raw(branches)
+    def forward(self, branches: Mapping[str, Tensor]) -> OfSet:
+        x, mask, vectors = self.raw(branches)
         x = torch.where(is_finite(x), x, self.mean)
         x = (x - self.mean) * self.inverse_std
         if self._clip is not None:
             x = torch.clamp(x, -self._clip, self._clip)
-        return (x if mask is None else torch.where(mask.unsqueeze(-1), x, 0.0)), mask
+        if mask is None:
+            return OfSet(x)
+        x = torch.where(mask.unsqueeze(-1), x, 0.0)
+        return OfSet(x, mask, self.bounded(vectors, mask) if self.bounded else None)
 
 
 class Moments:

@@ -1,8 +1,9 @@
 """The built-in networks, and the model: the feature layer followed by a network.
 
-A network is a torch.nn.Module `Network(sets, n_classes, **options)` with
-`forward(features, masks) -> logits [B, n_classes]`. `features`: by set, [B, F] or [B, L, F] with zeros where masked;
-`masks`: [B, L] of each jagged set, true for a real constituent.
+A network is a torch.nn.Module `Network(sets, n_outputs, **options)` with `forward(features, masks) -> [B, n_outputs]`, or
+`forward(features, masks, vectors)` if it uses four-vectors. `features`: by set, [B, F] or [B, L, F] with zeros where masked;
+`masks`: [B, L] of each jagged set, true for a real constituent; `vectors`: [B, L, 4] of each jagged set, pt, eta, phi and energy
+within the limits of the module `four_vectors`.
 """
 
 import importlib
@@ -15,19 +16,28 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain import config
-from cyclotrain.contract import Contract
+from cyclotrain.contract import Contract, Layout
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic
 from cyclotrain.networks.deep_sets import DeepSets
-from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.networks.features import FeatureLayer, Inputs
 from cyclotrain.networks.mlp import MLP
+from cyclotrain.networks.particle_net import ParticleNet
+from cyclotrain.networks.particle_transformer import ParticleTransformer
 from cyclotrain.networks.shapes import SetShape
-from cyclotrain.networks.source import module_of, network_source
+from cyclotrain.networks.source import network_source
+from cyclotrain.networks.transformer import Transformer
 
 # The fast path of nn.TransformerEncoder makes nested tensors of padded sets, which fails where all sets are empty.
 torch.backends.mha.set_fastpath_enabled(False)
 
-BUILT_IN: Mapping[str, type[nn.Module]] = {"mlp": MLP, "deep_sets": DeepSets}
+BUILT_IN: Mapping[str, type[nn.Module]] = {
+    "mlp": MLP,
+    "deep_sets": DeepSets,
+    "transformer": Transformer,
+    "particle_transformer": ParticleTransformer,
+    "particle_net": ParticleNet,
+}
 
 
 class Classifier(nn.Module):
@@ -42,14 +52,34 @@ class Classifier(nn.Module):
         except TypeError as error:
             raise ValueError(f"model.options: '{name}' does not take these options: {error}") from error
         network = make_network(shapes, len(contract.classes), **options)
+        _check_four_vectors(name, network, contract.layout)
         self.features = FeatureLayer(contract.layout, fixed_length=is_recurrent(network))
         self.network = network
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, n_classes] from branches: scalars [B, 1], jagged branches [B, L]."""
-        features, masks = self.features(branches)
-        logits: Tensor = self.network(features, masks)
-        return logits
+        return outputs(self.network, self.features(branches))
+
+
+def outputs(network: nn.Module, inputs: Inputs) -> Tensor:
+    """What a network gives for some inputs, [B, n_outputs]; it gets four-vectors if its `forward` takes them."""
+    answer: Tensor = network(*inputs) if _takes_vectors(type(network)) else network(inputs.features, inputs.masks)
+    return answer
+
+
+def _takes_vectors(network: type[nn.Module]) -> bool:
+    return "vectors" in inspect.signature(network.forward).parameters
+
+
+def _check_four_vectors(name: str, network: nn.Module, layout: Layout) -> None:
+    """Raise ValueError if what a network of the user's says of itself and its `forward` disagree."""
+    stated = name in BUILT_IN or getattr(network, "takes", {}).get("four_vectors", "none") != "none"
+    if _takes_vectors(type(network)) and not stated:
+        raise ValueError(
+            f"""model.name: the forward of '{name}' takes `vectors`; write takes = {{"four_vectors": "needed"}} in its class"""
+        )
+    if not _takes_vectors(type(network)) and any(features.four_vector for features in layout.sets.values()):
+        raise ValueError(f"model.name: '{name}' says that it takes four-vectors; write forward(self, features, masks, vectors)")
 
 
 def is_recurrent(network: nn.Module) -> bool:
@@ -94,7 +124,7 @@ def network_class(name: str) -> type[nn.Module]:
     """A built-in network by its name, or any network by its import path `package.module:Class`; else raises ValueError."""
     if name in BUILT_IN:
         return BUILT_IN[name]
-    module, attribute = module_of(name)
+    module, _, attribute = name.partition(":")
     try:
         network = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -12,7 +12,8 @@ from torch import Tensor
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batches
-from cyclotrain.networks.registry import Probabilities, load_model
+from cyclotrain.networks.features import Inputs
+from cyclotrain.networks.registry import Probabilities, load_model, outputs
 from cyclotrain.parity.comparison import Answers, Array, Branches, Doubles, concatenated
 
 BATCH_SIZES = (1, 7, 1024)
@@ -26,6 +27,7 @@ HOSTILE = {
     "-1e-40": -1e-40,
 }
 _MOVES, _MOVE = 16, 2.0**-22  # how often, and by which part, features are moved to see whether an answer is defined
+_ANGLES = (0.0, 1.0, 1.0, 0.0)  # 1 for the angles of (pt, eta, phi, energy)
 _SAMPLE = 64  # examples of the test split for each length and each hostile value
 _FIRST = 1000  # examples in small batches for all sessions; only the deployed ones see the whole test split in small batches
 
@@ -76,11 +78,12 @@ class References:
         """
         single = self.single(branches)
         with torch.inference_mode():
-            features, masks = self.features(branches)
-            moved = [self._single.model.network(_moved(features, masks, seed), masks) for seed in range(_MOVES)]
+            inputs = self.features(branches)
+            moved = [outputs(self._single.model.network, _moved(inputs, seed)) for seed in range(_MOVES)]
             others = [torch.softmax(logits, dim=-1).numpy() for logits in moved]
-        exact = {name: x.double() for name, x in features.items()}
-        double = self._in_double(lambda model: torch.softmax(model.model.network(exact, masks), dim=-1))
+        features, vectors = ({name: x.double() for name, x in values.items()} for values in (inputs.features, inputs.vectors))
+        exact = inputs._replace(features=features, vectors=vectors)
+        double = self._in_double(lambda model: torch.softmax(outputs(model.model.network, exact), dim=-1))
         with np.errstate(invalid="ignore"):
             changes = [np.abs(other - single).max(1) for other in (*others, double) if other is not None]
         return np.nan_to_num(np.max(changes, axis=0), nan=np.inf).astype(np.float64)
@@ -102,19 +105,25 @@ class References:
         return values
 
 
-def _moved(features: Mapping[str, Tensor], masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Features that are moved at random, by up to a part of 2^-22 of themselves, or of 1 if they are smaller.
+def _moved(inputs: Inputs, seed: int) -> Inputs:
+    """Features and four-vectors that are moved at random, by up to a part of 2^-22 of themselves, or of 1 if they are smaller.
 
     So features that are all 0, as a standardised NaN is, no longer tie. Padding stays 0. A whole number only grows away from 0:
-    a network may truncate it to a category.
+    a network may truncate it to a category. pt and energy, of which networks take logarithms, move by a part of themselves.
     """
     random = torch.Generator().manual_seed(seed)
-    moved = {}
-    for name, x in features.items():
-        step = _MOVE * (2 * torch.rand(x.shape, generator=random) - 1) * x.abs().clamp(min=1)
-        step = torch.where((x == x.round()) & (x != 0), x.sign() * step.abs(), step)
-        moved[name] = x + (torch.where(masks[name].unsqueeze(-1), step, 0.0) if name in masks else step)
-    return moved
+    moved: dict[str, dict[str, Tensor]] = {"features": {}, "vectors": {}}
+    for kind, values in moved.items():
+        for name, x in getattr(inputs, kind).items():
+            step = _MOVE * (2 * torch.rand(x.shape, generator=random) - 1)
+            if kind == "features":
+                step = step * x.abs().clamp(min=1)
+                step = torch.where((x == x.round()) & (x != 0), x.sign() * step.abs(), step)
+            else:
+                step = step * torch.maximum(x.abs(), x.new_tensor(_ANGLES))
+            mask = inputs.masks.get(name)
+            values[name] = x + (step if mask is None else torch.where(mask.unsqueeze(-1), step, 0.0))
+    return inputs._replace(**moved)
 
 
 def cases(test: Batches, contract: Contract, references: References) -> Iterator[Case]:

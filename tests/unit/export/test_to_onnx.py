@@ -18,6 +18,7 @@ from cyclotrain.export.to_onnx import branches_to_onnx
 from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.networks.deep_sets import DeepSets
 from cyclotrain.networks.features import FeatureLayer
+from cyclotrain.networks.registry import outputs
 from cyclotrain.networks.shapes import SetShape
 from cyclotrain.runtimes.sessions import open_session
 from support import REPOSITORY
@@ -78,10 +79,10 @@ def exported_and_eager(layout: Layout) -> tuple[onnx.ModelProto, float]:
     """An untrained network for this layout as ONNX, and the largest difference to PyTorch over some examples."""
     torch.manual_seed(0)
     shapes = {name: SetShape(len(features.features), features.is_jagged) for name, features in layout.sets.items()}
-    features, network = FeatureLayer(layout), DeepSets(shapes, 3)
+    features, network = FeatureLayer(layout), DeepSets(shapes, 3, phi=[100, 128], rho=[100], dropout=0)
     module = torch.nn.Module()
     module.features, module.network = features, network
-    module.forward = lambda branches: torch.softmax(network(*features(branches)), dim=-1)  # type: ignore[method-assign]
+    module.forward = lambda branches: torch.softmax(outputs(network, features(branches)), dim=-1)  # type: ignore[method-assign]
     proto = branches_to_onnx(module.eval(), layout, opset=18, ir_version=8)
     onnx.checker.check_model(proto, full_check=True)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -73,7 +73,7 @@ def test_a_variant_that_loses_rejection_fails_its_gate(
     trained: Trained, variants: dict[VariantKind, Path], tmp_path: Path
 ) -> None:
     model = onnx.load(trained.onnx)
-    (head,) = [i for i in model.graph.initializer if i.name.endswith("head.weight")]
+    (head,) = [i for i in model.graph.initializer if i.name.endswith("out.weight")]
     head.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(head), head.name))
     onnx.save(model, tmp_path / "worse.onnx")
     evaluation, _ = trained.evaluate(fp16=variants["fp16"], int8_static=tmp_path / "worse.onnx")

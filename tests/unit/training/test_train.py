@@ -219,7 +219,7 @@ def test_a_training_that_stopped_early_and_was_killed_ends_with_the_same_weights
 
 @pytest.mark.parametrize("steps", [*range(1, 31), 100])
 def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, trained: Trained) -> None:
-    network = Classifier(trained.contract, "deep_sets", {})
+    network = Classifier(trained.contract, "deep_sets", trained.config.model.options)
     training = TrainingConfig(learning_rate=0.01)
     configured = WeightedTraining(network, trained.contract, training=training, steps=steps).configure_optimizers()
     if steps < 3:

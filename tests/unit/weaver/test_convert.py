@@ -122,7 +122,7 @@ def ours(converted: Converted, path: str, folder: Path) -> Ours:
     layout = Layout.from_dict(read_json(folder / "out.json")["layout"])
     parts = iterate_split([folder / "out.arrow"], layout, "train", normalisation={"sample": 1.0}, fold=None)
     examples = concatenate(list(parts), layout)
-    features, masks = FeatureLayer(layout)(next(iter(Batches(examples, layout, N))).branches)
+    features, masks, _ = FeatureLayer(layout)(next(iter(Batches(examples, layout, N))).branches)
     return Ours({k: v.numpy() for k, v in features.items()}, {k: v.numpy() for k, v in masks.items()}, examples.label)
 
 
