@@ -85,7 +85,7 @@ class Config(Section):
     balance: Literal["classes", "none"] = Field(
         "classes",
         description="`classes`: scale the training weights so that each class has the same sum. "
-        "`none`: use the physics weights unchanged.",
+        "`none`: use the weights unchanged.",
     )
     flatten: FlattenConfig | None = Field(
         None,
@@ -130,6 +130,11 @@ class Config(Section):
         for name in self.classes:
             if (other := branches.setdefault(name.replace("-", "_"), name)) != name:
                 raise ValueError(f"classes: '{other}' and '{name}' have the same branch in friend trees; rename one of them")
+        if self.training.weights == "none" and self.negative_weights != "keep":
+            raise ValueError(
+                f"negative_weights: '{self.negative_weights}' has no effect, because 'training.weights: none' gives all events "
+                "the same weight in training; remove one of the two"
+            )
         if self.flatten and self.flatten.to not in ("flat", *self.classes):
             raise ValueError(f"flatten.to: '{self.flatten.to}' is neither `flat` nor one of {', '.join(self.classes)}")
         for name, sample in self.samples.items():

@@ -14,6 +14,12 @@ class TrainingConfig(Section):
     patience: int = Field(5, ge=1, description="Stop after this number of epochs without a lower validation loss.")
     batch_size: int = Field(512, ge=1, description="Examples per step.")
     learning_rate: float = Field(1e-3, gt=0, description="Largest learning rate, reached after a tenth of the steps.")
+    weights: Literal["physics", "none"] = Field(
+        "physics",
+        description="Weights of the events in training and validation: `physics`, as `weight` and the cross sections give them, "
+        "or `none`, the same for all events (docs/training.md). `balance` and `flatten` act in both cases. The boosted trees use "
+        "the same; figures of the test split always use the physics weights.",
+    )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="`auto` uses a GPU if there is one; `gpu` fails if there is none."

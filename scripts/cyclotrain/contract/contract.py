@@ -40,7 +40,8 @@ class Contract:
     signal: str
     layout: Layout
     ranges: dict[str, tuple[float, float] | None]  # by branch: of finite values in training, real constituents only
-    class_weights: tuple[float, ...]  # by class, factor on the physics weight in training
+    class_weights: tuple[float, ...]  # by class, factor on the weight in training
+    training_weights: str  # what this weight is: physics, or none for 1
     negative_weights: str  # treatment in training: keep, absolute or drop
     flattening: Flattening | None
     baseline_features: tuple[str, ...]  # the observers that the boosted trees use

@@ -20,7 +20,7 @@ from cyclotrain.data.batches import Batches
 from cyclotrain.data.hash_split import HashSplit
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import iterate_split, totals_by_class
-from cyclotrain.data.training_weights import Histograms, sum_for_training
+from cyclotrain.data.training_weights import Histograms, WeightPolicy
 from cyclotrain.ingest.totals import ExamplesPerEntry
 from cyclotrain.networks.features import FeatureLayer, Moments
 
@@ -45,6 +45,7 @@ def assemble(
         {**part, "by_class": totals_by_class(shard, recipe.classes, fold)} for part, shard in zip(parts, shards, strict=True)
     ]
     layout = _common_layout(parts, receipts)
+    policy = WeightPolicy(recipe.training_weights, recipe.negative_weights)
     skipped = [{**file, "sample": part["sample"]} for part in parts for file in part["skipped"]]
     _check_skipped(skipped, parts, recipe)
     samples = {name: _sample([part for part in parts if part["sample"] == name], recipe, name) for name in recipe.samples}
@@ -55,15 +56,15 @@ def assemble(
         hash_split.check_shares()
     for name, splits in by_class.items():
         class_splits = [split for sample, split in hash_splits.items() if _n_events(samples[sample]["by_class"][name])]
-        _check_class(name, splits, recipe.negative_weights, class_splits)
-    class_weights = _class_weights(by_class, recipe)
+        _check_class(name, splits, policy, class_splits)
+    class_weights = _class_weights(by_class, policy, recipe.balance)
     histograms = None
     if recipe.flatten:
         histograms = Histograms(
             recipe.flatten,
             classes=recipe.classes,
             observers=layout.observers,
-            negative_weights=recipe.negative_weights,
+            policy=policy,
         )
     layout, ranges = _fit(layout, shards, normalisation=normalisation, fold=fold, histograms=histograms)
     flattening, flattening_summary = histograms.flattening(class_weights) if histograms else (None, None)
@@ -87,6 +88,7 @@ def assemble(
         layout=layout,
         ranges=ranges,
         class_weights=class_weights,
+        training_weights=recipe.training_weights,
         negative_weights=recipe.negative_weights,
         flattening=flattening,
         baseline_features=tuple(recipe.baseline_features),
@@ -204,7 +206,7 @@ def _hash_splits(
 
 
 def _check_class(
-    name: str, splits: Mapping[str, Mapping[str, float]], negative_weights: str, hash_splits: Sequence[HashSplit]
+    name: str, splits: Mapping[str, Mapping[str, float]], policy: WeightPolicy, hash_splits: Sequence[HashSplit]
 ) -> None:
     """Check the splits of a class; `hash_splits`: those of its samples."""
     if not _n_events(splits):
@@ -214,18 +216,20 @@ def _check_class(
             reason = next((reason for hash_split in hash_splits if (reason := hash_split.few_values())), None)
             advice = f": {reason}" if reason else "; add events, or give this split a larger share or a sample"
             raise InputError(f"classes: '{name}' has no events in the {split} split{advice}")
-        sum_of_weights = total["sum_of_weights"] if split == "test" else sum_for_training(total, negative_weights)
+        sum_of_weights = total["sum_of_weights"] if split == "test" else policy.sum(total)
         if sum_of_weights <= 0:
             raise InputError(
                 f"classes: '{name}' has the sum of weights {sum_of_weights:g} in the {split} split; it must be positive"
             )
 
 
-def _class_weights(by_class: Mapping[str, Mapping[str, Mapping[str, float]]], recipe: DatasetRecipe) -> tuple[float, ...]:
+def _class_weights(
+    by_class: Mapping[str, Mapping[str, Mapping[str, float]]], policy: WeightPolicy, balance: str
+) -> tuple[float, ...]:
     """Factors after which the mean training weight is 1 and, with `balance: classes`, each class has the same sum."""
-    sums = [sum_for_training(splits["train"], recipe.negative_weights) for splits in by_class.values()]
+    sums = [policy.sum(splits["train"]) for splits in by_class.values()]
     events = sum(splits["train"]["events"] for splits in by_class.values())
-    if recipe.balance == "classes":
+    if balance == "classes":
         return tuple(events / len(sums) / total for total in sums)
     return (events / sum(sums),) * len(sums)
 

@@ -17,6 +17,7 @@ class DatasetRecipe:
     classes: list[str]
     signal: str
     balance: str
+    training_weights: str
     negative_weights: str
     flatten: dict[str, Any] | None
     cross_sections: dict[str, float]
@@ -41,6 +42,7 @@ class DatasetRecipe:
             classes=config.classes,
             signal=config.signal,
             balance=config.balance,
+            training_weights=config.training.weights,
             negative_weights=config.negative_weights,
             flatten=config.flatten.model_dump() if config.flatten else None,
             cross_sections={name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section},

@@ -1,6 +1,7 @@
-"""Training weights: from physics weights by a policy for negative ones, balanced classes and flattened distributions."""
+"""Training weights: physics weights or 1, a policy for negative ones, balanced classes and flattened distributions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ Weights = npt.NDArray[np.float32]
 
 def training_weights(examples: Examples, contract: Contract) -> Weights:
     """The weight of each example [n] in the loss; over the training split their mean is 1."""
-    weight = without_negative(examples.weight, contract.negative_weights)
-    weight = weight * np.asarray(contract.class_weights, np.float32)[examples.label]
+    policy = WeightPolicy(contract.training_weights, contract.negative_weights)
+    weight = policy.weight(examples.weight) * np.asarray(contract.class_weights, np.float32)[examples.label]
     if contract.flattening:
         flattening = contract.flattening
         columns = [contract.layout.observers.index(name) for name in flattening.variables]
@@ -27,17 +28,30 @@ def training_weights(examples: Examples, contract: Contract) -> Weights:
     return weight
 
 
-def without_negative(weight: Weights, policy: str) -> Weights:
-    """The weights after the policy for negative ones: `keep`, `absolute` or `drop` (a weight of 0)."""
-    if policy == "absolute":
-        return np.abs(weight)
-    return np.maximum(weight, 0) if policy == "drop" else weight
+@dataclass(frozen=True)
+class WeightPolicy:
+    """Which weights a training uses before the factors for classes and flattening.
 
+    weights: `physics`, or `none` for 1; negative: what a negative weight becomes, `keep`, `absolute` or `drop` (0).
+    """
 
-def sum_for_training(total: Mapping[str, float], policy: str) -> float:
-    """The sum of weights after the policy, from the sums of all weights and of the negative ones."""
-    negative = total["sum_of_negative_weights"]
-    return total["sum_of_weights"] - {"keep": 0, "absolute": 2, "drop": 1}[policy] * negative
+    weights: str
+    negative: str
+
+    def weight(self, physics: Weights) -> Weights:
+        """The weight [n] of each example, from its physics weight [n]."""
+        if self.weights == "none":
+            return np.ones_like(physics)
+        if self.negative == "absolute":
+            return np.abs(physics)
+        return np.maximum(physics, 0) if self.negative == "drop" else physics
+
+    def sum(self, total: Mapping[str, float]) -> float:
+        """The sum of the weights, from the number of events and the sums of all physics weights and of the negative ones."""
+        if self.weights == "none":
+            return total["events"]
+        factor = {"keep": 0, "absolute": 2, "drop": 1}[self.negative]
+        return total["sum_of_weights"] - factor * total["sum_of_negative_weights"]
 
 
 def _bins(values: npt.NDArray[np.float32], edges: Sequence[Sequence[float]]) -> npt.NDArray[np.int64]:
@@ -57,10 +71,10 @@ class Histograms:
     """Weighted histograms of each class over the training split, and the factors that flatten them."""
 
     def __init__(
-        self, recipe: Mapping[str, Any], *, classes: Sequence[str], observers: Sequence[str], negative_weights: str
+        self, recipe: Mapping[str, Any], *, classes: Sequence[str], observers: Sequence[str], policy: WeightPolicy
     ) -> None:
         self._names, self._edges = list(recipe["variables"]), list(recipe["variables"].values())
-        self._to, self._classes, self._policy = recipe["to"], list(classes), negative_weights
+        self._to, self._classes, self._policy = recipe["to"], list(classes), policy
         self._columns = [list(observers).index(name) for name in self._names]
         self._n_bins = int(np.prod([len(edges) - 1 for edges in self._edges]))
         self._sums = np.zeros((len(classes), self._n_bins + 1))  # the last bin: outside the edges
@@ -70,7 +84,7 @@ class Histograms:
         """Add examples of the training split."""
         bins = _bins(examples.observers[:, self._columns], self._edges)
         place = examples.label * (self._n_bins + 1) + np.where(bins < 0, self._n_bins, bins)
-        weight = without_negative(examples.weight, self._policy)
+        weight = self._policy.weight(examples.weight)
         self._sums += np.bincount(place, weight, self._sums.size).reshape(self._sums.shape)
         self._events += np.bincount(place, minlength=self._events.size).reshape(self._events.shape)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import uproot
 
+from cyclotrain.config import ConfigError, load
 from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.errors import InputError
@@ -93,16 +94,43 @@ def test_negative_weights_in_training_follow_the_policy(ingest: Any, tmp_path: P
     assert read_split(shards, contract, "test").weight.min() == -0.5  # the figures on the test split keep the sign
 
 
+def test_unit_weights_train_balanced_classes_and_leave_the_test_split_alone(ingest: Any, tmp_path: Path) -> None:
+    files = {
+        name: write_tree(tmp_path / name, jets(n, n, name == "signal")) for name, n in {"background": 2000, "signal": 500}.items()
+    }
+    _, contract, shards = ingest(raw_config(files, training={"weights": "none"}))
+    for split in ("train", "validation"):
+        examples = read_split(shards, contract, split)
+        weights = training_weights(examples, contract)
+        for label, factor in enumerate(contract.class_weights):
+            assert set(weights[examples.label == label]) == {np.float32(factor)}
+        if split == "train":
+            counts = np.bincount(examples.label)
+            assert weights.mean() == pytest.approx(1, rel=1e-5)
+            assert contract.class_weights[0] * counts[0] == pytest.approx(contract.class_weights[1] * counts[1])
+    assert read_split(shards, contract, "test").weight.std() > 0.2  # figures use the physics weights
+
+
+def test_unit_weights_make_a_policy_for_negative_weights_an_error(toy_files: dict[str, str]) -> None:
+    raw = raw_config(toy_files, training={"weights": "none"}, negative_weights="drop")
+    with pytest.raises(ConfigError, match=r"negative_weights: 'drop' has no effect, because 'training.weights: none'"):
+        load(raw)
+
+
+@pytest.mark.parametrize("weights", ["physics", "none"])
 @pytest.mark.parametrize("to", ["flat", "signal"])
 @pytest.mark.parametrize("variables", [["jet_pt"], ["jet_pt", "abs(jet_eta)"]])
-def test_flattened_classes_have_the_same_distribution(ingest: Any, tmp_path: Path, to: str, variables: list[str]) -> None:
+def test_flattened_classes_have_the_same_distribution(
+    ingest: Any, tmp_path: Path, to: str, variables: list[str], weights: str
+) -> None:
     columns = [jets(6000, seed, seed == 2) for seed in (1, 2)]
     columns[0]["jet_pt"] = (500 + 250 * np.random.default_rng(3).beta(1, 3, 6000)).astype(np.float32)
     files = {name: write_tree(tmp_path / name, c) for name, c in zip(("background", "signal"), columns, strict=True)}
     edges = {"jet_pt": [500, 530, 560, 600, 650], "abs(jet_eta)": [0, 0.7, 1.2, 2]}
-    _, contract, shards = ingest(raw_config(files, flatten={"variables": {v: edges[v] for v in variables}, "to": to}))
+    flatten = {"variables": {v: edges[v] for v in variables}, "to": to}
+    _, contract, shards = ingest(raw_config(files, flatten=flatten, training={"weights": weights}))
     train = read_split(shards, contract, "train")
-    weights = training_weights(train, contract)
+    trained_with = training_weights(train, contract)
     scalars = {"jet_pt": train.scalars[:, contract.layout.scalars.index("jet_pt")]}
     scalars["abs(jet_eta)"] = np.abs(train.scalars[:, contract.layout.scalars.index("jet_eta")])
     where = [scalars[v].astype(np.float64) for v in variables]
@@ -111,14 +139,15 @@ def test_flattened_classes_have_the_same_distribution(ingest: Any, tmp_path: Pat
         rows = train.label == label
         return np.histogramdd([column[rows] for column in where], [edges[v] for v in variables], weights=weight[rows])[0]
 
-    background, signal = (histogram(label, weights) for label in (0, 1))
+    background, signal = (histogram(label, trained_with) for label in (0, 1))
     np.testing.assert_allclose(background, signal, rtol=1e-4)
-    before = np.ones_like(signal) if to == "flat" else histogram(1, train.weight)
+    physics = train.weight if weights == "physics" else np.ones_like(train.weight)
+    before = np.ones_like(signal) if to == "flat" else histogram(1, physics)
     np.testing.assert_allclose(signal / signal.sum(), before / before.sum(), rtol=1e-4)
     outside = scalars["jet_pt"] > 650
     assert outside.any()
-    assert not weights[outside].any()
-    assert weights.mean() == pytest.approx(1, rel=1e-4)
+    assert not trained_with[outside].any()
+    assert trained_with.mean() == pytest.approx(1, rel=1e-4)
     summary = json.loads((tmp_path / "dataset.json").read_text())["flattening"]["classes"]["background"]
     assert summary["events_outside"] == int((outside & (train.label == 0)).sum())
     assert summary["largest_factor"] == pytest.approx(max(contract.flattening.factors[0]))
