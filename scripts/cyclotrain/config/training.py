@@ -21,6 +21,13 @@ class TrainingConfig(Section):
         "the same; figures of the test split always use the physics weights.",
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Part of each example's wanted probability that goes to all classes alike, in training only: 0.1 makes the "
+        "network less sure. The validation loss is without it, so that it can be compared.",
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="`auto` uses a GPU if there is one; `gpu` fails if there is none."
     )

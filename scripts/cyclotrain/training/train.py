@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, distributed
-from torch.nn import functional as F
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
@@ -31,6 +30,7 @@ from cyclotrain.metrics.roc import Roc
 from cyclotrain.networks.devices import gpus
 from cyclotrain.networks.registry import Classifier, save_weights
 from cyclotrain.networks.source import network_source
+from cyclotrain.training.loss import example_losses
 
 _log = logging.getLogger(__name__)
 
@@ -221,10 +221,6 @@ class WeightedTraining(L.LightningModule):
         self._seed = contract.seed
         self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits_BC = self.model(batch.branches)
-        return F.cross_entropy(logits_BC, batch.label, reduction="none"), logits_BC
-
     def on_train_epoch_start(self) -> None:
         """Seed by the number of the epoch only, so that a resumed training repeats it."""
         torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
@@ -233,7 +229,7 @@ class WeightedTraining(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The weighted mean loss of a batch; over the training split the weights have mean 1."""
-        loss_B, _logits = self._loss(batch)
+        loss_B = example_losses(self.model(batch.branches), batch, label_smoothing=self._training.label_smoothing)
         # DDP averages the gradients over the ranks, whose parts of a batch differ in length
         loss = (loss_B * batch.weight).sum() * self.trainer.world_size / batch.n_all
         self._losses.append(loss.detach())
@@ -241,8 +237,10 @@ class WeightedTraining(L.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the values from which the figures of the epoch are computed."""
-        loss_B, logits_BC = self._loss(batch)
-        self._validation.append((loss_B, batch.weight, torch.softmax(logits_BC, -1)[:, self._signal], batch.label))
+        logits_BC = self.model(batch.branches)
+        self._validation.append(
+            (example_losses(logits_BC, batch), batch.weight, torch.softmax(logits_BC, -1)[:, self._signal], batch.label)
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log the losses, and the area under the ROC curve of signal against all other classes."""
