@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,7 +30,9 @@ HOSTILE = {
 _MOVES, _MOVE = 16, 2.0**-22  # how often, and by which part, features are moved to see whether an answer is defined
 _ANGLES = (0.0, 1.0, 1.0, 0.0)  # 1 for the angles of (pt, eta, phi, energy)
 _SAMPLE = 64  # examples of the test split for each length and each hostile value
-_FIRST = 1000  # examples in small batches for all sessions; only the deployed ones see the whole test split in small batches
+# The whole test split goes through the sessions that are deployed, in large batches. Of it, spread over it:
+_IN_SMALL_BATCHES = 8192  # examples in batches of 1 and 7, for the model as deployed
+_EVERYWHERE = {1: 1000, 7: 1000, 1024: 8192}  # examples for all sessions, by batch size
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Case:
     name: str
     batches: Iterator[tuple[Branches, Answers]]
     hostile: bool = False  # values that no detector can give
-    everywhere: bool = True  # False: only for the model as deployed, with one thread and all optimisations
+    # as deployed: on one thread, with all optimisations
+    sessions: Literal["all", "as deployed", "model as deployed"] = "all"
 
 
 class References:
@@ -139,18 +143,20 @@ def cases(test: Batches, contract: Contract, references: References) -> Iterator
     # one reference for all batch sizes: PyTorch with one example at a time would take most of the gate's time
     on_test = concatenated([references.answers(batch.branches) for batch in test])
 
-    def test_batches(size: int, n: int) -> Iterator[tuple[Branches, Answers]]:
-        for rows in torch.arange(n).split(size):
+    def test_batches(size: int, of: Tensor) -> Iterator[tuple[Branches, Answers]]:
+        for rows in of.split(size):
             double = None if on_test.double is None else on_test.double[rows.numpy()]
             yield test.gather(rows).branches, Answers(on_test.single[rows.numpy()], double)
 
-    first = min(_FIRST, test.n)
+    largest = max(BATCH_SIZES)
+    yield Case(f"test split, batch {largest}", test_batches(largest, torch.arange(test.n)), sessions="as deployed")
     for size in BATCH_SIZES:
-        is_large = size == max(BATCH_SIZES)
-        yield Case(f"test split, batch {size}", test_batches(size, test.n), everywhere=is_large)
-        if not is_large:
-            yield Case(f"first {first} of the test split, batch {size}", test_batches(size, first))
-    sample = test.gather(torch.arange(min(_SAMPLE, test.n))).branches
+        if size != largest:
+            some = _spread(test.n, _IN_SMALL_BATCHES)
+            yield Case(f"test split, {len(some)}, batch {size}", test_batches(size, some), sessions="model as deployed")
+        some = _spread(test.n, _EVERYWHERE[size])
+        yield Case(f"test split, {len(some)}, batch {size}, all sessions", test_batches(size, some))
+    sample = test.gather(_spread(test.n, _SAMPLE)).branches
     jagged = {b: s.max_length for s in contract.layout.sets.values() for b in s.branches if s.max_length}
     if jagged:
         longest = max(jagged.values())
@@ -167,6 +173,11 @@ def cases(test: Batches, contract: Contract, references: References) -> Iterator
             )
     for name, value in HOSTILE.items():
         yield case(f"{name} in every input", {b: torch.full_like(v, value) for b, v in sample.items()}, hostile=True)
+
+
+def _spread(n: int, most: int) -> Tensor:
+    """At most `most` of n rows, spread over all: the test split holds one sample after another."""
+    return torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
 
 
 def _with_length(sample: Branches, jagged: Mapping[str, int], length: int) -> Branches:

@@ -94,8 +94,8 @@ def verify(
     The first artefact is the model. Its sessions: the ONNX Runtime of this environment and the other releases, at every level
     of graph optimisation, on one thread and on several; on a GPU, if there is one, in float32 at every level, and once rounded
     to TF32, which is ONNX Runtime's default there and has a tolerance of its own. The other artefacts are tried as deployed:
-    one thread, all optimisations. Cases: every example of the test split in batches of 1, 7 and 1024 (the small ones for the
-    model as deployed; for the rest the first 1000 examples); every length of the sets from empty to beyond `max_length`; NaN,
+    one thread, all optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches
+    of 1 and 7, and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN,
     infinities, +-1e30 and denormals in every input. The reference is PyTorch in float32, eager, on the CPU; on the test split
     the distance to PyTorch in float64 is given beside it, to tell a difference from the noise of float32. Hostile inputs always
     need a probability, and PyTorch's where its answer is defined (see `comparison.Answers`).
@@ -116,7 +116,7 @@ def verify(
         for case in cases(test, contract, reference):
             comparisons += _compare(case, deployed)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
-        first, second = (_answers(whole, deployed, everywhere=True) for _ in range(2))
+        first, second = (_answers(whole, deployed, "all") for _ in range(2))
         repeats = {session: first[session].tobytes() == second[session].tobytes() for session in first}
     failed = [comparison for comparison in comparisons if not comparison.passes]
     if failed:
@@ -137,7 +137,7 @@ def verify(
         reference=f"torch {torch.__version__}, eager, float32, CPU",
         runtimes=tuple(dict.fromkeys(session.runtime for session in repeats)),
         not_run=tuple(not_run),
-        test_examples=model_on_test[0].examples,
+        test_examples=test.n,
         max_abs=max(c.max_abs for c in model_on_test),
         max_abs_all_cases=largest,
         max_abs_float64=None
@@ -244,14 +244,14 @@ def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> 
     )
 
 
-def _answers(branches: Branches, deployed: Sequence[_Deployed], everywhere: bool) -> dict[Session, Array]:
-    """Each session's answers; the runtimes work side by side."""
-    taking_part = [one for one in deployed if everywhere or one.artefact.name == MODEL]
+def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str) -> dict[Session, Array]:
+    """The answers of some sessions, as `Case.sessions` names them; the runtimes work side by side."""
+    taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name == MODEL]
     for one in taking_part:
         inputs = one.inputs(branches)
         for process in one.processes:
             as_deployed = [c for c in process.configurations if (c.optimisation, c.threads) == ("enable_all", 1)]
-            process.ask(inputs, process.configurations if everywhere else as_deployed)
+            process.ask(inputs, process.configurations if sessions == "all" else as_deployed)
     return {
         Session(one.artefact.name, f"onnxruntime {process.version}", configuration): answer
         for one in taking_part
@@ -278,7 +278,7 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
 
     for branches, expected in case.batches:
         waiting.append((branches, expected))
-        for session, answer in _answers(branches, deployed, case.everywhere).items():
+        for session, answer in _answers(branches, deployed, case.sessions).items():
             answers.setdefault(session, []).append(answer)
         if len(waiting) * len(expected.single) >= _COMPARED:
             compare()
