@@ -1,4 +1,4 @@
-# run · plan · score · seeds · ui · test · test-unit · lint · bench: each sets up what it needs. The workflow itself needs no make:
+# run · plan · score · seeds · networks · ui · test · test-unit · lint · bench: each sets up what it needs. The workflow itself needs no make:
 #   source .venv/bin/activate; snakemake --cores 8 [--configfile my.yaml]
 CONFIG ?= config/config.yaml
 CORES ?= all
@@ -14,7 +14,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 # HTCondor's bindings, which Snakemake imports at each start, warn where there is no HTCondor. Python reads this .pth file first.
 QUIET_HTCONDOR = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG")
 
-.PHONY: run plan score seeds readme ui test test-unit test-clusters mutations lint format bench bench-clusters docs lock clean
+.PHONY: run plan score seeds networks readme ui test test-unit test-clusters mutations lint format bench bench-clusters docs lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
@@ -30,6 +30,10 @@ score: .venv/complete
 # the spread of the figures over three seeds: of the sample, the split and the training
 seeds: .venv/complete
 	@PYTHONPATH=scripts python -m cyclotrain.report.seeds --configfile "$(CONFIG)" --cores $(CORES) 1 2 3
+
+# every built-in network on the jets of the demo, side by side; the table in docs/networks.md
+networks: run
+	@PYTHONPATH=scripts python -m cyclotrain.report.networks --cores $(CORES)
 
 # the figures and the plot in README.md, from the runs of `make seeds`
 readme: override CONFIG = config/config.yaml
