@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Evaluation
 from cyclotrain.core.files import atomic
+from cyclotrain.report.summary import mean_gain
 
 README, PLOT = Path("README.md"), Path("docs/images/roc.png")
 
@@ -27,12 +28,14 @@ def replaced(text: str, name: str, block: str) -> str:
 def spread(evaluations: Sequence[Evaluation]) -> str:
     """Mean and standard deviation over the runs of the model and of the trees, as a table in Markdown."""
     names = {"AUC": (".4f", None), **{f"rejection at {p:.0%}": (".0f", i) for i, p in enumerate(_efficiencies(evaluations[0]))}}
-    lines = ["| mean ± spread (each seed) | exported model | boosted trees |", "|---|---|---|"]
+    (background,) = evaluations[0].backgrounds
+    lines = ["| mean ± spread (each seed) | exported model | boosted trees | ratio |", "|---|---|---|---|"]
     for name, (form, index) in names.items():
         cells = [
             _cell([_value(evaluation, scorer, index) for evaluation in evaluations], form) for scorer in (MODEL, BOOSTED_TREES)
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        gain = None if index is None else mean_gain(evaluations, background, index)
+        lines.append(f"| {name} | {' | '.join(cells)} | {'' if gain is None else f'{gain:.1f}'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cyclotrain.config import ConfigError, load
-from cyclotrain.contract.results import Evaluation
+from cyclotrain.contract.results import BOOSTED_TREES, Evaluation
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.yaml_files import read_yaml
-from cyclotrain.report.summary import spread_table
+from cyclotrain.report.summary import gain_table, spread_table
 
 
 def folders(configfile: str | Path, seeds: Sequence[int], cores: str) -> list[Path]:
@@ -50,6 +50,9 @@ def main() -> None:
     evaluations = [Evaluation.read(run / "evaluation.json") for run in runs]
     print(f"\nSeeds {', '.join(map(str, arguments.seeds))}\n")
     print("\n".join(spread_table(evaluations, "each seed")))
+    if all(BOOSTED_TREES in evaluation.performance for evaluation in evaluations):
+        lines = ["", *spread_table(evaluations, "each seed", scorer=BOOSTED_TREES), "", *gain_table(evaluations)]
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

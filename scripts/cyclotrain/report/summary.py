@@ -49,12 +49,13 @@ def summary_of_folds(name: str, folds: Sequence[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def spread_table(evaluations: Sequence[Evaluation], heading: str) -> list[str]:
-    """Mean and standard deviation of each figure of the model over several trainings, and each value."""
-    lines = [f"{'':32}{'mean ± spread':>20}   {heading}"]
+def spread_table(evaluations: Sequence[Evaluation], heading: str, *, scorer: str = MODEL) -> list[str]:
+    """Mean and standard deviation of each figure of the model, or of `scorer`, over several trainings, and each value."""
+    title = next(name for name, shown in _COLUMNS.items() if shown == scorer)
+    lines = [f"{title:32}{'mean ± spread':>20}   {heading}"]
     signal = evaluations[0].signal
     for background in evaluations[0].backgrounds:
-        performances = [evaluation.performance[MODEL][background] for evaluation in evaluations]
+        performances = [evaluation.performance[scorer][background] for evaluation in evaluations]
         marks = [performance.auc_mark for performance in performances]
         lines.append(_spread(f"AUC, {signal} vs {background}", [p.auc.value for p in performances], ".4f", marks))
         for i, point in enumerate(performances[0].rejection):
@@ -62,6 +63,30 @@ def spread_table(evaluations: Sequence[Evaluation], heading: str) -> list[str]:
             lines.append(_spread(_rejection_name(background, signal, point.signal_efficiency), values, ".0f"))
     notes = dict.fromkeys(evaluation.note for evaluation in evaluations if evaluation.note)
     return [*lines, *notes]
+
+
+def gain_table(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How many times the rejection of the boosted trees that of the model is, over the means of several trainings."""
+    signal, lines = evaluations[0].signal, []
+    for background in evaluations[0].backgrounds:
+        for i, point in enumerate(evaluations[0].performance[MODEL][background].rejection):
+            gain = mean_gain(evaluations, background, i)
+            cell = "no background left" if gain is None else f"{gain:.1f}"
+            lines.append(f"{_rejection_name(background, signal, point.signal_efficiency):32}{cell:>20}")
+    return [f"{'':32}{'model / trees':>20}", *lines]
+
+
+def mean_gain(evaluations: Sequence[Evaluation], background: str, index: int) -> float | None:
+    """The mean rejection of the model over that of the boosted trees; None where one has no background left."""
+    means = []
+    for scorer in (MODEL, BOOSTED_TREES):
+        points = [evaluation.performance[scorer][background].rejection[index] for evaluation in evaluations]
+        values = [point.rejection.value for point in points]
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
+            return None
+        means.append(statistics.mean(known))
+    return means[0] / means[1]
 
 
 def _rejection_name(background: str, signal: str, efficiency: float) -> str:
