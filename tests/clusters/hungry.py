@@ -11,7 +11,8 @@ from cyclotrain.networks.deep_sets import DeepSets
 
 class Hungry(DeepSets):
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, phi=[100, 100, 128], rho=[100, 100], dropout=0.0, **options)
+        defaults = {"phi": [100, 100, 128], "rho": [100, 100], "dropout": 0.0, "normalise": False, "residual": False}
+        super().__init__(*arguments, **{**defaults, **options})
         self._steps, self._taken = 0, b""
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:

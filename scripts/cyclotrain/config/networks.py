@@ -39,6 +39,10 @@ class NetworkOptions(Section):
 
 
 _Dropout = Annotated[float, Field(ge=0, lt=1, description="Share of values that are set to 0 at random in training.")]
+_Normalise = Annotated[bool, Field(description="Layer normalisation in each dense layer, for deep ones.")]
+_Residual = Annotated[
+    bool, Field(description="Add the input of a layer to its output where both have the same width, for deep ones.")
+]
 _Head = Annotated[
     list[Width], Field(description="Widths of the dense layers behind the constituents; flat features enter there too.")
 ]
@@ -55,6 +59,8 @@ class MLPOptions(NetworkOptions):
 
     hidden: list[Width] = Field([128, 128, 128], min_length=1, description="Widths of the layers.")
     dropout: _Dropout = 0.0
+    normalise: _Normalise = False
+    residual: _Residual = False
 
 
 class DeepSetsOptions(NetworkOptions):
@@ -65,6 +71,8 @@ class DeepSetsOptions(NetworkOptions):
     phi: list[Width] = Field([100, 100, 128], min_length=1, description="Widths of the layers for each constituent.")
     rho: list[Width] = Field([100, 100], min_length=1, description="Widths of the layers behind the sum and the flat features.")
     dropout: _Dropout = 0.0
+    normalise: _Normalise = False
+    residual: _Residual = False
 
 
 class TransformerOptions(NetworkOptions):

@@ -1,9 +1,10 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from cyclotrain.networks.layers import Head, dense, flat_features, n_flat_features
+from cyclotrain.networks.layers import Head, Style, dense, flat_features, n_flat_features
 from cyclotrain.networks.sets import SetModules
 from cyclotrain.networks.shapes import SetShape
 
@@ -14,13 +15,24 @@ class DeepSets(nn.Module):
     `phi` acts on each constituent; `rho` acts on the sum over the set, together with the flat features.
     """
 
-    def __init__(
-        self, sets: Mapping[str, SetShape], n_outputs: int, *, phi: Sequence[int], rho: Sequence[int], dropout: float
+    def __init__(  # noqa: PLR0913  the options
+        self,
+        sets: Mapping[str, SetShape],
+        n_outputs: int,
+        *,
+        phi: Sequence[int],
+        rho: Sequence[int],
+        dropout: float,
+        normalise: bool,
+        residual: bool,
     ) -> None:
         super().__init__()
+        style = Style(dropout, normalise, residual)
         jagged = {name: shape for name, shape in sets.items() if shape.is_jagged}
-        self.phi = SetModules({name: dense([shape.n_features, *phi]) for name, shape in jagged.items()})
-        self.rho = Head(len(jagged) * phi[-1] + n_flat_features(sets), rho, n_outputs, dropout)
+        self.phi = SetModules(
+            {name: dense([shape.n_features, *phi], replace(style, dropout=0.0)) for name, shape in jagged.items()}
+        )
+        self.rho = Head(len(jagged) * phi[-1] + n_flat_features(sets), rho, n_outputs, style)
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """Outputs [B, n_outputs]."""

@@ -1,6 +1,7 @@
 """Layers that several networks share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -10,12 +11,39 @@ from cyclotrain.networks.sets import SetModules
 from cyclotrain.networks.shapes import SetShape
 
 
-def dense(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers through `widths`, each followed by ReLU and dropout."""
+@dataclass(frozen=True)
+class Style:
+    """How dense layers are made: the dropout behind each, layer normalisation before its ReLU, its input added to its output."""
+
+    dropout: float = 0.0
+    normalise: bool = False
+    residual: bool = False
+
+
+def dense(widths: Sequence[int], style: Style) -> nn.Sequential:
+    """Linear layers through `widths`, each followed by ReLU."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        layer = nn.Sequential(
+            nn.Linear(n_in, n_out),
+            *([nn.LayerNorm(n_out)] if style.normalise else []),
+            nn.ReLU(),
+            *([nn.Dropout(style.dropout)] if style.dropout else []),
+        )
+        layers.append(Residual(layer) if style.residual and n_in == n_out else layer)
     return nn.Sequential(*layers)
+
+
+class Residual(nn.Module):
+    """A layer whose input is added to its output (He et al. 2016)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x plus what the layer makes of it, of the same shape."""
+        return x + self.layer(x)
 
 
 def flat_features(features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> list[Tensor]:
@@ -58,9 +86,9 @@ def _embedding(widths: Sequence[int]) -> nn.Sequential:
 class Head(nn.Module):
     """What was collected from the constituents, beside the flat features: through dense layers to the outputs."""
 
-    def __init__(self, n_inputs: int, hidden: Sequence[int], n_outputs: int, dropout: float) -> None:
+    def __init__(self, n_inputs: int, hidden: Sequence[int], n_outputs: int, style: Style) -> None:
         super().__init__()
-        self.body = dense([n_inputs, *hidden], dropout)
+        self.body = dense([n_inputs, *hidden], style)
         self.out = nn.Linear([n_inputs, *hidden][-1], n_outputs)
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:

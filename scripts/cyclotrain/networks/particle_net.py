@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cyclotrain.networks.four_vectors import wrapped
-from cyclotrain.networks.layers import Head, flat_features, joined, n_flat_features
+from cyclotrain.networks.layers import Head, Style, flat_features, joined, n_flat_features
 from cyclotrain.networks.sets import SetModules
 from cyclotrain.networks.shapes import SetShape
 
@@ -41,7 +41,7 @@ class ParticleNet(nn.Module):
             EdgeConvolution(n_in, widths) for n_in, widths in zip([layers[0][0], *(w[-1] for w in layers)], layers, strict=False)
         )
         self.fuse = nn.Linear(sum(widths[-1] for widths in layers), pool)
-        self.head = Head(2 * pool + n_flat_features(sets), head, n_outputs, dropout)
+        self.head = Head(2 * pool + n_flat_features(sets), head, n_outputs, Style(dropout))
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], vectors: Mapping[str, Tensor]) -> Tensor:
         """Outputs [B, n_outputs]."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from cyclotrain.networks.attention import AttentionBlock, ClassToken, mask_bias
 from cyclotrain.networks.four_vectors import wrapped
-from cyclotrain.networks.layers import Embedding, Head, flat_features, joined, n_flat_features
+from cyclotrain.networks.layers import Embedding, Head, Style, flat_features, joined, n_flat_features
 from cyclotrain.networks.shapes import SetShape
 
 _N_PAIR_FEATURES = 4
@@ -40,7 +40,7 @@ class ParticleTransformer(nn.Module):
         self.pair = nn.ModuleList(_ChannelsFirst(n_in, n_out) for n_in, n_out in pairwise([_N_PAIR_FEATURES, *pair, heads]))
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, expansion, dropout) for _ in range(layers))
         self.collect = ClassToken(width, heads, expansion=expansion, blocks=class_layers)
-        self.head = Head(width + n_flat_features(sets), head, n_outputs, dropout)
+        self.head = Head(width + n_flat_features(sets), head, n_outputs, Style(dropout))
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor], vectors: Mapping[str, Tensor]) -> Tensor:
         """Outputs [B, n_outputs]."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain.networks.attention import AttentionBlock, ClassToken, before, learned_tokens, mask_bias
-from cyclotrain.networks.layers import Embedding, Head, flat_features, n_flat_features
+from cyclotrain.networks.layers import Embedding, Head, Style, flat_features, n_flat_features
 from cyclotrain.networks.shapes import SetShape
 
 
@@ -36,7 +36,7 @@ class Transformer(nn.Module):
         self.flat = nn.Linear(n_flat, width) if n_flat else None
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, expansion, dropout) for _ in range(layers))
         self.collect = ClassToken(width, heads, expansion=expansion, blocks=class_layers)
-        self.head = Head(width + n_flat, head, n_outputs, dropout)
+        self.head = Head(width + n_flat, head, n_outputs, Style(dropout))
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """Outputs [B, n_outputs]."""

@@ -79,7 +79,10 @@ def exported_and_eager(layout: Layout) -> tuple[onnx.ModelProto, float]:
     """An untrained network for this layout as ONNX, and the largest difference to PyTorch over some examples."""
     torch.manual_seed(0)
     shapes = {name: SetShape(len(features.features), features.is_jagged) for name, features in layout.sets.items()}
-    features, network = FeatureLayer(layout), DeepSets(shapes, 3, phi=[100, 128], rho=[100], dropout=0)
+    features, network = (
+        FeatureLayer(layout),
+        DeepSets(shapes, 3, phi=[100, 128], rho=[100], dropout=0, normalise=False, residual=False),
+    )
     module = torch.nn.Module()
     module.features, module.network = features, network
     module.forward = lambda branches: torch.softmax(outputs(network, features(branches)), dim=-1)  # type: ignore[method-assign]

@@ -20,7 +20,11 @@ SMALL = {
     "particle_transformer": {"embedding": [8, 8], "heads": 2, "pair": [4], "head": [8]},
     "particle_net": {"neighbours": 2, "layers": [[8, 8], [8, 8]], "pool": 8, "head": [8]},
 }
-VARIANTS = [*((name, {}) for name in WITH_CONSTITUENTS), ("particle_net", {"graph": "features"})]
+VARIANTS = [
+    *((name, {}) for name in WITH_CONSTITUENTS),
+    ("particle_net", {"graph": "features"}),
+    ("deep_sets", {"normalise": True, "residual": True}),
+]
 
 
 def network(name: str, names: list[str], **options: object) -> torch.nn.Module:

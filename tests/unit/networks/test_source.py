@@ -25,7 +25,7 @@ from .layers import width
 
 class Net(Base):
     def __init__(self, sets, n_classes):
-        super().__init__(sets, n_classes, hidden=[width()], dropout=0)
+        super().__init__(sets, n_classes, hidden=[width()], dropout=0, normalise=False, residual=False)
 """
 
 
