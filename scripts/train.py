@@ -4,7 +4,8 @@ from cyclotrain.config import ModelConfig, TrainingConfig, load
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
 from cyclotrain.export.trial import try_network
-from cyclotrain.training.train import TrainingFiles, rank, train
+from cyclotrain.training.machine import rank
+from cyclotrain.training.train import TrainingFiles, train
 
 with rule(snakemake.log[0], rank()):
     contract, shards = Contract.read(snakemake.input.contract), snakemake.input.shards

@@ -164,7 +164,7 @@ FAULTS = [
     ),
     Fault(
         "training: a resumed one draws other random numbers than one without interruption",
-        "training/train.py",
+        "training/step.py",
         "torch.manual_seed(",
         "int(",
         "killed_training",

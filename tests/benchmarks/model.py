@@ -19,7 +19,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.assemble import assemble
-from cyclotrain.data.batches import Batch, Batches
+from cyclotrain.data.batches import Batch, Batches, Shuffle
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.demo.branches import JETS_TREE
@@ -31,7 +31,7 @@ from cyclotrain.ingest.skim import STEP, skim
 from cyclotrain.networks.registry import Classifier, Probabilities
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
-from cyclotrain.training.train import WeightedTraining
+from cyclotrain.training.step import WeightedTraining
 
 _REPEATS, _STEPS, _SINGLES = 5, 60, 500
 
@@ -80,7 +80,7 @@ class _Clock(Callback):
 def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[str]) -> Figure:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train = read_split(shards, contract, "train")
-    batches = Batches(train, contract.layout, config.training.batch_size, device=device, shuffle_seed=1)
+    batches = Batches(train, contract.layout, config.training.batch_size, device=device, shuffle=Shuffle(1))
     module = WeightedTraining(
         Classifier(contract, config.model.name, config.model.options),
         contract,

@@ -26,7 +26,7 @@ from cyclotrain.training.train import TrainingFiles, train
 def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
     folder.mkdir(exist_ok=True)
     if delay:  # slow steps, to be killed in the middle of an epoch
-        from cyclotrain.training.train import WeightedTraining
+        from cyclotrain.training.step import WeightedTraining
 
         step = WeightedTraining.training_step
 

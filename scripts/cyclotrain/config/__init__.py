@@ -149,6 +149,8 @@ class Config(Section):
                 _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
         if self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
+        if self.training.bucket and not any(features.max_length for features in self.inputs.values()):
+            raise ValueError("training.bucket: no set of inputs has constituents, so all examples have one length; remove it")
         if self.model.is_built_in:  # a network of the user's is looked up when a run is planned
             self.model.check_inputs(self.inputs)
         owner: dict[str, str] = {}

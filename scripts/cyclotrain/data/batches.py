@@ -3,7 +3,7 @@
 The examples stay on the device as flat tensors; a batch is one index_select for each set. No per-example Python, no workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,14 +14,33 @@ from torch import Tensor
 from cyclotrain.contract import Layout
 from cyclotrain.data.shards import Examples
 
+# batches whose examples are sorted by length together: more pad less, and mix less
+_POOL = 16
+
 
 class Batch(NamedTuple):
-    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; n_all: sum of B over ranks."""
+    """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; n_all: sum of B over ranks.
+
+    n_step: the sum of n_all over the batches of a step of the optimiser, divided by the number of batches in a full step.
+    """
 
     branches: dict[str, Tensor]
     label: Tensor
     weight: Tensor
     n_all: int
+    n_step: float
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """The order of the training examples: another in each epoch, which depends on `seed` and the number of the epoch only.
+
+    bucket: a batch has examples of like length; accumulate: the number of batches in a step of the optimiser.
+    """
+
+    seed: int
+    bucket: bool = False
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,7 @@ ONLY_RANK = Rank()
 
 
 class Batches:
-    """Iterable over the batches of one epoch; with a `shuffle_seed` each epoch has another order.
+    """Iterable over the batches of one epoch, in the order of the examples or shuffled.
 
     Each rank takes its part of every batch; for some ranks this part is empty if the batch is small.
     """
@@ -48,11 +67,11 @@ class Batches:
         batch_size: int,
         *,
         device: torch.device | str = "cpu",
-        shuffle_seed: int | None = None,
+        shuffle: Shuffle | None = None,
         rank: Rank = ONLY_RANK,
     ) -> None:
         self._rank = rank
-        self.batch_size, self.shuffle_seed, self.epoch = batch_size, shuffle_seed, 0
+        self.batch_size, self.shuffle, self.epoch = batch_size, shuffle, 0
         self.n, self._layout = len(examples), layout
         self._scalars = torch.from_numpy(examples.scalars).to(device)
         self._label = torch.from_numpy(examples.label).to(device)
@@ -76,20 +95,33 @@ class Batches:
         """
         full, rest = divmod(self.n, self.batch_size)
         sizes = [self.batch_size] * full
-        if rest and sizes and self.shuffle_seed is not None and rest < 2 * self._rank.total:
+        if rest and sizes and self.shuffle and rest < 2 * self._rank.total:
             sizes[-1] += rest
         elif rest:
             sizes.append(rest)
         return sizes
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.shuffle_seed is None:
-            order = torch.arange(self.n)
-        else:
-            generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
-            order = torch.randperm(self.n, generator=generator)
-        for rows in order.split(self._sizes()):
-            yield self.gather(rows[self._rank.index :: self._rank.total])._replace(n_all=len(rows))
+        batches = self._rows(self.shuffle) if self.shuffle else torch.arange(self.n).split(self._sizes())
+        accumulate = self.shuffle.accumulate if self.shuffle else 1
+        for index, rows in enumerate(batches):
+            first = index - index % accumulate
+            n_step = sum(map(len, batches[first : first + accumulate])) / accumulate
+            part = rows[self._rank.index :: self._rank.total]
+            yield self.gather(part)._replace(n_all=len(rows), n_step=n_step)
+
+    def _rows(self, shuffle: Shuffle) -> Sequence[Tensor]:
+        """The rows of each batch of this epoch."""
+        generator = torch.Generator().manual_seed(shuffle.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.n, generator=generator)
+        if not shuffle.bucket:
+            return order.split(self._sizes())
+        # of all sets together, since each is padded to the longest of the batch
+        length = sum(self._counts.values(), torch.zeros(self.n, dtype=torch.int64))
+        pools = order.split(_POOL * self.batch_size)
+        order = torch.cat([pool[length[pool].argsort(stable=True)] for pool in pools])
+        batches = order.split(self._sizes())
+        return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
     def gather(self, rows: Tensor) -> Batch:
         """The batch of the examples `rows` [B], a tensor on the CPU; a set is padded to its longest example, at least to 1."""
@@ -104,4 +136,4 @@ class Batches:
             source = torch.where(position < counts[:, None], first[:, None] + position, len(values) - 1)
             padded = values.index_select(0, source.flatten()).view(*source.shape, values.shape[1])
             branches |= dict(zip(self._layout.sets[name].branches, padded.unbind(-1), strict=True))
-        return Batch(branches, self._label[rows], self._weight[rows], len(rows))
+        return Batch(branches, self._label[rows], self._weight[rows], len(rows), float(len(rows)))

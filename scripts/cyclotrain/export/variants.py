@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.core.files import file_sha256
-from cyclotrain.data.batches import Batches
+from cyclotrain.data.batches import Batches, Shuffle
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
 from cyclotrain.networks.registry import Classifier, outputs
@@ -69,7 +69,7 @@ class _Calibration(quantization.CalibrationDataReader):
         per_shard = -(-_CALIBRATION // len(shards))
         for shard in shards:
             parts = iterate_split([shard], contract.layout, "train", normalisation=contract.normalisation, fold=contract.fold)
-            batches = Batches(next(parts), contract.layout, _BATCH, shuffle_seed=0)
+            batches = Batches(next(parts), contract.layout, _BATCH, shuffle=Shuffle(0))
             for _, batch in zip(range(per_shard), batches, strict=False):
                 yield {branch: np.ascontiguousarray(values.numpy()) for branch, values in batch.branches.items()}
 

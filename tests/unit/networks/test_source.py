@@ -12,7 +12,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.networks.registry import BUILT_IN, load_model
 from cyclotrain.networks.source import network_source
-from cyclotrain.training.train import WeightedTraining
+from cyclotrain.training.step import WeightedTraining
 from support import REPOSITORY
 from support.toys import raw_config
 from support.trained import run_training

@@ -23,7 +23,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.networks.registry import Classifier, load_model
-from cyclotrain.training.train import WeightedTraining
+from cyclotrain.training.step import WeightedTraining
 from support import REPOSITORY
 from support.toys import raw_config
 from support.trained import Trained, run_training

@@ -1,0 +1,78 @@
+"""One step of the training and of the validation, as Lightning calls them."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, distributed
+
+from cyclotrain import config
+from cyclotrain.contract import Contract
+from cyclotrain.data.batches import Batch
+from cyclotrain.metrics.roc import Roc
+from cyclotrain.networks.registry import Classifier
+from cyclotrain.training.loss import example_losses
+from cyclotrain.training.optimizers import make_optimizer
+from cyclotrain.training.schedules import make_schedule
+
+
+class WeightedTraining(L.LightningModule):
+    """The loss with the weights of `data.training_weights`; `steps`: of the optimiser, in all epochs."""
+
+    def __init__(self, model: Classifier, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self._training, self._steps = training, steps
+        self._signal = contract.classes.index(contract.signal)
+        self._seed = contract.seed
+        self._losses: list[Tensor] = []
+        self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Seed by the number of the epoch only, so that a resumed training repeats it."""
+        torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
+        self.trainer.train_dataloader.epoch = self.current_epoch
+        self._losses.clear()
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The weighted mean loss of a batch; over the training split the weights have mean 1."""
+        loss_B = example_losses(self.model(batch.branches), batch, label_smoothing=self._training.label_smoothing)
+        # DDP averages the gradients over the ranks, whose parts of a batch differ in length
+        total = (loss_B * batch.weight).sum() * self.trainer.world_size
+        self._losses.append(total.detach() / batch.n_all)
+        # Lightning averages the gradients over the batches of a step, of which the last may be smaller
+        return total / batch.n_step
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Keep the values from which the figures of the epoch are computed."""
+        logits_BC = self.model(batch.branches)
+        score_B = torch.softmax(logits_BC.float(), -1)[:, self._signal]
+        self._validation.append((example_losses(logits_BC, batch), batch.weight, score_B, batch.label))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the losses, and the area under the ROC curve of signal against all other classes."""
+        loss, weight, score, label = (_gathered(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
+        self._validation.clear()
+        roc = Roc.from_scores(score.numpy(), (label == self._signal).numpy(), weight=weight.numpy())
+        values = {
+            "train_loss": _gathered(torch.stack(self._losses)).mean(),
+            "validation_loss": (loss * weight).sum() / weight.sum(),
+            "validation_auc": torch.tensor(roc.auc),
+        }
+        self.log_dict({name: value.float() for name, value in values.items()})
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and the schedule of its learning rate, by step."""
+        optimizer = make_optimizer(self.model, self._training)
+        schedule = make_schedule(optimizer, self._training, self._steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}} if schedule else optimizer
+
+
+def _gathered(part: Tensor) -> Tensor:
+    """The parts of all ranks, one after another, on the CPU."""
+    part = part.cpu()
+    if not distributed.is_initialized():
+        return part
+    parts: list[Tensor] = [part] * distributed.get_world_size()
+    distributed.all_gather_object(parts, part)
+    return torch.cat(parts)
