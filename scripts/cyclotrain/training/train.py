@@ -25,6 +25,7 @@ from cyclotrain.data.training_weights import training_weights
 from cyclotrain.networks.registry import Classifier, save_weights
 from cyclotrain.networks.source import network_source
 from cyclotrain.training.callbacks import AtomicCheckpoints, AveragedWeights, BestCheckpoint, HistoryOfEpochs, duration
+from cyclotrain.training.failures import FiniteLoss, memory_explained
 from cyclotrain.training.machine import device_name, rank, training_device
 from cyclotrain.training.step import WeightedTraining
 
@@ -59,7 +60,8 @@ def train(
     An interrupted training resumes after its last epoch, from the folder in `checkpoints` named by the fingerprint of contract,
     network and settings; on the same kind of device the result is the same as without the interruption. With several `devices`,
     Lightning starts the calling script again for each device but the first. Only the first process, `rank` 0, writes files.
-    Raises RuntimeError if `accelerator: gpu` finds too few GPUs, and ValueError if the validation loss is not finite.
+    Raises RuntimeError if `accelerator: gpu` finds too few GPUs or memory is short, and ValueError if a loss is not
+    finite.
     """
     start = time.monotonic()
     torch.set_num_threads(max(1, threads // training.devices))
@@ -123,9 +125,10 @@ def train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             callbacks=[
+                FiniteLoss(contract.layout, folder),
                 history,
                 *([AveragedWeights(training.ema)] if training.ema else []),
-                EarlyStopping("validation_loss", patience=training.patience, check_finite=True),
+                EarlyStopping("validation_loss", patience=training.patience),
                 checkpoint,
                 latest,  # after the other, whose state it holds
             ],
@@ -133,20 +136,18 @@ def train(
         # Lightning warns if the checkpoint folder is not empty, as it is when a training resumes.
         warnings.filterwarnings("ignore", message="Checkpoint directory", category=UserWarning)
         try:
-            trainer.fit(
-                WeightedTraining(network, contract, training=training, steps=steps),
-                batches,
-                validation,
-                ckpt_path=str(last) if last.exists() else None,
-            )
+            with memory_explained(model, training, device_name(device, training.devices)):
+                trainer.fit(
+                    WeightedTraining(network, contract, training=training, steps=steps),
+                    batches,
+                    validation,
+                    ckpt_path=str(last) if last.exists() else None,
+                )
         except SystemExit:  # Lightning turns Ctrl-C into it
             raise KeyboardInterrupt from None
     if not trainer.is_global_zero:
         return
-    if checkpoint.best_model_score is None or not torch.isfinite(checkpoint.best_model_score):
-        raise ValueError(
-            "the validation loss is not finite; lower training.learning_rate, or check the sums of weights in dataset.json"
-        )
+    assert checkpoint.best_model_score is not None
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
     prefix = "model."
     weights = {name.removeprefix(prefix): value for name, value in best["state_dict"].items() if name.startswith(prefix)}
