@@ -131,6 +131,31 @@ rule plot_latency:
         "../../scripts/plot.py"
 
 
+rule plot_learning_rates:
+    input:
+        learning_rate=rules.scan_learning_rates.output[0],
+        code=plot_code("training"),
+    output:
+        "<fold>/plots/learning_rates.png",
+        "<fold>/plots/learning_rates.svg",
+    log:
+        "<fold>/logs/plot_learning_rates.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        figure="training.rates",
+    script:
+        "../../scripts/plot.py"
+
+
+# asked for by its name: no run makes it
+rule find_learning_rate:
+    input:
+        all_folds("plots/learning_rates.png"),
+    localrule: True
+
+
 PLOTS = [
     rules.plot_roc.output[0],
     rules.plot_scores.output[0],

@@ -25,6 +25,30 @@ rule train:
         "../../scripts/train.py"
 
 
+rule scan_learning_rates:
+    input:
+        contract=rules.assemble.output.contract,
+        shards=skims("arrow"),
+    output:
+        "<fold>/train/learning_rate.json",
+    log:
+        "<fold>/logs/scan_learning_rates.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 4
+    resources:
+        **resources_of("scan_learning_rates"),
+        gpu=gpus(),
+        # the same, as HTCondor's executor reads it
+        request_gpus=gpus(),
+    params:
+        model=settings.model.model_dump(),
+        training=settings.training.model_dump(),
+        source=train_source,
+    script:
+        "../../scripts/scan_learning_rates.py"
+
+
 rule export:
     input:
         contract=rules.assemble.output.contract,

@@ -18,6 +18,7 @@ RESOURCES: Mapping[str, Resources] = {
     "skim": Resources(mem_mb=2000, disk_mb=4000, runtime=60),
     "assemble": Resources(mem_mb=2000, disk_mb=1000, runtime=60),
     "train": Resources(mem_mb=8000, disk_mb=4000, runtime=1440),
+    "scan_learning_rates": Resources(mem_mb=8000, disk_mb=4000, runtime=120),
     "export": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "variant": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "verify": Resources(mem_mb=4000, disk_mb=2000, runtime=120),

@@ -200,6 +200,16 @@ class History(_Frozen):
             temporary.write_text("".join(json.dumps(epoch.model_dump()) + "\n" for epoch in self.epochs))
 
 
+class LearningRateScan(_Result):
+    """The loss, averaged over steps, at learning rates that rise from step to step, and a rate to try."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggested: float
+    optimizer: str
+    batch_size: int  # examples in a step of the optimiser
+
+
 # --- parity: rule verify ---
 
 

@@ -22,24 +22,24 @@ class WeightedTraining(L.LightningModule):
     def __init__(self, model: Classifier, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
         self.model = model
-        self._training, self._steps = training, steps
+        self.training_config, self._steps = training, steps
         self._signal = contract.classes.index(contract.signal)
         self._seed = contract.seed
-        self._losses: list[Tensor] = []
+        self.losses: list[Tensor] = []
         self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     def on_train_epoch_start(self) -> None:
         """Seed by the number of the epoch only, so that a resumed training repeats it."""
         torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
         self.trainer.train_dataloader.epoch = self.current_epoch
-        self._losses.clear()
+        self.losses.clear()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The weighted mean loss of a batch; over the training split the weights have mean 1."""
-        loss_B = example_losses(self.model(batch.branches), batch, label_smoothing=self._training.label_smoothing)
+        loss_B = example_losses(self.model(batch.branches), batch, label_smoothing=self.training_config.label_smoothing)
         # DDP averages the gradients over the ranks, whose parts of a batch differ in length
         total = (loss_B * batch.weight).sum() * self.trainer.world_size
-        self._losses.append(total.detach() / batch.n_all)
+        self.losses.append(total.detach() / batch.n_all)
         # Lightning averages the gradients over the batches of a step, of which the last may be smaller
         return total / batch.n_step
 
@@ -55,7 +55,7 @@ class WeightedTraining(L.LightningModule):
         self._validation.clear()
         roc = Roc.from_scores(score.numpy(), (label == self._signal).numpy(), weight=weight.numpy())
         values = {
-            "train_loss": _gathered(torch.stack(self._losses)).mean(),
+            "train_loss": _gathered(torch.stack(self.losses)).mean(),
             "validation_loss": (loss * weight).sum() / weight.sum(),
             "validation_auc": torch.tensor(roc.auc),
         }
@@ -63,8 +63,8 @@ class WeightedTraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser and the schedule of its learning rate, by step."""
-        optimizer = make_optimizer(self.model, self._training)
-        schedule = make_schedule(optimizer, self._training, self._steps)
+        optimizer = make_optimizer(self.model, self.training_config)
+        schedule = make_schedule(optimizer, self.training_config, self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}} if schedule else optimizer
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.contract.results import Curves, Dataset, Evaluation, History, Timing, Verification
+from cyclotrain.contract.results import Curves, Dataset, Evaluation, History, LearningRateScan, Timing, Verification
 
 _RESULTS: Mapping[str, Any] = {
     "dataset": Dataset,
     "history": History,
+    "learning_rate": LearningRateScan,
     "verification": Verification,
     "evaluation": Evaluation,
     "curves": Curves,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
-from cyclotrain.contract.results import History
+from cyclotrain.contract.results import History, LearningRateScan
 from cyclotrain.report.plots.style import figure
 
 
@@ -18,5 +18,22 @@ def loss(history: History, paths: Sequence[str | Path]) -> None:
         axes.axvline(history.kept.epoch, color="grey", linestyle=":", label=f"kept: epoch {history.kept.epoch}")
         axes.set(xlabel="Epoch", ylabel="Weighted cross-entropy")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+        axes.grid(alpha=0.3)
+
+
+def rates(learning_rate: LearningRateScan, paths: Sequence[str | Path]) -> None:
+    """Loss against learning rate, the suggested rate marked."""
+    lowest, first = min(learning_rate.losses), learning_rate.losses[0]
+    with figure(paths) as axes:
+        axes.plot(
+            learning_rate.rates, learning_rate.losses, label=f"{learning_rate.optimizer}, {learning_rate.batch_size} examples"
+        )
+        axes.axvline(learning_rate.suggested, color="grey", linestyle=":", label=f"suggested: {learning_rate.suggested:g}")
+        # where it diverges, the loss leaves the figure
+        margin = 0.15 * (first - lowest)
+        axes.set(
+            xscale="log", xlabel="Learning rate", ylabel="Loss, averaged over steps", ylim=(lowest - margin, first + 3 * margin)
+        )
         axes.legend()
         axes.grid(alpha=0.3)
