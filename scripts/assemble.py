@@ -11,4 +11,5 @@ with rule(snakemake.log[0]):
         shards=snakemake.input.shards,
         contract=snakemake.output.contract,
         dataset=snakemake.output.dataset,
+        parent=snakemake.input.get("parent"),
     )

@@ -3,7 +3,7 @@
 from cyclotrain.config import ModelConfig, TrainingConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.training.learning_rate import find_learning_rate
+from cyclotrain.training.learning_rate import ScanFiles, find_learning_rate
 
 with rule(snakemake.log[0]):
     find_learning_rate(
@@ -12,5 +12,5 @@ with rule(snakemake.log[0]):
         model=ModelConfig(**snakemake.params.model),
         training=TrainingConfig(**snakemake.params.training),
         threads=snakemake.threads,
-        path=snakemake.output[0],
+        files=ScanFiles(snakemake.output[0], snakemake.input.get("parent")),
     )

@@ -24,5 +24,6 @@ with rule(snakemake.log[0], rank()):
             weights=snakemake.output.weights,
             history=snakemake.output.history,
             checkpoints=snakemake.params.checkpoints,
+            parent=snakemake.input.get("parent"),
         ),
     )

@@ -62,8 +62,8 @@ def toy_files(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def ingest(tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Config, Contract, list[str]]]:
-    return lambda raw: skim_and_assemble(raw, tmp_path)
+def ingest(tmp_path: Path) -> Callable[..., tuple[Config, Contract, list[str]]]:
+    return lambda raw, parent=None: skim_and_assemble(raw, tmp_path, parent)
 
 
 @pytest.fixture(scope="session")

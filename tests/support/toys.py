@@ -90,8 +90,11 @@ def toys(folder: Path, n: int = 1500) -> dict[str, str]:
     }
 
 
-def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contract, list[str]]:
-    """Load a config, skim its samples and assemble; gives the config, the contract and the shards."""
+def skim_and_assemble(raw: dict[str, Any], folder: Path, parent: Path | None = None) -> tuple[Config, Contract, list[str]]:
+    """Load a config, skim its samples and assemble; gives the config, the contract and the shards.
+
+    `parent`: the contract of the training whose weights this one begins with.
+    """
     config = load(raw)
     shards, receipts = [], []
     for name, files in resolve_files(config).items():
@@ -100,5 +103,5 @@ def skim_and_assemble(raw: dict[str, Any], folder: Path) -> tuple[Config, Contra
         skim(Recipe.from_config(config, name), files, friends={}, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
     path = folder / "contract.json"
     recipe = DatasetRecipe.from_config(config, fold=None)
-    assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=folder / "dataset.json")
+    assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=folder / "dataset.json", parent=parent)
     return config, Contract.read(path), shards

@@ -1,6 +1,9 @@
 """A model trained on toys, with what the rules behind the export make of it."""
 
 import json
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +26,31 @@ from cyclotrain.parity.verify import Artefact, Runtimes, verify
 from cyclotrain.training.train import TrainingFiles, train
 
 
-def run_training(contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0) -> Path:
+def run_until_killed(contract: Contract, config: Any, shards: list[str], folder: Path, parent: Path | None = None) -> None:
+    """A training that is killed in the middle of its second epoch."""
+
+    def train_until_killed() -> None:
+        from cyclotrain.training.step import WeightedTraining
+
+        step = WeightedTraining.training_step
+
+        def kills(module: WeightedTraining, batch: Any, index: int) -> Any:
+            if module.current_epoch == 1 and index == 10:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(module, batch, index)
+
+        WeightedTraining.training_step = kills  # type: ignore[method-assign]
+        run_training(contract, config, shards, folder, parent=parent)
+
+    process = multiprocessing.get_context("fork").Process(target=train_until_killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and list(folder.glob("ck/*/last.ckpt"))
+
+
+def run_training(
+    contract: Contract, config: Any, shards: list[str], folder: Path, delay: float = 0.0, parent: Path | None = None
+) -> Path:
     folder.mkdir(exist_ok=True)
     if delay:  # slow steps, to be killed in the middle of an epoch
         from cyclotrain.training.step import WeightedTraining
@@ -41,7 +68,7 @@ def run_training(contract: Contract, config: Any, shards: list[str], folder: Pat
         model=config.model,
         training=config.training,
         threads=1,
-        files=TrainingFiles(folder / "weights.pt", folder / "history.jsonl", folder / "ck"),
+        files=TrainingFiles(folder / "weights.pt", folder / "history.jsonl", folder / "ck", parent),
     )
     return folder / "weights.pt"
 
@@ -102,4 +129,13 @@ class Trained:
                 result.write(files[name])
             judge(verification, evaluation, limits=EvaluationConfig(minimum_auc=0.5), rejection_losses={}).write(files["gates"])
         contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
-        return Run.read({**files, "model": self.onnx, "contract": contract, "dataset": self.dataset, "history": history})
+        return Run.read(
+            {
+                **files,
+                "model": self.onnx,
+                "weights": self.weights,
+                "contract": contract,
+                "dataset": self.dataset,
+                "history": history,
+            }
+        )

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
+from cyclotrain.contract.parent import weights_file
 from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.recipe import RECEIPT_FORMAT, Recipe
@@ -105,6 +106,21 @@ RUN = f"results/{settings.run}"
 FOLD = f"{RUN}/fold-{{fold}}" if settings.folds else RUN
 FOLD_LABEL = {"fold": "{fold}"} if settings.folds else {}
 FOLDS = [f"{RUN}/fold-{fold}" for fold in range(settings.folds or 0)] or [RUN]
+
+
+def parent_weights():
+    """The file with the weights that the training begins with, if it is one."""
+    initial_weights = settings.training.initial_weights
+    path = weights_file(initial_weights, Path(RUN)) if initial_weights else None
+    return [str(path)] if path else []
+
+
+def parent_file(name):
+    """An input of a rule: `weights` or `contract` of the training whose weights this one begins with, if any."""
+    if not settings.training.initial_weights:
+        return {}
+    suffix = {"weights": "pt", "contract": "json"}[name]
+    return {"parent": f"<run>/parent/{name}.{suffix}"}
 
 
 def ntuples(sample):

@@ -1,5 +1,6 @@
 RESULTS = {
     "model": rules.export.output[0],
+    "weights": rules.train.output.weights,
     "contract": rules.assemble.output.contract,
     "dataset": rules.assemble.output.dataset,
     "history": rules.train.output.history,

@@ -38,8 +38,28 @@ rule skim:
         "../../scripts/skim.py"
 
 
+rule parent:
+    input:
+        parent_weights(),
+    output:
+        weights="<run>/parent/weights.pt",
+        contract="<run>/parent/contract.json",
+    log:
+        "<run>/logs/parent.log",
+    # MLflow's server may not be seen from elsewhere
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        initial_weights=settings.training.initial_weights,
+        uri=settings.tracking.uri,
+    script:
+        "../../scripts/parent.py"
+
+
 rule assemble:
     input:
+        **parent_file("contract"),
         receipts=skims("json"),
         shards=skims("arrow"),
     output:

@@ -1,5 +1,6 @@
 rule train:
     input:
+        **parent_file("weights"),
         contract=rules.assemble.output.contract,
         shards=skims("arrow"),
     output:
@@ -27,6 +28,7 @@ rule train:
 
 rule scan_learning_rates:
     input:
+        **parent_file("weights"),
         contract=rules.assemble.output.contract,
         shards=skims("arrow"),
     output:

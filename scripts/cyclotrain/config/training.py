@@ -1,11 +1,11 @@
 """`training:`: how the network is trained."""
 
 import difflib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cyclotrain.config.base import Section
+from cyclotrain.config.base import Place, Section
 
 # `adamw` is PyTorch's. The others are names of the package pytorch-optimizer, whose import needs PyTorch. The list has some that
 # go on with the same bits after an interruption, and need neither two passes for a step nor another mode for validation.
@@ -82,6 +82,25 @@ class TrainingConfig(Section):
         False,
         description="Compile the network with torch.compile on a GPU. Without a GPU it is not compiled, and the log says so.",
     )
+    initial_weights: Place | None = Field(
+        None,
+        description="Start from the weights of another training, the parent: a run's folder, such as `results/parent`, a "
+        "`weights.pt`, or a model registered in MLflow, `models:/name@alias` (docs/training.md). Features are standardised as "
+        "in the parent.",
+    )
+    load: list[str] = Field(
+        ["*"],
+        min_length=1,
+        description="Layers that start from the parent: patterns of names of weights, such as `phi.*`. A weight of another "
+        "shape, such as the head for other classes, starts anew, and the log says so.",
+    )
+    freeze: list[str] = Field([], description="Layers that keep the weights of the parent: patterns, as in `load`.")
+    learning_rate_factors: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="Factors on the learning rate of layers, by pattern; the first that fits counts. `{'phi.*': 0.1}`"
+    )
+    other_inputs: bool = Field(
+        False, description="Allow other features than the parent's; sets of features that differ are standardised anew."
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="`auto` uses a GPU if there is one; `gpu` fails if there is none."
     )
@@ -116,6 +135,9 @@ class TrainingConfig(Section):
     def _consistent(self) -> "TrainingConfig":
         if self.devices > 1 and self.accelerator == "auto":
             raise ValueError(f"'devices: {self.devices}' needs 'accelerator: gpu' (or 'cpu'), because 'auto' may find fewer GPUs")
+        for key in ("freeze", "load", "other_inputs"):
+            if self.initial_weights is None and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"'{key}' needs 'initial_weights'; add them, or remove '{key}'")
         if self.accelerator == "cpu" and self.compile:
             raise ValueError("'compile' is for a GPU, and 'accelerator' is 'cpu'; remove one of the two")
         if self.accelerator == "cpu" and self.precision == "float16":

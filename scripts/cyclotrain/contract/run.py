@@ -11,7 +11,7 @@ from cyclotrain.contract.results import Dataset, Evaluation, Gates, History, Tim
 
 @dataclass(frozen=True)
 class Run:
-    """The contract and the results; `files` are their paths by the name of the attribute, and that of the `model`."""
+    """The contract and the results; `files` are their paths by the name of the attribute, and those of `model` and `weights`."""
 
     files: Mapping[str, Path]
     contract: Contract
@@ -24,7 +24,7 @@ class Run:
 
     @classmethod
     def read(cls, files: Mapping[str, str | Path]) -> Self:
-        """Read the files of a run: model, contract, dataset, history, verification, evaluation, timing, gates."""
+        """Read the files of a run: model, weights, contract, dataset, history, verification, evaluation, timing, gates."""
         return cls(
             files={name: Path(path) for name, path in files.items()},
             contract=Contract.read(files["contract"]),

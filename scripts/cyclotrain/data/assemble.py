@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract.parent import standardised_as_parent
 from cyclotrain.contract.results import Dataset
 from cyclotrain.contract.splits import SPLITS, Fold
 from cyclotrain.core.errors import InputError
@@ -30,9 +31,17 @@ _log = logging.getLogger(__name__)
 
 
 def assemble(
-    recipe: DatasetRecipe, *, receipts: Sequence[str], shards: Sequence[str], contract: str | Path, dataset: str | Path
+    recipe: DatasetRecipe,
+    *,
+    receipts: Sequence[str],
+    shards: Sequence[str],
+    contract: str | Path,
+    dataset: str | Path,
+    parent: str | Path | None = None,
 ) -> None:
     """Write contract.json and dataset.json from the receipts and shards of all samples, both in the same order.
+
+    `parent`: the contract of the training whose weights this one begins with; features are standardised as there.
 
     Raises InputError if a sample has no selected events, or its sum of weights is not positive; if a class has no training,
     validation or test events; if `event_id` does not tell the events of a sample apart; and if a branch is jagged in one sample
@@ -67,6 +76,8 @@ def assemble(
             policy=policy,
         )
     layout, ranges = _fit(layout, shards, normalisation=normalisation, fold=fold, histograms=histograms)
+    if parent:
+        layout = standardised_as_parent(layout, Contract.read(parent), other_inputs=recipe.other_inputs)
     flattening, flattening_summary = histograms.flattening(class_weights) if histograms else (None, None)
     constituents = _sum_all([part["constituents"] for part in parts])
     Dataset.model_validate(

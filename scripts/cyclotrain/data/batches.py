@@ -15,7 +15,7 @@ from cyclotrain.contract import Layout
 from cyclotrain.data.shards import Examples
 
 # batches whose examples are sorted by length together: more pad less, and mix less
-_POOL = 16
+_POOL = 4
 
 
 class Batch(NamedTuple):

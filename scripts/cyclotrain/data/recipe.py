@@ -20,6 +20,7 @@ class DatasetRecipe:
     training_weights: str
     negative_weights: str
     flatten: dict[str, Any] | None
+    other_inputs: bool  # than the parent's, whose weights the training begins with
     cross_sections: dict[str, float]
     luminosity: float
     skip_broken: float
@@ -45,6 +46,7 @@ class DatasetRecipe:
             training_weights=config.training.weights,
             negative_weights=config.negative_weights,
             flatten=config.flatten.model_dump() if config.flatten else None,
+            other_inputs=config.training.other_inputs,
             cross_sections={name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section},
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,

@@ -24,7 +24,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, write_json
 from cyclotrain.core.provenance import commit, software
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
-from cyclotrain.networks.registry import Classifier, Probabilities, load_model
+from cyclotrain.networks.registry import Classifier, Probabilities, SavedWeights, load_model
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
@@ -147,7 +147,9 @@ def _name_inputs(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
 
 
 def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:
+    parent = SavedWeights.read(trained.weights).parent
     return {
+        **({"parent": parent} if parent else {}),
         "classes": ",".join(trained.contract.classes),  # for consumers that read no JSON
         "model": trained.model.model_dump(),
         "network_source": network_source(trained.model.name),

@@ -1,12 +1,15 @@
 """Checks before any job starts: trees, branches and their types, in the first file of each sample."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from cyclotrain.config import Config
+from cyclotrain.contract.parent import require_same_features, weights_file
 from cyclotrain.contract.splits import identifying_branches
 from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.core.files import read_json
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.expressions import Expression
 from cyclotrain.ingest.columns import column, evaluate
@@ -19,6 +22,7 @@ from cyclotrain.ingest.sources import Sources
 def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
     _check_padding(config)
+    _check_parent(config)
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
         if sample.simulate:
@@ -37,6 +41,20 @@ def check_inputs(config: Config, sources: Sources) -> None:
             friends = friends_of_file(sources.friends[name].get(path, ()), descriptions)
             with open_joined(path, scored.tree, friends) as ntuple:
                 ntuple.depths(model_branches)
+
+
+def _check_parent(config: Config) -> None:
+    """Raise InputError if the weights that the training begins with are missing, or if their run has other features."""
+    training = config.training
+    if not training.initial_weights:
+        return
+    weights = weights_file(training.initial_weights, Path("results", config.run))
+    # of a lone weights.pt and of a registered model, only the rule `parent` knows the contract
+    is_run = weights is not None and weights.parent.name == "train"
+    contract = weights.parent.parent / "model/contract.json" if weights and is_run else None
+    if contract and contract.exists() and not training.other_inputs:
+        own = Recipe.from_config(config, next(iter(config.samples))).inputs
+        require_same_features(own, read_json(contract)["layout"]["sets"])
 
 
 def _check_padding(config: Config) -> None:

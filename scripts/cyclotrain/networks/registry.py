@@ -8,7 +8,10 @@ within the limits of the module `four_vectors`.
 
 import importlib
 import inspect
+import json
+import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,24 +90,53 @@ def is_recurrent(network: nn.Module) -> bool:
     return any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in network.modules())
 
 
-def save_weights(weights: Mapping[str, Tensor], source: Mapping[str, str], path: str | Path) -> None:
-    """Write the weights of a Classifier with the source of its network, as from `network_source`."""
-    # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save({"weights": dict(weights), "source": dict(source)}, file)
+@dataclass(frozen=True)
+class SavedWeights:
+    """A weights.pt: the weights of a Classifier, the source of its network as from `network_source`, and the contract.
+
+    parent: `run` and `weights_sha256` of the training whose weights this one began with, if any.
+    """
+
+    weights: Mapping[str, Tensor]
+    source: Mapping[str, str]
+    contract: Contract
+    parent: Mapping[str, str] | None = None
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+        fields = {
+            "weights": dict(self.weights),
+            "source": dict(self.source),
+            "contract": json.dumps(self.contract.to_dict()),
+            "parent": dict(self.parent) if self.parent else None,
+        }
+        # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            torch.save(fields, file)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "SavedWeights":
+        """Read the file; raises InputError if it is none of Cyclotrain, or of another version."""
+        try:
+            fields = torch.load(path, map_location="cpu", weights_only=True)
+            contract = Contract.from_dict(json.loads(fields["contract"]))
+            return cls(fields["weights"], fields["source"], contract, fields["parent"])
+        except (KeyError, TypeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise InputError(f"{path} is no weights.pt that this version of Cyclotrain wrote ({reason})") from error
 
 
 def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
     """The trained model, in evaluation mode on the CPU; raises InputError if its network has changed since the training."""
-    saved = torch.load(weights, map_location="cpu", weights_only=True)
-    before, now = saved["source"], network_source(model.name)
+    saved = SavedWeights.read(weights)
+    before, now = saved.source, network_source(model.name)
     if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
         raise InputError(
             f"{weights}: the network has changed since this training ({', '.join(changed)}); train again: snakemake --forcerun "
             "train, or undo the change"
         )
     classifier = Classifier(contract, model.name, model.options)
-    classifier.load_state_dict(saved["weights"])
+    classifier.load_state_dict(saved.weights)
     return classifier.eval()
 
 

@@ -177,6 +177,8 @@ def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequ
     client.log_table(run_id, {key: [row[key] for row in matrix] for key in matrix[0]}, "verification_matrix.json")
     for name in ("contract", "dataset", "verification", "evaluation", "timing", "history", "gates"):
         client.log_artifact(run_id, str(run.files[name]))
+    # a training may begin with it: tracking/registry.py
+    client.log_artifact(run_id, str(run.files["weights"]))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.results import LearningRateScan
 from cyclotrain.core.logs import SHOW
 from cyclotrain.training.failures import memory_explained
+from cyclotrain.training.fine_tuning import begin_with_parent, with_learning_rate_factors
 from cyclotrain.training.machine import device_name, training_device
 from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.setup import make_network, make_trainer, quiet_lightning, training_batches, weighted_examples
@@ -30,6 +32,14 @@ _MARGIN = 10  # between the rate of the lowest loss, at the edge of divergence, 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class ScanFiles:
+    """What a scan writes, and the weights that it begins with, if any."""
+
+    scan: str | Path
+    parent: str | Path | None = None
+
+
 def find_learning_rate(
     contract: Contract,
     shards: Sequence[str],
@@ -37,7 +47,7 @@ def find_learning_rate(
     model: config.ModelConfig,
     training: config.TrainingConfig,
     threads: int,
-    path: str | Path,
+    files: ScanFiles,
 ) -> None:
     """Write the loss, averaged over steps, for rates that rise exponentially, and a rate to try. On one device.
 
@@ -48,6 +58,8 @@ def find_learning_rate(
     torch.set_num_threads(threads)
     device = training_device(training)
     network = make_network(contract, model, training, device)
+    if files.parent:
+        begin_with_parent(network, files.parent, contract=contract, model=model, training=training)
     batches = training_batches(weighted_examples(contract, shards, "train"), contract, training, device)
     losses = _Losses()
     with quiet_lightning(), memory_explained(model, training, device_name(device)):
@@ -67,7 +79,7 @@ def find_learning_rate(
         optimizer=training.optimizer,
         batch_size=training.batch_size * training.accumulate,
     )
-    scan.write(path)
+    scan.write(files.scan)
     _log.info("suggested learning_rate: %g (in the config: %g)", scan.suggested, training.learning_rate, extra=SHOW)
 
 
@@ -81,6 +93,7 @@ class _Scan(WeightedTraining):
     def configure_optimizers(self) -> Any:
         """The optimiser of the training; groups of parameters keep the ratio of their rates."""
         optimizer = make_optimizer(self.model, self.training_config)
+        with_learning_rate_factors(optimizer, self.model.network, self.training_config.learning_rate_factors)
         largest = self.training_config.learning_rate
         schedule = LambdaLR(optimizer, lambda step: _rate(step) / largest)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,6 +11,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batch
 from cyclotrain.metrics.roc import Roc
 from cyclotrain.networks.registry import Classifier
+from cyclotrain.training.fine_tuning import with_learning_rate_factors
 from cyclotrain.training.loss import example_losses
 from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.schedules import make_schedule
@@ -64,6 +65,7 @@ class WeightedTraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser and the schedule of its learning rate, by step."""
         optimizer = make_optimizer(self.model, self.training_config)
+        with_learning_rate_factors(optimizer, self.model.network, self.training_config.learning_rate_factors)
         schedule = make_schedule(optimizer, self.training_config, self._steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}} if schedule else optimizer
 

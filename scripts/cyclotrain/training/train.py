@@ -15,10 +15,11 @@ from cyclotrain.contract import Contract
 from cyclotrain.core.files import json_sha256
 from cyclotrain.core.logs import SHOW
 from cyclotrain.data.batches import Batches, Rank
-from cyclotrain.networks.registry import save_weights
+from cyclotrain.networks.registry import SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.training.callbacks import AveragedWeights, BestCheckpoint, HistoryOfEpochs, duration
 from cyclotrain.training.failures import FiniteLoss, memory_explained
+from cyclotrain.training.fine_tuning import begin_with_parent
 from cyclotrain.training.machine import device_name, rank, training_device
 from cyclotrain.training.setup import make_network, make_trainer, quiet_lightning, training_batches, weighted_examples
 from cyclotrain.training.step import WeightedTraining
@@ -28,11 +29,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """What a training writes: `weights` at its end, a JSON line in `history` after each epoch, and the folder `checkpoints`."""
+    """What a training writes: `weights` at its end, a JSON line in `history` after each epoch, and the folder `checkpoints`.
+
+    It reads `parent`, the weights that it begins with, if any.
+    """
 
     weights: str | Path
     history: str | Path
     checkpoints: str | Path
+    parent: str | Path | None = None
 
 
 def train(
@@ -57,6 +62,9 @@ def train(
     device = training_device(training)
     name = device_name(device, training.devices)
     network = make_network(contract, model, training, device)
+    parent = None
+    if files.parent:
+        parent = begin_with_parent(network, files.parent, contract=contract, model=model, training=training)
     examples = weighted_examples(contract, shards, "train")
     batches = training_batches(examples, contract, training, device)
     validation = Batches(
@@ -71,7 +79,7 @@ def train(
         model.name, sum(p.numel() for p in network.parameters()), name, batches.n, validation.n, extra=SHOW,
     )  # fmt: skip
     source = network_source(model.name)
-    settings = [model.model_dump(), training.model_dump(), threads, torch.__version__]
+    settings = [model.model_dump(), training.model_dump(), parent, threads, torch.__version__]
     fingerprint = json_sha256([contract.to_dict(), source, *settings])
     folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
@@ -102,7 +110,7 @@ def train(
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
     prefix = "model."
     weights = {name.removeprefix(prefix): value for name, value in best["state_dict"].items() if name.startswith(prefix)}
-    save_weights(weights, source, files.weights)
+    SavedWeights(weights, source, contract, parent).write(files.weights)
     last.unlink()  # first: with it, but without the best epoch, a training that was killed here could never end
     shutil.rmtree(folder)
     _log.info(

@@ -87,8 +87,8 @@ def test_batches_of_like_length_pad_less_and_have_every_example_once_in_another_
     assert (orders[0] != orders[1]).any() and (orders[0] == orders[2]).all()
     assert max(sizes[0]) <= 52
     padded = [sum(batch.branches["pf_pt"].numel() for batch in order) for order in (batches, plain)]
-    assert padded[0] < 0.75 * padded[1]
-    of_one_pool = Batches(examples, contract.layout, 120, shuffle=Shuffle(1, bucket=True))
+    assert padded[0] < 0.85 * padded[1]
+    of_one_pool = Batches(examples, contract.layout, 450, shuffle=Shuffle(1, bucket=True))
     lengths = [batch.branches["pf_pt"].shape[1] for batch in of_one_pool]
     assert lengths != sorted(lengths)  # the batches are shuffled
 

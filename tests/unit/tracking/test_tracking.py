@@ -11,7 +11,9 @@ from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract.results import all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.core.errors import InputError
+from cyclotrain.core.files import file_sha256
 from cyclotrain.gates.judge import judge
+from cyclotrain.tracking.registry import fetch_weights
 from cyclotrain.tracking.runs import track
 from support.trained import Trained
 
@@ -90,3 +92,17 @@ def test_a_store_that_cannot_be_used_is_named(trained: Trained, tmp_path: Path, 
     (tmp_path / "broken.db").write_text("no database" * 1000)
     with pytest.raises(InputError, match=r"tracking\.uri: MLflow's store 'sqlite:.*broken\.db' cannot be used.*not a database"):
         tracked(trained.run(), f"sqlite:///{tmp_path / 'broken.db'}", tmp_path)
+
+
+def test_the_weights_of_a_registered_model_are_fetched_by_its_alias(trained: Trained, store: str, tmp_path: Path) -> None:
+    entry, client = tracked(trained.run(), store, tmp_path)
+    models = client.search_logged_models([entry.info.experiment_id])
+    model = next(model for model in models if model.source_run_id == entry.info.run_id)
+    mlflow.set_tracking_uri(store)
+    version = mlflow.register_model(f"models:/{model.model_id}", "tagger").version
+    client.set_registered_model_alias("tagger", "best", version)
+    for name in ("models:/tagger@best", f"models:/tagger/{version}"):
+        fetch_weights(name, uri=store, path=tmp_path / "weights.pt")
+        assert file_sha256(tmp_path / "weights.pt") == file_sha256(trained.weights)
+    with pytest.raises(InputError, match=r"training.initial_weights: 'models:/tagger@worst' is not in MLflow's store 'sqlite"):
+        fetch_weights("models:/tagger@worst", uri=store, path=tmp_path / "weights.pt")

@@ -7,7 +7,7 @@ import pytest
 
 from cyclotrain.contract.results import LearningRateScan
 from cyclotrain.report.plots.draw import draw
-from cyclotrain.training.learning_rate import find_learning_rate
+from cyclotrain.training.learning_rate import ScanFiles, find_learning_rate
 from support.toys import raw_config
 
 
@@ -18,7 +18,7 @@ def test_the_suggested_rate_is_below_the_one_at_which_the_loss_is_lowest(
     training = {"batch_size": 64, "accumulate": 2, "optimizer": optimizer, "gradient_clipping": 10}
     config, contract, shards = ingest(raw_config(toy_files, training=training))
     path = tmp_path / "learning_rate.json"
-    find_learning_rate(contract, shards, model=config.model, training=config.training, threads=1, path=path)
+    find_learning_rate(contract, shards, model=config.model, training=config.training, threads=1, files=ScanFiles(path))
     scan = LearningRateScan.read(path)
     best = scan.rates[scan.losses.index(min(scan.losses))]
     assert 1e-4 < scan.suggested < 0.3 * best

@@ -3,9 +3,6 @@
 import copy
 import io
 import math
-import multiprocessing
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,8 @@ from cyclotrain.training.callbacks import AveragedWeights
 from cyclotrain.training.machine import has_bfloat16
 from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.schedules import rate_factor
-from cyclotrain.training.step import WeightedTraining
 from support.toys import raw_config
-from support.trained import run_training
+from support.trained import run_training, run_until_killed
 
 HAS_BFLOAT16 = has_bfloat16(torch.device("cpu"))
 
@@ -144,21 +140,7 @@ def test_a_training_killed_in_the_middle_of_an_epoch_ends_with_the_same_weights(
     whole = run_training(contract, config, shards, tmp_path / "whole")
     killed = tmp_path / "killed"
 
-    def until_killed() -> None:
-        step = WeightedTraining.training_step
-
-        def kills(module: WeightedTraining, batch: Any, index: int) -> Any:
-            if module.current_epoch == 1 and index == 10:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(module, batch, index)
-
-        WeightedTraining.training_step = kills  # type: ignore[method-assign]
-        run_training(contract, config, shards, killed)
-
-    process = multiprocessing.get_context("fork").Process(target=until_killed)
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL and list(killed.glob("ck/*/last.ckpt"))
+    run_until_killed(contract, config, shards, killed)
     assert file_sha256(run_training(contract, config, shards, killed)) == file_sha256(whole)
 
 
