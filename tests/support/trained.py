@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import torch
 
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
@@ -23,29 +24,30 @@ from cyclotrain.export.to_onnx import TrainedModel, export
 from cyclotrain.gates.judge import judge
 from cyclotrain.parity.cases import References
 from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.training.step import WeightedTraining
 from cyclotrain.training.train import TrainingFiles, train
 
 
 def run_until_killed(contract: Contract, config: Any, shards: list[str], folder: Path, parent: Path | None = None) -> None:
     """A training that is killed in the middle of its second epoch."""
-
-    def train_until_killed() -> None:
-        from cyclotrain.training.step import WeightedTraining
-
-        step = WeightedTraining.training_step
-
-        def kills(module: WeightedTraining, batch: Any, index: int) -> Any:
-            if module.current_epoch == 1 and index == 10:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return step(module, batch, index)
-
-        WeightedTraining.training_step = kills  # type: ignore[method-assign]
-        run_training(contract, config, shards, folder, parent=parent)
-
-    process = multiprocessing.get_context("fork").Process(target=train_until_killed)
+    # a fork is ten times faster, but a process that has used a GPU cannot be forked
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
+    process = context.Process(target=_train_until_killed, args=(contract, config, shards, folder, parent))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL and list(folder.glob("ck/*/last.ckpt"))
+
+
+def _train_until_killed(contract: Contract, config: Any, shards: list[str], folder: Path, parent: Path | None) -> None:
+    step = WeightedTraining.training_step
+
+    def kills(module: WeightedTraining, batch: Any, index: int) -> Any:
+        if module.current_epoch == 1 and index == 10:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(module, batch, index)
+
+    WeightedTraining.training_step = kills  # type: ignore[method-assign]
+    run_training(contract, config, shards, folder, parent=parent)
 
 
 def run_training(
@@ -53,8 +55,6 @@ def run_training(
 ) -> Path:
     folder.mkdir(exist_ok=True)
     if delay:  # slow steps, to be killed in the middle of an epoch
-        from cyclotrain.training.step import WeightedTraining
-
         step = WeightedTraining.training_step
 
         def slow(*arguments: Any) -> Any:

@@ -55,6 +55,21 @@ def test_the_gate_has_one_session_with_tf32_and_only_it_has_the_tf32_tolerance()
 
 
 @a_gpu
+@pytest.mark.parametrize(
+    "option", [{"precision": "bfloat16"}, {"precision": "float16", "gradient_clipping": 1.0}, {"compile": True}]
+)
+def test_precision_and_compile_leave_the_loss_nearly_as_it_is(
+    option: dict[str, Any], ingest: Any, toy_files: dict[str, str], tmp_path: Path
+) -> None:
+    losses = []
+    for name, changes in {"plain": {key: option[key] for key in option if key == "ema"}, "option": option}.items():
+        config, contract, shards = ingest(raw_config(toy_files, training={"epochs": 2, "accelerator": "gpu", **changes}))
+        run_training(contract, config, shards, tmp_path / name)
+        losses.append([line["validation_loss"] for line in read_json_lines(tmp_path / name / "history.jsonl")])
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+@a_gpu
 def test_a_training_on_a_gpu_has_the_losses_of_one_on_the_cpu(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     histories = []
     config, contract, shards = ingest(raw_config(toy_files))
@@ -71,7 +86,7 @@ def test_a_training_on_a_gpu_has_the_losses_of_one_on_the_cpu(ingest: Any, toy_f
 def test_more_gpus_than_there_are_is_an_error(ingest: Any, toy_files: dict[str, str], tmp_path: Path) -> None:
     n_gpus = torch.cuda.device_count()
     config, contract, shards = ingest(raw_config(toy_files, training={"accelerator": "gpu", "devices": n_gpus + 1}))
-    with pytest.raises(RuntimeError, match=rf"training.devices is {n_gpus + 1}, and PyTorch finds {n_gpus}"):
+    with pytest.raises(RuntimeError, match=rf"training.devices is {n_gpus + 1}, but PyTorch finds {n_gpus}"):
         run_training(contract, config, shards, tmp_path / "run")
 
 

@@ -82,6 +82,7 @@ def quiet_lightning() -> Iterator[None]:
             "The `srun` command is available",  # it would start the processes of several devices
             "GPU available but not used",  # with `accelerator: cpu`, this is the user's choice
             "The dirpath has changed",  # BestCheckpoint sees to it
+            "It is recommended to use `self.log",  # all processes log the same numbers, of all examples
             "You defined a `validation_step`",  # a scan of learning rates needs none
             "Checkpoint directory",  # is not empty, as it is when a training resumes
         ):

@@ -211,6 +211,19 @@ def test_a_killed_fine_tuning_ends_with_the_same_weights(child: Callable[..., An
     assert file_sha256(again) == file_sha256(whole)
 
 
+def test_a_killed_fine_tuning_does_not_go_on_with_another_parent(
+    child: Callable[..., Any], trained: Trained, tmp_path: Path
+) -> None:
+    config, contract, shards = child()
+    saved = SavedWeights.read(trained.weights)
+    other = tmp_path / "other.pt"
+    SavedWeights({k: v * 1.1 for k, v in saved.weights.items()}, saved.source, saved.contract).write(other)
+    whole = run_training(contract, config, shards, tmp_path / "whole", parent=other)
+    run_until_killed(contract, config, shards, tmp_path / "killed", trained.weights)
+    again = run_training(contract, config, shards, tmp_path / "killed", parent=other)
+    assert file_sha256(again) == file_sha256(whole)
+
+
 def shapes(folder: Path, n: int, widths: dict[str, float], seed: int) -> dict[str, str]:
     """Jets of classes that differ in the width of their constituents in eta only."""
     files = {}
