@@ -28,9 +28,11 @@ from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variabl
 from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import STEP, skim
-from cyclotrain.networks.registry import Classifier, Probabilities
+from cyclotrain.networks.registry import Classifier, Probabilities, SavedWeights
+from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
+from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.step import WeightedTraining
 
 _REPEATS, _STEPS, _SINGLES = 5, 60, 500
@@ -105,7 +107,7 @@ def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[st
 
 def _resident(module: WeightedTraining, batch: Batch, device: torch.device) -> list[float]:
     module.to(device)
-    optimizer = torch.optim.AdamW(module.parameters())
+    optimizer = make_optimizer(module.model, module.training_config)
     seconds = []
     for _ in range(_STEPS):
         start = time.perf_counter()
@@ -125,7 +127,7 @@ class _Exported:
         self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
         torch.manual_seed(0)
         network = Classifier(contract, model.name, model.options)
-        torch.save(network.state_dict(), folder / "weights.pt")
+        SavedWeights(network.state_dict(), network_source(model.name), contract).write(folder / "weights.pt")
         export(TrainedModel(contract, model, folder / "weights.pt"), targets=ExportConfig().targets, path=self.path)
         self.eager = Probabilities(network).eval()
 
