@@ -48,9 +48,9 @@ def submit(folder: Path, profile: str, *arguments: str, **environment: str) -> t
 
 @pytest.fixture(scope="module", params=HTCONDOR)
 def submissions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Job]]:
-    """The profile, and the jobs of a whole run and its friend trees."""
+    """The profile, and the jobs of a whole run, its friend trees and a scan of learning rates."""
     folder = tmp_path_factory.mktemp(request.param)
-    done, jobs = submit(folder, request.param, "all", "score", PLANTED_TOKEN="s3cr3t")
+    done, jobs = submit(folder, request.param, "all", "score", "find_learning_rate", PLANTED_TOKEN="s3cr3t")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "s3cr3t" not in done.stdout + done.stderr
     return request.param, jobs
@@ -80,12 +80,12 @@ def test_every_rule_gets_what_the_table_states(submissions: tuple[str, list[Job]
 def test_many_small_jobs_are_few(submissions: tuple[str, list[Job]]) -> None:
     jobs = sorted("+".join(sorted(set(together))) for together, _ in submissions[1])
     model = "evaluate+export+reference_vectors+time_model+variant+verify"
-    assert jobs == ["assemble", "baseline", model, *["score_file"] * 4, "simulate+skim", "train"]
+    assert jobs == ["assemble", "baseline", model, "scan_learning_rates", *["score_file"] * 4, "simulate+skim", "train"]
 
 
-def test_the_training_alone_asks_for_a_gpu(submissions: tuple[str, list[Job]]) -> None:
+def test_what_trains_alone_asks_for_a_gpu(submissions: tuple[str, list[Job]]) -> None:
     for together, description in submissions[1]:
-        assert description.get("request_gpus", "0") == ("1" if together == ["train"] else "0")
+        assert description.get("request_gpus", "0") == ("1" if together in (["train"], ["scan_learning_rates"]) else "0")
 
 
 def test_without_a_shared_file_system_a_job_brings_what_it_needs(submissions: tuple[str, list[Job]]) -> None:
