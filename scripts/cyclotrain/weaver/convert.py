@@ -43,11 +43,14 @@ class Files:
 
 @dataclass
 class Converted:
-    """`config`: as `cyclotrain.config.load` takes it. `notes`: what is lost and what differs. `groups`: see `Inputs`."""
+    """`config`: as `cyclotrain.config.load` takes it. `notes`: what is lost and what differs. `groups`, `vectors`: see
+    `Inputs`.
+    """
 
     config: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     groups: dict[str, tuple[str, list[int | None]]] = field(default_factory=dict)
+    vectors: dict[str, str] = field(default_factory=dict)
 
     def to_yaml(self) -> str:
         """The config as YAML, with the notes on top."""
@@ -86,9 +89,11 @@ class _Conversion:
         inputs = Inputs(self._expressions, preprocess)
         inputs.convert(self._weaver.get("inputs") or {})
         self._config["inputs"], self._converted.groups = inputs.sets, inputs.groups
+        self._converted.vectors = inputs.vectors
         self._converted.notes += inputs.notes
-        is_jagged = any("max_length" in features for features in inputs.sets.values())
-        network = "deep_sets" if is_jagged else "mlp"
+        jagged = [features for features in inputs.sets.values() if "max_length" in features]
+        have_vectors = all("four_vector" in features for features in jagged)
+        network = "mlp" if not jagged else "particle_transformer" if have_vectors else "deep_sets"
         self._config["model"] = {"name": network}
         self._note(f"model: a weaver data config does not name the network; {network} is written here")
         for name in self._defined:

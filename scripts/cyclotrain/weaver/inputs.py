@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
+from cyclotrain.config.inputs import FourVectorConfig
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.weaver.expressions import Expressions, WeaverError, quoted
 
 _ENERGY = re.compile(r"(\w+_)?(energy|e|pt)(_nopuppi)?", re.IGNORECASE)
+# the components of a four-vector, by the ends of the names of its variables
+_COMPONENTS = {
+    "pt": "pt", "eta": "eta", "phi": "phi", "px": "px", "py": "py", "pz": "pz", "energy": "energy", "e": "energy", "mass": "mass",
+    "m": "mass",
+}  # fmt: skip
 _UNLIMITED = 1e6  # far beyond any feature, but small enough that no network makes it infinite
 
 
@@ -38,14 +46,16 @@ class Inputs:
     """Groups of weaver over the same constituents become one set, because a jagged branch may be in only one.
 
     `preprocess`: weaver's section; in the .auto.yaml that weaver writes, it has the numbers that weaver fitted.
-    `sets`: the inputs of a Cyclotrain config. `groups`: for each group of weaver except masks, the name of its set and the
-    place of each of its variables there, None if left out. `notes`: what is lost and what differs.
+    `sets`: the inputs of a Cyclotrain config. `groups`: for each group of weaver with features, the name of its set and the
+    place of each of its variables there, None if left out. `vectors`: for each group that is a four-vector, the name of its set.
+    `notes`: what is lost and what differs.
     """
 
     expressions: Expressions
     preprocess: Mapping[str, Any]
     sets: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, tuple[str, list[int | None]]] = field(default_factory=dict)
+    vectors: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def convert(self, inputs: Mapping[str, Any]) -> None:
@@ -107,6 +117,7 @@ class Inputs:
 
     def _set(self, name: str, groups: Sequence[_Group], masks: Sequence[_Group]) -> dict[str, Any]:
         features: dict[str, int] = {}
+        groups, four_vector = self._without_four_vector(name, groups)
         standardise = any(values[0] == "auto" for group in groups for values in group.variables.values())
         for group in groups:
             places = [
@@ -119,7 +130,9 @@ class Inputs:
         section: dict[str, Any] = {"features": list(features)}
         length = groups[0].length
         if length is not None and (length > 1 or masks):
-            section |= {"max_length": length, "valid": self._valid(name, groups, masks=masks, features=features)}
+            texts = [*features, *four_vector.values()]
+            section |= {"max_length": length, "valid": self._valid(name, groups, masks=masks, features=texts)}
+            section |= {"four_vector": four_vector} if four_vector else {}
             self._padding(name, groups)
         elif length is not None:
             self._note(f"inputs.{name}: length 1 and no mask: taken as one number for each event; else give max_length and valid")
@@ -127,7 +140,7 @@ class Inputs:
             numbers = "; ".join(f"{group.name}: {_numbers(self.groups[group.name][1])}" for group in groups)
             self._note(
                 f"inputs.{name}: one set, because a jagged branch may be in only one. Its features, counted from 1:\n{numbers};\n"
-                f"'deep_sets' uses all of them, so remove those that only other networks need, such as four-vectors"
+                "the network uses all of them, so remove what is no feature, such as the coordinates of ParticleNet"
             )
         if not standardise:
             if any(values[0] is None for group in groups for values in group.variables.values()):
@@ -145,6 +158,33 @@ class Inputs:
             self._note(f"inputs.{name}.clip: ± {max(limits):g} for the whole set; weaver has limits for each variable")
         return section | {"standardise": True, "clip": float(max(limits))}
 
+    def _without_four_vector(self, name: str, groups: Sequence[_Group]) -> tuple[Sequence[_Group], dict[str, str]]:
+        """The groups with features, and the four-vector of the first group that is one, by component."""
+        for group in groups if len(groups) > 1 else ():
+            components = self._four_vector(group)
+            if components:
+                self.vectors[group.name] = name
+                self._note(
+                    f"inputs.{name}.four_vector: {group.name}, for networks that use four-vectors; it is no longer a feature"
+                )
+                return [other for other in groups if other is not group], components
+        return groups, {}
+
+    def _four_vector(self, group: _Group) -> dict[str, str]:
+        """The components of a group such as `pf_vectors: [px, py, pz, energy]`; empty if it is no complete four-vector."""
+        components = [_COMPONENTS.get(variable.lower().rpartition("_")[2]) for variable in group.variables]
+        if not group.name.endswith("vectors") or any(values[0] is not None for values in group.variables.values()):
+            return {}
+        try:
+            texts = [self.expressions.feature(variable) for variable in group.variables]
+            found = {component: text for component, text in zip(components, texts, strict=True) if component}
+            for text in found.values():
+                Expression(text).check_in_graph()
+            FourVectorConfig(**found)
+        except (WeaverError, ExpressionError, ValidationError):
+            return {}
+        return found if len(found) == len(group.variables) else {}
+
     def _feature(self, key: str, variable: str, *, values: tuple[Any, ...], features: dict[str, int]) -> int | None:
         """Add a variable to `features` and return its place; None, with a note, if it has no counterpart."""
         center, scale, low, high, _ = values
@@ -159,7 +199,7 @@ class Inputs:
             return None
         return features.setdefault(text, len(features))
 
-    def _valid(self, name: str, groups: Sequence[_Group], *, masks: Sequence[_Group], features: Mapping[str, int]) -> str:
+    def _valid(self, name: str, groups: Sequence[_Group], *, masks: Sequence[_Group], features: Sequence[str]) -> str:
         """The condition that separates constituents from padding: a branch of the set is positive, or not 0."""
         masked = {variable: self.expressions.ones_like(variable) for mask in masks for variable in mask.variables}
         bare = [name for group in groups for name in group.variables if name in self._branches(group)]

@@ -108,10 +108,11 @@ def _lengths(converted: Converted) -> dict[str, int]:
 
 @dataclass
 class Ours:
-    """The tensors of Cyclotrain: features and masks by set, and labels."""
+    """The tensors of Cyclotrain: features, masks and four-vectors by set, and labels."""
 
     features: dict[str, Any]
     masks: dict[str, Any]
+    vectors: dict[str, Any]
     label: Any
 
 
@@ -122,8 +123,9 @@ def ours(converted: Converted, path: str, folder: Path) -> Ours:
     layout = Layout.from_dict(read_json(folder / "out.json")["layout"])
     parts = iterate_split([folder / "out.arrow"], layout, "train", normalisation={"sample": 1.0}, fold=None)
     examples = concatenate(list(parts), layout)
-    features, masks, _ = FeatureLayer(layout)(next(iter(Batches(examples, layout, N))).branches)
-    return Ours({k: v.numpy() for k, v in features.items()}, {k: v.numpy() for k, v in masks.items()}, examples.label)
+    inputs = FeatureLayer(layout)(next(iter(Batches(examples, layout, N))).branches)
+    features, masks, vectors = ({name: x.numpy() for name, x in by_set.items()} for by_set in inputs)
+    return Ours(features, masks, vectors, examples.label)
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +163,14 @@ def compare(converted: Converted, tensors: Ours, *, theirs: dict[str, Any], raw:
         their_values = np.where(np.isfinite(their_values), their_values, 0)
         np.testing.assert_allclose(our_values[inside], their_values[inside], rtol=1e-6, atol=1e-6, err_msg=group)
         n_values += our_values[inside].size
+    for group, name in converted.vectors.items():
+        pt, eta, phi, energy = np.moveaxis(tensors.vectors[name].astype(np.float64), -1, 0)
+        our_values = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy], axis=1)
+        mask = np.broadcast_to(tensors.masks[name][:, None], our_values.shape)
+        their_values = theirs[f"_{group}"][:, :, : mask.shape[2]]
+        # pz from pt and eta: a difference in the last bit of eta is that of pz times eta
+        np.testing.assert_allclose(our_values[mask], their_values[mask], rtol=2e-5, atol=1e-5, err_msg=group)
+        n_values += mask.sum()
     for group in raw["inputs"]:
         if group.endswith("_mask"):
             mask = tensors.masks[group.removesuffix("_mask")]
@@ -236,6 +246,30 @@ def test_features_are_written_out_over_branches() -> None:
     assert converted.config["label"] == "where(label_QCD + label_Hbb + label_Tbl == 1, label_Hbb + 2 * label_Tbl, -1)"
     assert converted.config["evaluation"] == {"signal": "label_Hbb"}
     assert not any("never_used" in note for note in converted.notes)
+
+
+def test_a_group_of_four_vectors_is_for_networks_that_use_them_and_no_feature() -> None:
+    converted = convert_file(OURS / "jets.yaml")
+    pf = converted.config["inputs"]["pf"]
+    assert pf["four_vector"] == {"px": "part_px", "py": "part_py", "pz": "part_pz", "energy": "part_energy"}
+    assert converted.vectors == {"pf_vectors": "pf"} and "part_pz" not in pf["features"]
+    assert converted.config["model"] == {"name": "particle_transformer"}
+    assert any(note.startswith("inputs.pf.four_vector: pf_vectors") for note in converted.notes)
+
+    def model(**vectors: Any) -> tuple[str, list[str]]:
+        inputs = {"pf_features": {"length": 8, "vars": ["pf_pt"]}, "pf_mask": {"length": 8, "vars": ["mask"]}, **vectors}
+        one = convert(small(inputs=inputs, new_variables={"mask": "ak.ones_like(pf_pt)"}), run="run", files=Files())
+        load(one.config)
+        return one.config["model"]["name"], one.config["inputs"]["pf"]["features"]
+
+    polar = ["pf_pt", "pf_eta", "pf_phi", "pf_mass"]
+    assert model(pf_vectors={"length": 8, "vars": polar}) == ("particle_transformer", ["pf_pt"])
+    assert model(pf_points={"length": 8, "vars": ["pf_eta", "pf_phi"]}) == ("deep_sets", ["pf_pt", "pf_eta", "pf_phi"])
+    # incomplete, or scaled: only features
+    assert model(pf_vectors={"length": 8, "vars": polar[:3]}) == ("deep_sets", polar[:3])
+    assert model(pf_vectors={"length": 8, "vars": [["pf_pt", 0, 2], *polar[1:]]})[0] == "deep_sets"
+    # the secondary vertices have none, and a network needs them of all constituents
+    assert model(pf_vectors={"length": 8, "vars": polar}, sv_x={"length": 4, "vars": ["sv_pt"]})[0] == "deep_sets"
 
 
 def test_files_for_validation_and_test_come_split_and_cut_as_weaver_does() -> None:
