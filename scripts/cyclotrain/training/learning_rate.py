@@ -17,6 +17,7 @@ from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import LearningRateScan
 from cyclotrain.core.logs import SHOW
+from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.training.failures import memory_explained
 from cyclotrain.training.fine_tuning import begin_with_parent, with_learning_rate_factors
 from cyclotrain.training.machine import device_name, training_device
@@ -56,6 +57,7 @@ def find_learning_rate(
     """
     training = training.model_copy(update={"devices": 1})
     torch.set_num_threads(threads)
+    keep_freed_memory()
     device = training_device(training)
     network = make_network(contract, model, training, device)
     if files.parent:

@@ -14,6 +14,7 @@ from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.core.files import json_sha256
 from cyclotrain.core.logs import SHOW
+from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.data.batches import Batches, Rank
 from cyclotrain.networks.registry import SavedWeights
 from cyclotrain.networks.source import network_source
@@ -59,6 +60,7 @@ def train(
     """
     start = time.monotonic()
     torch.set_num_threads(max(1, threads // training.devices))
+    keep_freed_memory()
     device = training_device(training)
     name = device_name(device, training.devices)
     network = make_network(contract, model, training, device)
