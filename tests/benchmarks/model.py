@@ -1,144 +1,72 @@
 """Training against a plain loop, friend trees against plain reading and inference, the exported model against eager PyTorch."""
 
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import onnx
 import torch
 import uproot
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from benchmarks.figures import Figure, alternating, figure, memory, peak_memory, seconds_of
+from benchmarks.networks import with_four_vectors
 from benchmarks.sample import COPIES, Sample, flat
-from cyclotrain.config import Config, ExportConfig, ModelConfig
-from cyclotrain.contract import Contract
+from benchmarks.training import assembled, train_vs_resident_batch, with_model
+from cyclotrain.config import Config, ExportConfig
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.files import file_sha256
-from cyclotrain.data.assemble import assemble
-from cyclotrain.data.batches import Batch, Batches, Shuffle
-from cyclotrain.data.recipe import DatasetRecipe
+from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
 from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
-from cyclotrain.ingest.recipe import Recipe
-from cyclotrain.ingest.skim import STEP, skim
+from cyclotrain.ingest.skim import STEP
 from cyclotrain.networks.registry import Classifier, Probabilities, SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
-from cyclotrain.training.optimizers import make_optimizer
-from cyclotrain.training.step import WeightedTraining
 
-_REPEATS, _STEPS, _SINGLES = 5, 60, 500
+_REPEATS, _SINGLES = 5, 500
+_TRAINED = "transformer", "deep_sets"
 
 
 def figures(sample: Sample, folder: Path) -> list[Figure]:
     """All figures of training, of friend trees, and of inference for one example at a time."""
-    contract, shards = _assembled(sample.config, sample.files, folder / "deep_sets")
-    deep_sets = _Exported(contract, sample.config.model, folder / "deep_sets")
-    table = [_train_vs_resident_batch(sample.config, contract, shards), _score_vs_bare(deep_sets, sample, shards, folder)]
-    table += [_score_memory(deep_sets, sample, folder), *_batch_1(deep_sets, shards)]
-    contract, shards = _assembled(flat(sample.config), sample.files, folder / "mlp")
-    return table + _batch_1(_Exported(contract, ModelConfig(name="mlp"), folder / "mlp"), shards)
-
-
-def _assembled(config: Config, files: dict[str, str], folder: Path) -> tuple[Contract, list[str]]:
-    folder.mkdir()
-    shards, receipts = [], []
-    for name, path in files.items():
-        shards.append(str(folder / f"{name}.arrow"))
-        receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.from_config(config, name), [path], friends={}, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
-    recipe, contract, dataset = DatasetRecipe.from_config(config, fold=None), folder / "contract.json", folder / "dataset.json"
-    assemble(recipe, receipts=receipts, shards=shards, contract=contract, dataset=dataset)
-    return Contract.read(folder / "contract.json"), shards
-
-
-class _Clock(Callback):
-    """The time of each step from the end of the step before, so it includes loading; without the first step of an epoch."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self._last: float | None = None
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._last = None
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            self.seconds.append(now - self._last)
-        self._last = now
-
-
-def _train_vs_resident_batch(config: Config, contract: Contract, shards: list[str]) -> Figure:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train = read_split(shards, contract, "train")
-    batches = Batches(train, contract.layout, config.training.batch_size, device=device, shuffle=Shuffle(1))
-    module = WeightedTraining(
-        Classifier(contract, config.model.name, config.model.options),
-        contract,
-        training=config.training,
-        steps=10 * _STEPS,
-    )
-    loop, resident = [], []
-    batch = next(iter(batches))
-    for _ in range(_REPEATS):
-        clock = _Clock()
-        trainer = L.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu", devices=1, max_steps=_STEPS, logger=False, deterministic=True,
-            plugins=[LightningEnvironment()],  # as in the training
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[clock],
-        )  # fmt: skip
-        trainer.fit(module, batches)
-        loop.append(statistics.median(clock.seconds))
-        resident.append(statistics.median(_resident(module, batch, device)))
-    reference = "the same model on one batch, plain PyTorch"
-    return figure("train_vs_resident_batch", 1 / min(loop), "steps/s", reference=reference, reference_value=1 / min(resident))
-
-
-def _resident(module: WeightedTraining, batch: Batch, device: torch.device) -> list[float]:
-    module.to(device)
-    optimizer = make_optimizer(module.model, module.training_config)
-    seconds = []
-    for _ in range(_STEPS):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        module.training_step(batch, 0).backward()
-        optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+    demo = _Exported(sample.config, sample.files, folder / "demo")
+    table = [_score_vs_bare(demo, sample, folder), _score_memory(demo, sample, folder)]
+    files = sample.first(folder)
+    configs = {name: with_model(sample.config, name) for name in ("transformer", "deep_sets")}
+    configs |= {name: with_model(with_four_vectors(sample.config), name) for name in ("particle_transformer", "particle_net")}
+    for name, config in {**configs, "mlp": flat(sample.config)}.items():
+        exported = _Exported(config, files, folder / name)
+        if name in _TRAINED:
+            table += train_vs_resident_batch(config, exported.contract, exported.shards)
+        table += _batch_1(exported)
+    return table
 
 
 class _Exported:
     """An exported network with its initial weights; its speed does not depend on them."""
 
-    def __init__(self, contract: Contract, model: ModelConfig, folder: Path) -> None:
-        self.contract, self.name, self.path = contract, model.name, folder / "model.onnx"
+    def __init__(self, config: Config, files: dict[str, str], folder: Path) -> None:
+        self.contract, self.shards = assembled(config, files, folder)
+        self.name, self.path = config.model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        network = Classifier(contract, model.name, model.options)
-        SavedWeights(network.state_dict(), network_source(model.name), contract).write(folder / "weights.pt")
-        export(TrainedModel(contract, model, folder / "weights.pt"), targets=ExportConfig().targets, path=self.path)
+        network = Classifier(self.contract, config.model.name, config.model.options)
+        saved = SavedWeights(network.state_dict(), network_source(config.model.name), self.contract)
+        saved.write(folder / "weights.pt")
+        trained = TrainedModel(self.contract, config.model, folder / "weights.pt")
+        export(trained, targets=ExportConfig().targets, path=self.path)
         self.eager = Probabilities(network).eval()
 
 
-def _score_vs_bare(exported: _Exported, sample: Sample, shards: list[str], folder: Path) -> Figure:
+def _score_vs_bare(exported: _Exported, sample: Sample, folder: Path) -> Figure:
     path = next(iter(sample.files.values()))
     layout = exported.contract.layout
     model = open_session(exported.path, threads=1)
     batches: list[dict[str, Any]] = []
     for split in SPLITS:
-        tensors = Batches(read_split(shards[:1], exported.contract, split), layout, 1024)
+        tensors = Batches(read_split(exported.shards[:1], exported.contract, split), layout, 1024)
         batches += [{b: v.numpy() for b, v in batch.branches.items()} for batch in tensors]
     n = sum(len(next(iter(batch.values()))) for batch in batches)
 
@@ -170,11 +98,11 @@ def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
     return memory("score_memory", peaks, "a file with an eighth of the entries")
 
 
-def _batch_1(exported: _Exported, shards: list[str]) -> list[Figure]:
+def _batch_1(exported: _Exported) -> list[Figure]:
     """One example at a time on one thread, over the real lengths: the model against eager PyTorch and its network alone."""
     torch.set_num_threads(1)
     layout = exported.contract.layout
-    test = Batches(read_split(shards, exported.contract, "test"), layout, 1)
+    test = Batches(read_split(exported.shards, exported.contract, "test"), layout, 1)
     singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
     arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
     network, inputs_alone = _network_alone(exported, singles)

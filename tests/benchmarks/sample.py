@@ -17,6 +17,7 @@ from cyclotrain.demo.simulate import simulate
 JETS, COPIES = 3000, 56
 # Half a GB or more, like real input files: in a small file, the start and the first batch take much of the time.
 LARGE_COPIES, FLAT_COPIES = 168, 4000
+FIRST = 12_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Sample:
         """Write another file with the jets of the first sample."""
         return _write(self.columns, path, copies=copies, compression=compression, rntuple=rntuple)
 
+    def first(self, folder: Path) -> dict[str, str]:
+        """Write a file with the first 12,000 jets of each sample: enough for steps of a training."""
+        files = {}
+        for name, path in self.files.items():
+            with uproot.open(path) as source:
+                files[name] = _write(source[JETS_TREE].arrays(entry_stop=FIRST), folder / f"{name}_first.root", copies=1)
+        return files
+
     def write_flat(self, path: Path, *, compression: Any = None, rntuple: bool = False) -> str:
         """Write a file of 12 million jets without constituents."""
         columns = self.columns[[branch for branch in self.columns.fields if not branch.startswith(("pf_", "npf"))]]
@@ -44,6 +53,8 @@ def make(folder: Path) -> Sample:
     """Simulate the jets and write the files."""
     raw = yaml.safe_load(Path("config/config.yaml").read_text())
     files, first = {}, None
+    # without further jets of the test split: the splits do not matter here
+    raw["samples"] = {name: sample for name, sample in raw["samples"].items() if "split" not in sample}
     for run, (name, sample) in enumerate(raw["samples"].items()):
         once = folder / "once.root"
         simulate(once, process=sample["simulate"]["process"], n_jets=JETS, run=run, part=0, seed=1)
