@@ -63,12 +63,21 @@ class Workflow:
         """Start snakemake with the config."""
         self.write_config(raw)
         command = [sys.executable, "-m", "snakemake", *arguments, "--configfile", "test.yaml"]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         return subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**inherited, "PATH": path, **environment},
+            env={**self._environment(), **environment},
         )  # fmt: skip
+
+    def shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the documentation, with the environment active; both streams are in `stdout`."""
+        return subprocess.run(
+            ["bash", "-c", command], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=self._environment(),
+        )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        return {**inherited, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def run(
         self, raw: dict[str, Any], *arguments: str, check: bool = True, **environment: str
