@@ -92,5 +92,5 @@ def _published(public_set: PublicSet, names: Sequence[str], folder: Path) -> dic
             "--folder, or a part of the files by --files"
         )
     if absent:
-        print(f"To load:  {len(absent)} files, {to_load / 1e9:,.3g} GB; converted files take about as much again")
+        print(f"To load:  {len(absent)} files, {to_load / 1e9:,.2f} GB; what is made of them takes about as much again")
     return files

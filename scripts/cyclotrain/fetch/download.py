@@ -87,11 +87,12 @@ def bytes_in(path: Path) -> int:
 def download(file: PublishedFile, path: Path) -> None:
     """Load `file` to `path`, from where the last try ended; `path` is then whole, and its checksum is right.
 
-    Raises InputError if the connection breaks again and again, or if the loaded file has another size or checksum than published.
+    Raises InputError if the connection breaks again and again, or if the loaded file has another size or checksum than published;
+    OSError if the disk is full.
     """
     part = part_of(path)
     part.parent.mkdir(parents=True, exist_ok=True)
-    if file.size is None:  # nothing would tell whether the part is the whole
+    if file.size is None or bytes_in(part) > file.size:  # of unknown size, nothing would tell whether the part is the whole
         part.unlink(missing_ok=True)
     failures, is_whole = 0, bytes_in(part) == file.size
     with rich.progress.Progress(*_PROGRESS) as progress:
@@ -109,6 +110,11 @@ def download(file: PublishedFile, path: Path) -> None:
                         f"{file.url}: the connection broke after {bytes_in(part):,} bytes ({error}); run the same command again "
                         "to go on"
                     ) from error
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"{error.strerror}; '{part}' has {bytes_in(part):,} bytes now: make room, and run this again to go on",
+                ) from error
     try:
         check(part, file)
     except InputError:
