@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from cyclotrain.config import Config
 from cyclotrain.contract import Contract
-from support.toys import raw_config, skim_and_assemble, toys
+from support.toys import raw_config, skim_and_assemble, toys, with_regression, without_classes
 from support.trained import Trained
 from support.workflow import Workflow, made_once, small_demo
 
@@ -70,6 +70,21 @@ def ingest(tmp_path: Path) -> Callable[..., tuple[Config, Contract, list[str]]]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     return Trained(*skim_and_assemble(raw_config(toys(folder)), folder), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def trained_to_regress(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """It has probabilities and three quantities."""
+    folder = tmp_path_factory.mktemp("trained_to_regress")
+    return Trained(*skim_and_assemble(with_regression(raw_config(toys(folder))), folder), folder / "out")
+
+
+@pytest.fixture(scope="session")
+def trained_without_classes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """It has three quantities alone."""
+    folder = tmp_path_factory.mktemp("trained_without_classes")
+    raw = without_classes(with_regression(raw_config(toys(folder))))
+    return Trained(*skim_and_assemble(raw, folder), folder / "out")
 
 
 @pytest.fixture(scope="session")

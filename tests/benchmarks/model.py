@@ -21,7 +21,7 @@ from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
 from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
 from cyclotrain.ingest.skim import STEP
-from cyclotrain.networks.registry import Classifier, Probabilities, SavedWeights
+from cyclotrain.networks.registry import Classifier, Outputs, SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
@@ -57,7 +57,7 @@ class _Exported:
         saved.write(folder / "weights.pt")
         trained = TrainedModel(self.contract, config.model, folder / "weights.pt")
         export(trained, targets=ExportConfig().targets, path=self.path)
-        self.eager = Probabilities(network).eval()
+        self.eager = Outputs(network).eval()
 
 
 def _score_vs_bare(exported: _Exported, sample: Sample, folder: Path) -> Figure:
@@ -151,6 +151,6 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
 def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
     """The network of CMSSW's preprocess.json, and its inputs, which are prepared before timing."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
-    onnx.save(network_to_onnx(exported.eager.model, layout, ExportConfig().targets), path)
-    preprocess, layer = preprocess_json(layout), exported.eager.model.features
+    onnx.save(network_to_onnx(exported.eager.model, exported.contract, ExportConfig().targets), path)
+    preprocess, layer = preprocess_json(exported.contract), exported.eager.model.features
     return path, [prepare(preprocess, variables(layer, layout, single)) for single in singles]

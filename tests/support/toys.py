@@ -82,6 +82,26 @@ def raw_config(files: dict[str, str], **changes: Any) -> dict[str, Any]:
     }
 
 
+def with_regression(raw: dict[str, Any]) -> dict[str, Any]:
+    """The config with three quantities: of signal alone, of another scale, and as quantiles."""
+    regression = {
+        "true_mass": {"target": "jet_mass", "classes": ["signal"], "against": ["jet_pt"]},
+        "far": {"target": "1e4 * jet_pt", "loss": "log_cosh", "weight": 0.5},
+        "ratio": {
+            "target": "1 + abs(jet_mass) / jet_pt", "loss": "quantile", "quantiles": [0.16, 0.5, 0.84], "response": "ratio",
+            "against": ["jet_pt", "jet_eta"],
+        },
+    }  # fmt: skip
+    return {**raw, "regression": regression}
+
+
+def without_classes(raw: dict[str, Any]) -> dict[str, Any]:
+    """The config of `with_regression` with no classes."""
+    regression = {name: {k: v for k, v in q.items() if k != "classes"} for name, q in raw["regression"].items()}
+    samples = {name: {k: v for k, v in sample.items() if k != "label"} for name, sample in raw["samples"].items()}
+    return {**{k: v for k, v in raw.items() if k != "classes"}, "regression": regression, "samples": samples}
+
+
 def toys(folder: Path, n: int = 1500) -> dict[str, str]:
     """Toy jets of two classes on disk, `n` of each, for `raw_config`."""
     return {

@@ -17,19 +17,20 @@ from cyclotrain.config.export import VARIANT_KINDS, ExportConfig, VariantKind
 from cyclotrain.config.flatten import FlattenConfig
 from cyclotrain.config.inputs import InputSetConfig
 from cyclotrain.config.model import ModelConfig
+from cyclotrain.config.regression import QuantityConfig
 from cyclotrain.config.samples import SampleConfig
 from cyclotrain.config.score import ScoreConfig
 from cyclotrain.config.split import SplitConfig
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.config.training import TrainingConfig
 from cyclotrain.config.verification import VerificationConfig
-from cyclotrain.contract import OUTPUT, mask_group, vectors_group
+from cyclotrain.contract import OUTPUT, mask_group, quantity_columns, vectors_group
 from cyclotrain.contract.splits import ENTRY, SPLITS, identifying_branches
 from cyclotrain.expressions import Expression, ExpressionError
 
 __all__ = [
     "VARIANT_KINDS", "Config", "ConfigError", "EvaluationConfig", "ExportConfig", "InputSetConfig", "ModelConfig",
-    "TrainingConfig", "VariantKind", "inner_model", "keys", "load",
+    "QuantityConfig", "TrainingConfig", "VariantKind", "inner_model", "keys", "load",
 ]  # fmt: skip
 
 
@@ -67,15 +68,22 @@ class Config(Section):
     )
     selection: ExpressionText | None = Field(None, description="Cut on all samples: events that pass are kept.")
     define: dict[str, ExpressionText] = Field(
-        {}, description="Names for expressions, for use in `selection`, `weight` and `label`."
+        {}, description="Names for expressions, for use in `selection`, `weight`, `label` and `regression`."
     )
     weight: ExpressionText | None = Field(None, description="Physics weight of an event. Default: 1.")
     luminosity: float = Field(
         1.0, gt=0, description="Integrated luminosity in fb⁻¹ to which samples with a cross section are normalised."
     )
-    classes: list[Name] = Field(min_length=2, description="The classes, in the order of the model's outputs.")
+    classes: list[Name] = Field(
+        [],
+        description="The classes, at least two, in the order of the columns of `probabilities`. Without them, the model has no "
+        "probabilities, only the outputs of `regression`.",
+    )
     label: str | None = Field(
         None, description="For all samples: a name from `classes`, or an expression that gives an index into `classes`."
+    )
+    regression: dict[Name, QuantityConfig] = Field(
+        {}, description="Quantities that the model estimates, by name: each is an output of its own (docs/regression.md)."
     )
     negative_weights: Literal["keep", "absolute", "drop"] = Field(
         "keep",
@@ -124,12 +132,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("classes: a class is listed twice")
-        branches: dict[str, str] = {}  # of friend trees
-        for name in self.classes:
-            if (other := branches.setdefault(name.replace("-", "_"), name)) != name:
-                raise ValueError(f"classes: '{other}' and '{name}' have the same branch in friend trees; rename one of them")
+        self._check_outputs()
         if self.training.weights == "none" and self.negative_weights != "keep":
             raise ValueError(
                 f"negative_weights: '{self.negative_weights}' has no effect, because 'training.weights: none' gives all events "
@@ -143,11 +146,17 @@ class Config(Section):
             if sample.split and sample.split not in SPLITS:
                 _check_expression(f"samples.{name}.split", sample.split, names=SPLITS, kind="a split", similarity=0.75)
             label = sample.label or self.label
+            if not self.classes:
+                if label is not None:
+                    raise ValueError(f"samples.{name}.label: '{label}' has no meaning without 'classes'; remove it, or add them")
+                continue
             if label is None:
                 raise ValueError(f"samples.{name}.label: no class is given; add it, or a common 'label'")
             if label not in self.classes:
                 _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
-        if self.evaluation.signal not in (None, *self.classes):
+        if not self.classes:
+            self._check_without_classes()
+        elif self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
         if self.training.bucket and not any(features.max_length for features in self.inputs.values()):
             raise ValueError("training.bucket: no set of inputs has constituents, so all examples have one length; remove it")
@@ -178,6 +187,61 @@ class Config(Section):
                 raise ValueError(f"define.{name}: expressions cannot use this name; choose one with letters, digits and '_'")
         return self
 
+    def _check_outputs(self) -> None:
+        """The classes and the regressed quantities."""
+        if not self.classes and not self.regression:
+            raise ValueError("classes: give the classes, or quantities in 'regression', or both; the model has no output")
+        if len(self.classes) == 1:
+            raise ValueError("classes: one class cannot be told from others; give at least two")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a class is listed twice")
+        inputs = {name: key for key, features in self.inputs.items() for t in features.texts for name in Expression(t).inputs}
+        for name, quantity in self.regression.items():
+            if not name.isidentifier() or name in (OUTPUT, "batch"):
+                raise ValueError(f"regression.{name}: this name cannot be used; choose another one, with letters, digits and '_'")
+            if name in inputs:
+                raise ValueError(
+                    f"regression.{name}: inputs.{inputs[name]} uses a branch of this name, and the model can have no output of "
+                    "the same name; rename the quantity"
+                )
+            if name in self.inputs:
+                raise ValueError(f"regression.{name}: a set of inputs has this name; rename one of them")
+            for key, known in (("classes", self.classes), ("samples", list(self.samples))):
+                for entry in getattr(quantity, key):
+                    if entry not in known:
+                        near = difflib.get_close_matches(entry, known, n=1)
+                        hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known) or 'none'}"
+                        raise ValueError(f"regression.{name}.{key}: '{entry}' is not one of the {key}{hint}")
+            if not any(self._is_defined(quantity, sample) for sample in self.samples):
+                raise ValueError(f"regression.{name}: no sample has it; change its 'classes' or 'samples'")
+        branches: dict[str, str] = {}  # of friend trees
+        for name in self.classes:
+            if (other := branches.setdefault(name.replace("-", "_"), name)) != name:
+                raise ValueError(f"classes: '{other}' and '{name}' have the same branch in friend trees; rename one of them")
+        for name, quantity in self.regression.items():
+            for column in quantity_columns(name, tuple(quantity.quantiles)):
+                if (other := branches.setdefault(column, name)) != name or column in self.classes:
+                    raise ValueError(f"regression.{name}: '{other}' has the same branch in friend trees; rename one of them")
+
+    def _is_defined(self, quantity: QuantityConfig, sample: str) -> bool:
+        label = self.samples[sample].label or self.label or ""
+        return quantity.is_defined(sample=sample, label=label, classes=self.classes)
+
+    def _check_without_classes(self) -> None:
+        """What is for classes only has no meaning without them."""
+        meant_for_classes = {
+            "evaluation.signal": self.evaluation.signal,
+            "evaluation.minimum_auc": self.evaluation.minimum_auc,
+            "training.label_smoothing": self.training.label_smoothing,
+        }
+        for key, value in meant_for_classes.items():
+            if value:
+                raise ValueError(f"{key}: has no meaning without 'classes'; remove it, or add them")
+
+    def quantities_of(self, sample: str) -> dict[str, QuantityConfig]:
+        """The regressed quantities that examples of a sample can have."""
+        return {name: quantity for name, quantity in self.regression.items() if self._is_defined(quantity, sample)}
+
     def _check_preprocess_json(self) -> None:
         """ParticleNetConstructor identifies variables and groups by name, so names must be unique."""
         owner: dict[str, str] = {}
@@ -199,9 +263,9 @@ class Config(Section):
                 owner[text] = name
 
     @property
-    def signal(self) -> str:
-        """The signal class."""
-        return self.evaluation.signal or self.classes[-1]
+    def signal(self) -> str | None:
+        """The signal class; None without classes."""
+        return self.evaluation.signal or self.classes[-1] if self.classes else None
 
     @property
     def baseline_features(self) -> tuple[str, ...]:
@@ -211,8 +275,18 @@ class Config(Section):
 
     @property
     def observers(self) -> tuple[str, ...]:
-        """Expressions stored for each example besides the model's inputs: for the boosted trees and for `flatten`."""
-        return tuple(dict.fromkeys([*self.baseline_features, *(self.flatten.variables if self.flatten else ())]))
+        """Expressions stored for each example besides the model's inputs: for boosted trees, `flatten` and `regression`."""
+        against = [text for quantity in self.regression.values() for text in quantity.against]
+        return tuple(dict.fromkeys([*self._observers_of_all, *against]))
+
+    @property
+    def _observers_of_all(self) -> tuple[str, ...]:
+        return (*self.baseline_features, *(self.flatten.variables if self.flatten else ()))
+
+    def observers_of(self, sample: str) -> tuple[str, ...]:
+        """The observers that a sample has: all but those of quantities that it does not have."""
+        against = [text for quantity in self.quantities_of(sample).values() for text in quantity.against]
+        return tuple(dict.fromkeys([*self._observers_of_all, *against]))
 
 
 def _check_expression(key: str, text: str, *, names: Sequence[str], kind: str, similarity: float) -> None:

@@ -8,7 +8,12 @@ from cyclotrain.config.base import Section
 class VerificationConfig(Section):
     """The parity gate: ONNX Runtime against PyTorch."""
 
-    tolerance: float = Field(1e-5, gt=0, description="Largest allowed absolute difference between probabilities.")
+    tolerance: float = Field(
+        1e-5,
+        gt=0,
+        description="Largest allowed absolute difference between probabilities. That of a regressed quantity is in units of the "
+        "target's standard deviation in training, or of the quantity itself if it is larger.",
+    )
     tf32_tolerance: float = Field(
         0.05,
         gt=0,

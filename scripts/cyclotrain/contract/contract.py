@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclotrain.contract.layout import Layout, lists_to_tuples
+from cyclotrain.contract.outputs import OUTPUT, Output, Quantity
 from cyclotrain.contract.splits import Fold
 from cyclotrain.core.files import read_json, write_json
 
-OUTPUT = "probabilities"  # the model's output
+ALL = "all"  # stands for a class where there are no classes, in sums over examples
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class Contract:
 
     run: str
     seed: int
-    classes: tuple[str, ...]
-    signal: str
+    classes: tuple[str, ...]  # none if the model only regresses
+    signal: str | None  # None without classes
+    regression: tuple[Quantity, ...]
     layout: Layout
     ranges: dict[str, tuple[float, float] | None]  # by branch: of finite values in training, real constituents only
-    class_weights: tuple[float, ...]  # by class, factor on the weight in training
+    class_weights: tuple[float, ...]  # by group, factor on the weight in training
     training_weights: str  # what this weight is: physics, or none for 1
     negative_weights: str  # treatment in training: keep, absolute or drop
     flattening: Flattening | None
@@ -52,6 +54,27 @@ class Contract:
     dataset_sha256: str  # of the skimmed data
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """What the labels of examples are indices of: the classes, or one group of all examples."""
+        return self.classes or (ALL,)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs of the graph, in order."""
+        probabilities = [Output(OUTPUT, self.classes)] if self.classes else []
+        return (*probabilities, *(Output(quantity.name, quantity.columns) for quantity in self.regression))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each column of all outputs side by side: as many numbers as the network gives for an example."""
+        return tuple(column for output in self.outputs for column in output.columns)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The fitted scale of each column of the regressed quantities, which follow the classes."""
+        return tuple(quantity.scale for quantity in self.regression for _ in quantity.columns)
+
+    @property
     def normalisation(self) -> dict[str, float]:
         """By sample, factor on the weights in the shards: cross section * luminosity / sum of generator weights, or 1."""
         return {name: sample["normalisation"] for name, sample in self.samples.items()}
@@ -61,16 +84,16 @@ class Contract:
         write_json(path, self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, plus the inputs of the graph with their shapes, for readers."""
+        """Plain JSON types, plus the inputs and outputs of the graph with their shapes, for readers."""
         inputs = [
             {"branch": branch, "shape": ["batch", name or 1], "dtype": "float32"} for branch, name in self.layout.inputs.items()
         ]
-        return {
-            "format": 1,
-            "inputs": inputs,
-            "output": {"name": OUTPUT, "classes": self.classes},
-            **asdict(self),
-        }
+        outputs = [
+            {"name": output.name, "shape": ["batch", len(output.columns)], "dtype": "float32", "columns": output.columns}
+            for output in self.outputs
+        ]
+        probabilities = {"output": {"name": OUTPUT, "classes": self.classes}} if self.classes else {}
+        return {"format": 1, "inputs": inputs, **probabilities, "outputs": outputs, **asdict(self)}
 
     @classmethod
     def read(cls, path: str | Path) -> "Contract":
@@ -82,6 +105,7 @@ class Contract:
         """From the result of `to_dict`, read back from JSON."""
         fields = {name: json_fields[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
+        fields["regression"] = tuple(map(Quantity.from_dict, fields["regression"]))
         fields["ranges"] = lists_to_tuples(fields["ranges"])
         fields["fold"] = Fold(**fields["fold"]) if fields["fold"] else None
         fields["flattening"] = Flattening.from_dict(fields["flattening"]) if fields["flattening"] else None

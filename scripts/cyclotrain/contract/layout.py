@@ -84,13 +84,15 @@ class Set:
 class Layout:
     """The branches of a shard: `scalars` have one value per example, jagged branches belong to a set.
 
-    `object`: the collection whose objects are the examples; None if each entry of the tree is an example.
+    `object`: the collection whose objects are the examples; None if each entry of the tree is an example. `targets`: the
+    regressed quantities, each with a column.
     """
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
     observers: tuple[str, ...]  # expressions that the boosted trees and `flatten` use
     object: str | None = None
+    targets: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> dict[str, str | None]:
@@ -116,7 +118,8 @@ class Layout:
         for name, set_fields in fields["sets"].items():
             link = Link(**set_fields["link"]) if set_fields["link"] else None
             sets[name] = Set(**lists_to_tuples({**set_fields, "link": link}))
-        return cls(tuple(fields["scalars"]), sets, tuple(fields["observers"]), fields["object"])
+        observers, targets = tuple(fields["observers"]), tuple(fields["targets"])
+        return cls(tuple(fields["scalars"]), sets, observers, fields["object"], targets)
 
 
 def lists_to_tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -162,12 +162,16 @@ class Dataset(_Result):
 
 
 class Epoch(_Frozen):
-    """One pass over the training split; losses are weighted, `time` is its end in seconds since 1970."""
+    """One pass over the training split; losses are weighted, `time` is its end in seconds since 1970.
+
+    validation_auc: None without classes. validation_losses: by output, if there are several, over the examples that have it.
+    """
 
     epoch: int
     train_loss: float
     validation_loss: float
-    validation_auc: float
+    validation_auc: float | None
+    validation_losses: dict[str, float] = {}
     learning_rate: float
     seconds: float
     device: str

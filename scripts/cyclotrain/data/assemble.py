@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract import Contract, Layout, Quantity
 from cyclotrain.contract.parent import standardised_as_parent
 from cyclotrain.contract.results import Dataset
 from cyclotrain.contract.splits import SPLITS, Fold
@@ -50,32 +50,33 @@ def assemble(
     start = time.monotonic()
     parts = [read_json(path) for path in receipts]
     fold = Fold(**recipe.fold) if recipe.fold else None
-    parts = [
-        {**part, "by_class": totals_by_class(shard, recipe.classes, fold)} for part, shard in zip(parts, shards, strict=True)
-    ]
+    parts = [{**part, "by_class": totals_by_class(shard, recipe.groups, fold)} for part, shard in zip(parts, shards, strict=True)]
     layout = _common_layout(parts, receipts)
     policy = WeightPolicy(recipe.training_weights, recipe.negative_weights)
     skipped = [{**file, "sample": part["sample"]} for part in parts for file in part["skipped"]]
     _check_skipped(skipped, parts, recipe)
     samples = {name: _sample([part for part in parts if part["sample"] == name], recipe, name) for name in recipe.samples}
     normalisation = {name: sample["normalisation"] for name, sample in samples.items()}
-    by_class = {name: _sum_splits([sample["by_class"][name] for sample in samples.values()]) for name in recipe.classes}
+    by_class = {name: _sum_splits([sample["by_class"][name] for sample in samples.values()]) for name in recipe.groups}
     hash_splits = _hash_splits(samples, parts, shards, recipe=recipe, fold=fold)
     for hash_split in hash_splits.values():
         hash_split.check_shares()
     for name, splits in by_class.items():
         class_splits = [split for sample, split in hash_splits.items() if _n_events(samples[sample]["by_class"][name])]
-        _check_class(name, splits, policy, class_splits)
+        subject = f"classes: '{name}' has" if recipe.classes else "samples: together they have"
+        _check_group(subject, splits, policy, class_splits)
     class_weights = _class_weights(by_class, policy, recipe.balance)
     histograms = None
     if recipe.flatten:
         histograms = Histograms(
             recipe.flatten,
-            classes=recipe.classes,
+            classes=recipe.groups,
             observers=layout.observers,
             policy=policy,
         )
-    layout, ranges = _fit(layout, shards, normalisation=normalisation, fold=fold, histograms=histograms)
+    quantities = [Quantity.from_dict(fields) for fields in recipe.regression]
+    fitted = _fit(layout, shards, quantities, normalisation=normalisation, fold=fold, histograms=histograms)
+    layout = fitted.layout
     if parent:
         layout = standardised_as_parent(layout, Contract.read(parent), other_inputs=recipe.other_inputs)
     flattening, flattening_summary = histograms.flattening(class_weights) if histograms else (None, None)
@@ -96,8 +97,9 @@ def assemble(
         seed=recipe.seed,
         classes=tuple(recipe.classes),
         signal=recipe.signal,
+        regression=fitted.regression,
         layout=layout,
-        ranges=ranges,
+        ranges=fitted.ranges,
         class_weights=class_weights,
         training_weights=recipe.training_weights,
         negative_weights=recipe.negative_weights,
@@ -146,7 +148,7 @@ def _check_skipped(skipped: Sequence[Mapping[str, str]], parts: Sequence[Any], r
 
 
 def _sample(parts: Sequence[Any], recipe: DatasetRecipe, name: str) -> dict[str, Any]:
-    by_class = {c: _sum_splits([part["by_class"][c] for part in parts]) for c in recipe.classes}
+    by_class = {c: _sum_splits([part["by_class"][c] for part in parts]) for c in recipe.groups}
     read, kept = (sum(part[key] for part in parts) for key in ("events_read", "events_kept"))
     sample_recipe = {key: parts[0]["recipe"][key] for key in ("label", "selection", "define", "weight", "split")}
     cuts = " and ".join(sample_recipe["selection"]) or "none"
@@ -216,22 +218,20 @@ def _hash_splits(
     return hash_splits
 
 
-def _check_class(
-    name: str, splits: Mapping[str, Mapping[str, float]], policy: WeightPolicy, hash_splits: Sequence[HashSplit]
+def _check_group(
+    subject: str, splits: Mapping[str, Mapping[str, float]], policy: WeightPolicy, hash_splits: Sequence[HashSplit]
 ) -> None:
-    """Check the splits of a class; `hash_splits`: those of its samples."""
+    """Check the splits of a class, or of all examples; `hash_splits`: those of its samples."""
     if not _n_events(splits):
-        raise InputError(f"classes: '{name}' has no events in any sample; check the labels and the selection")
+        raise InputError(f"{subject} no events in any sample; check the labels and the selection")
     for split, total in splits.items():
         if not total["events"]:
             reason = next((reason for hash_split in hash_splits if (reason := hash_split.few_values())), None)
             advice = f": {reason}" if reason else "; add events, or give this split a larger share or a sample"
-            raise InputError(f"classes: '{name}' has no events in the {split} split{advice}")
+            raise InputError(f"{subject} no events in the {split} split{advice}")
         sum_of_weights = total["sum_of_weights"] if split == "test" else policy.sum(total)
         if sum_of_weights <= 0:
-            raise InputError(
-                f"classes: '{name}' has the sum of weights {sum_of_weights:g} in the {split} split; it must be positive"
-            )
+            raise InputError(f"{subject} the sum of weights {sum_of_weights:g} in the {split} split; it must be positive")
 
 
 def _class_weights(
@@ -245,25 +245,34 @@ def _class_weights(
     return (events / sum(sums),) * len(sums)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    """Features and quantities with their mean and standard deviation, and the range of each branch."""
+
+    layout: Layout
+    regression: tuple[Quantity, ...]
+    ranges: dict[str, tuple[float, float] | None]
+
+
 def _fit(
     layout: Layout,
     shards: Sequence[str],
+    quantities: Sequence[Quantity],
     *,
     normalisation: Mapping[str, float],
     fold: Fold | None,
     histograms: Histograms | None,
-) -> tuple[Layout, dict[str, tuple[float, float] | None]]:
-    """The layout with mean and std, and the range of each branch, from the finite values of the training split.
-
-    The same pass over the shards fills `histograms`.
-    """
+) -> _Fitted:
+    """All that is fitted on the finite values of the training split. The same pass over the shards fills `histograms`."""
     layer = FeatureLayer(layout)
     moments = {name: Moments(len(features.features)) for name, features in layout.sets.items()}
+    target_moments = Moments(len(quantities))
     ranges = dict.fromkeys(layout.inputs, _Range())
     for examples in iterate_split(shards, layout, "train", normalisation=normalisation, fold=fold):
         if histograms:
             histograms.add(examples)
         for batch in Batches(examples, layout, _BATCH):
+            target_moments.add(batch.target)
             masks: dict[str | None, Tensor | None] = {None: None}
             for name in layout.sets:
                 x, mask, _ = layer.raw(batch.branches, name)
@@ -276,7 +285,23 @@ def _fit(
         sets = {name: moments[name].fitted(features) for name, features in layout.sets.items()}
     except ValueError as error:
         raise InputError(f"inputs: {error}") from None
-    return dataclasses.replace(layout, sets=sets), {branch: values.limits for branch, values in ranges.items()}
+    limits = {branch: values.limits for branch, values in ranges.items()}
+    return _Fitted(dataclasses.replace(layout, sets=sets), _fitted(quantities, target_moments), limits)
+
+
+def _fitted(quantities: Sequence[Quantity], moments: Moments) -> tuple[Quantity, ...]:
+    """The quantities with offset and scale; raises InputError for one that no example of the training split has."""
+    for quantity, count in zip(quantities, moments.count.tolist(), strict=True):
+        if not count:
+            raise InputError(
+                f"regression.{quantity.name}: no example of the training split has it; check its 'classes' and 'samples', the "
+                "labels and the selection"
+            )
+    offsets, scales = moments.mean.float().tolist(), moments.std().float().tolist()
+    return tuple(
+        dataclasses.replace(quantity, offset=offset, scale=scale)
+        for quantity, offset, scale in zip(quantities, offsets, scales, strict=True)
+    )
 
 
 @dataclasses.dataclass(frozen=True)

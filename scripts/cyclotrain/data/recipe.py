@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cyclotrain.config import Config
+from cyclotrain.contract import ALL
 from cyclotrain.contract.splits import Fold
 
 
@@ -15,7 +16,8 @@ class DatasetRecipe:
     seed: int
     samples: list[str]
     classes: list[str]
-    signal: str
+    signal: str | None
+    regression: list[dict[str, Any]]  # the fields of contract.Quantity, but what is fitted
     balance: str
     training_weights: str
     negative_weights: str
@@ -42,6 +44,10 @@ class DatasetRecipe:
             samples=list(config.samples),
             classes=config.classes,
             signal=config.signal,
+            regression=[
+                {"name": name, **quantity.model_dump(exclude={"maximum_bias", "maximum_resolution"})}
+                for name, quantity in config.regression.items()
+            ],
             balance=config.balance,
             training_weights=config.training.weights,
             negative_weights=config.negative_weights,
@@ -55,6 +61,11 @@ class DatasetRecipe:
             fold=fold_fields,
             event_id=config.event_id,
         )
+
+    @property
+    def groups(self) -> list[str]:
+        """The classes, or one group of all examples."""
+        return self.classes or [ALL]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain types, for a rule's `params`."""

@@ -20,13 +20,15 @@ from cyclotrain.ingest.totals import ByClass
 class Examples:
     """Examples as flat arrays, in the order of the shards.
 
-    scalars [n, n_scalars] and observers [n, n_observers] float32; sets: values [n_constituents, n_branches] float32 and
-    offsets [n + 1] int64 by name; label [n] int64; weight [n] float32; event_hash [n] uint64.
+    scalars [n, n_scalars], observers [n, n_observers] and targets [n, n_quantities] float32, NaN where there is no target; sets:
+    values [n_constituents, n_branches] float32 and offsets [n + 1] int64 by name; label [n] int64; weight [n] float32;
+    event_hash [n] uint64.
     """
 
     scalars: npt.NDArray[np.float32]
     sets: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
     observers: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
     label: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float32]
     event_hash: npt.NDArray[np.uint64]
@@ -95,6 +97,7 @@ def _select(batch: pa.RecordBatch, layout: Layout, rows: npt.NDArray[np.bool_], 
         scalars=scalars,
         sets={name: _constituents(batch[f"set:{name}"], s, rows) for name, s in layout.sets.items() if s.is_jagged},
         observers=_observers(batch, layout, rows, scalars),
+        targets=_matrix([batch[f"target:{name}"] for name in layout.targets], rows),
         label=batch["label"].to_numpy()[rows].astype(np.int64),
         weight=batch["weight"].to_numpy()[rows] * factor,
         event_hash=batch["event_hash"].to_numpy()[rows],
@@ -152,6 +155,6 @@ def concatenate(parts: Sequence[Examples], layout: Layout) -> Examples:
         sets[name] = np.concatenate([part.sets[name][0] for part in parts]), _offsets(counts)
     flat = {
         field: np.concatenate([getattr(part, field) for part in parts])
-        for field in ("scalars", "observers", "label", "weight", "event_hash")
+        for field in ("scalars", "observers", "targets", "label", "weight", "event_hash")
     }
     return Examples(sets=sets, **flat)

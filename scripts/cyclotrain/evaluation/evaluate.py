@@ -89,7 +89,7 @@ def evaluate(
 
 def _predict(exported: str | Path, examples: Examples, contract: Contract, threads: int) -> Probabilities:
     batches = Batches(examples, contract.layout, _BATCH)
-    return predict(open_session(exported, threads), (batch.branches for batch in batches))
+    return predict(open_session(exported, threads), (batch.branches for batch in batches))[:, : len(contract.classes)]
 
 
 def _performance(

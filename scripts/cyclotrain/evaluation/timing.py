@@ -18,7 +18,7 @@ from cyclotrain.contract.results import Gain, Percentiles, PytorchTiming, Runtim
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
-from cyclotrain.networks.registry import Probabilities, load_model
+from cyclotrain.networks.registry import Outputs, load_model
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.sessions import CPU, Configuration, RuntimeProcess
 
@@ -68,7 +68,7 @@ def time_model(
         timing = _measure(sys.executable, path, singles, large)
         gain = _gain(timing, runtimes[0], size=Path(exported.onnx).stat().st_size / Path(path).stat().st_size)
         variants[kind] = VariantTiming(**timing.model_dump(), gain=gain)
-    eager = _eager(Probabilities(load_model(contract, model, exported.weights)).eval(), singles)
+    eager = _eager(Outputs(load_model(contract, model, exported.weights)).eval(), singles)
     here = runtimes[0]
     _log.info(
         "%.3g ms for one example, %.0f examples/s in batches of %d, in %d runtimes",
@@ -121,7 +121,7 @@ def _gain(variant: RuntimeTiming, model: RuntimeTiming, *, size: float) -> Gain:
     )
 
 
-def _eager(model: Probabilities, singles: Sequence[Batch]) -> Seconds:
+def _eager(model: Outputs, singles: Sequence[Batch]) -> Seconds:
     seconds = []
     with torch.inference_mode():
         for batch in [*singles[:_WARM_UP], *singles]:

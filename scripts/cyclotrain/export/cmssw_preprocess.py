@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cyclotrain.contract import Layout, mask_group, vectors_group
+from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
 from cyclotrain.expressions.functions import LARGEST
 from cyclotrain.networks import four_vectors
 from cyclotrain.networks.features import FeatureLayer, Inputs, filled_up
@@ -22,8 +22,9 @@ from cyclotrain.networks.registry import Classifier, is_recurrent, outputs
 from cyclotrain.networks.sets import SetModules
 
 
-def preprocess_json(layout: Layout) -> dict[str, Any]:
+def preprocess_json(contract: Contract) -> dict[str, Any]:
     """The JSON of the file. All groups have a minimum and a maximum length: the forms with and without cannot be mixed."""
+    layout = contract.layout
     groups: dict[str, Any] = {}
     for name, features in layout.sets.items():
         limit = LARGEST if features.clip is None else features.clip
@@ -58,7 +59,7 @@ def preprocess_json(layout: Layout) -> dict[str, Any]:
                 },
                 features.max_length or 1,
             )  # fmt: skip
-    return {"input_names": list(groups), "output_names": ["probabilities"], **groups}
+    return {"input_names": list(groups), "output_names": [output.name for output in contract.outputs], **groups}
 
 
 def _group(infos: dict[str, Any], max_length: int) -> dict[str, Any]:
@@ -82,17 +83,17 @@ def _set_names(preprocess: Mapping[str, Any]) -> dict[str, str]:
 
 
 class NetworkAlone(nn.Module):
-    """The network without its features: from groups as `prepare` makes them to probabilities [B, n_classes]."""
+    """The network without its features: from groups as `prepare` makes them to the outputs of the model."""
 
     def __init__(self, model: Classifier, layout: Layout) -> None:
         super().__init__()
-        self.network = model.network
+        self.network, self.outputs = model.network, model.outputs
         self._lengths = {name: features.max_length for name, features in layout.sets.items()}
         self._fixed_length = is_recurrent(model.network)
         self._bounded = SetModules({name: four_vectors.Bounded() for name, one in layout.sets.items() if one.four_vector})
 
-    def forward(self, groups: Mapping[str, Tensor]) -> Tensor:
-        """Probabilities from groups: features [B, F, L], masks [B, 1, L] and four-vectors [B, 4, L] of jagged sets, features
+    def forward(self, groups: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The outputs from groups: features [B, F, L], masks [B, 1, L] and four-vectors [B, 4, L] of jagged sets, features
         [B, F, 1] of others.
         """
         features, masks, vectors = {}, {}, {}
@@ -106,7 +107,8 @@ class NetworkAlone(nn.Module):
                     vectors[name] = self._bounded[name](x.transpose(1, 2), masks[name])
             else:
                 features[name] = groups[name].squeeze(-1)
-        return torch.softmax(outputs(self.network, Inputs(features, masks, vectors)), dim=-1)
+        answer: tuple[Tensor, ...] = self.outputs(outputs(self.network, Inputs(features, masks, vectors)))
+        return answer
 
     def _filled_up(self, x: Tensor, length: int) -> Tensor:
         return filled_up(x, length) if self._fixed_length else x

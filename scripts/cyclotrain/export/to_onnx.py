@@ -1,4 +1,4 @@
-"""The trained model as ONNX: raw branches in, probabilities out, for the runtimes of the targets."""
+"""The trained model as ONNX: raw branches in, probabilities and regressed quantities out, for the runtimes of the targets."""
 
 import itertools
 import json
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from cyclotrain import __version__, config
-from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group, vectors_group
+from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, write_json
 from cyclotrain.core.provenance import commit, software
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
-from cyclotrain.networks.registry import Classifier, Probabilities, SavedWeights, load_model
+from cyclotrain.networks.registry import Classifier, Outputs, SavedWeights, load_model
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
@@ -51,7 +51,7 @@ def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -
     data and CPU give the same bytes.
     """
     start = time.monotonic()
-    proto = classifier_to_onnx(trained.load(), trained.contract.layout, targets)
+    proto = classifier_to_onnx(trained.load(), trained.contract, targets)
     write_onnx(proto, {"contract": trained.contract.to_dict(), **_provenance(trained, targets)}, path, start=start)
 
 
@@ -62,26 +62,27 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     The inputs are groups [batch, variables, length]; see the module `cmssw_preprocess`.
     """
     start = time.monotonic()
-    settings = preprocess_json(trained.contract.layout)
-    proto = network_to_onnx(trained.load(), trained.contract.layout, targets)
+    settings = preprocess_json(trained.contract)
+    proto = network_to_onnx(trained.load(), trained.contract, targets)
     write_onnx(proto, {"preprocess": settings, **_provenance(trained, targets)}, path, start=start)
     write_json(preprocess, settings)
 
 
-def classifier_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[str]) -> onnx.ModelProto:
-    """A model in evaluation mode as ONNX for the targets, from branches to probabilities.
+def classifier_to_onnx(classifier: Classifier, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
+    """A model in evaluation mode as ONNX for the targets, from branches to its outputs.
 
     Raises InputError, which names the target, for operators that cannot be converted to its opset.
     """
     ir_version, opset = settings_for(targets)
     with _named(targets, opset):
-        return branches_to_onnx(Probabilities(classifier).eval(), layout, opset=opset, ir_version=ir_version)
+        module, outputs = Outputs(classifier).eval(), _names(contract)
+        return branches_to_onnx(module, contract.layout, outputs=outputs, opset=opset, ir_version=ir_version)
 
 
-def network_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[str]) -> onnx.ModelProto:
+def network_to_onnx(classifier: Classifier, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
     """The network of a model without its features, as ONNX for the targets; raises InputError as `classifier_to_onnx`."""
     ir_version, opset = settings_for(targets)
-    inputs, axes = {}, {}
+    inputs, axes, layout = {}, {}, contract.layout
     for name, features in layout.sets.items():
         if features.is_jagged:
             inputs[name], inputs[mask_group(name)] = _example(len(features.features), 7), _example(1, 7)
@@ -92,17 +93,27 @@ def network_to_onnx(classifier: Classifier, layout: Layout, targets: Sequence[st
             inputs[name] = _example(len(features.features), 1)
             axes[name] = {0: "batch"}
     with _named(targets, opset):
-        return _to_onnx(NetworkAlone(classifier, layout).eval(), inputs, axes, opset=opset, ir_version=ir_version)
+        proto = _to_onnx(NetworkAlone(classifier, layout).eval(), inputs, axes, outputs=_names(contract), opset=opset)
+    proto.ir_version = ir_version
+    return proto
 
 
-def branches_to_onnx(module: nn.Module, layout: Layout, *, opset: int, ir_version: int) -> onnx.ModelProto:
-    """A module that turns branches into probabilities, as ONNX."""
+def branches_to_onnx(
+    module: nn.Module, layout: Layout, *, outputs: Sequence[str], opset: int, ir_version: int
+) -> onnx.ModelProto:
+    """A module that turns branches into `outputs`, as ONNX."""
     inputs, axes = {}, {}
     for branch, name in layout.inputs.items():
         # longer than max_length, so that the cut is part of the graph
         inputs[branch] = _example(1 if name is None else (layout.sets[name].max_length or 1) + 3)
         axes[branch] = {0: "batch"} if name is None else {0: "batch", 1: name}
-    return _to_onnx(module, inputs, axes, opset=opset, ir_version=ir_version)
+    proto = _to_onnx(module, inputs, axes, outputs=outputs, opset=opset)
+    proto.ir_version = ir_version
+    return proto
+
+
+def _names(contract: Contract) -> list[str]:
+    return [output.name for output in contract.outputs]
 
 
 def _example(*shape: int) -> Tensor:
@@ -111,9 +122,14 @@ def _example(*shape: int) -> Tensor:
 
 
 def _to_onnx(
-    module: nn.Module, inputs: Mapping[str, Tensor], axes: Mapping[str, Mapping[int, str]], *, opset: int, ir_version: int
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    axes: Mapping[str, Mapping[int, str]],
+    *,
+    outputs: Sequence[str],
+    opset: int,
 ) -> onnx.ModelProto:
-    """A module with named tensors as inputs and one tensor as output; `axes`: the names of the dynamic axes of each input."""
+    """A module with named tensors as inputs and `outputs`; `axes`: the names of the dynamic axes of each input."""
     dims = {name: torch.export.Dim(name) for named in axes.values() for name in named.values()}
     shapes = {name: {axis: dims[dim] for axis, dim in named.items()} for name, named in axes.items()}
     # it says four times that torchvision is not installed
@@ -123,13 +139,12 @@ def _to_onnx(
         warnings.simplefilter("ignore")
         # the exporter takes a last dictionary for keyword arguments, hence the empty one
         program = torch.onnx.export(
-            module, (inputs, {}), output_names=[OUTPUT],
+            module, (inputs, {}), output_names=list(outputs),
             dynamic_shapes=(shapes,), opset_version=max(opset, OLDEST_EXPORTED), dynamo=True, verbose=False,
         )  # fmt: skip
     assert program is not None
     _name_inputs(program.model.graph, list(inputs))
     proto = _converted(program.model_proto, opset)
-    proto.ir_version = ir_version
     _strip(proto)
     return proto
 
@@ -147,10 +162,13 @@ def _name_inputs(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
 
 
 def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:
-    parent = SavedWeights.read(trained.weights).parent
+    contract, parent = trained.contract, SavedWeights.read(trained.weights).parent
+    for_consumers = {"classes": ",".join(contract.classes)}  # those that read no JSON
+    if contract.regression:
+        for_consumers["columns"] = ",".join(contract.columns)
     return {
         **({"parent": parent} if parent else {}),
-        "classes": ",".join(trained.contract.classes),  # for consumers that read no JSON
+        **for_consumers,
         "model": trained.model.model_dump(),
         "network_source": network_source(trained.model.name),
         "weights_sha256": file_sha256(trained.weights),

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import torch
@@ -28,8 +29,10 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import classifier_to_onnx, network_to_onnx
+from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import filled_up
-from cyclotrain.networks.registry import Classifier, Probabilities, network_class
+from cyclotrain.networks.registry import Classifier, Outputs, network_class
+from cyclotrain.runtimes.worker import joined
 
 _EXAMPLES = 64
 _SMALL = 1e-3
@@ -46,7 +49,7 @@ def try_network(
 ) -> None:
     """Raise InputError, in the terms of the network and with its line, if a network could not be used after its training.
 
-    `tolerance`: that of the parity gate. A difference between probabilities that is also below _SMALL is left to the gate.
+    `tolerance`: that of the parity gate. A difference between answers that is also below _SMALL is left to the gate.
     """
     start, tolerance = time.monotonic(), max(tolerance, _SMALL)
     torch.manual_seed(contract.seed)
@@ -56,15 +59,16 @@ def try_network(
     network.require_sizes(classifier)
     cases = dict(_cases(_real_batch(contract, shards), contract.layout))
     for case, batch in cases.items():
-        network.try_step(classifier, batch, case, len(contract.classes))
+        network.try_step(classifier, batch, case, contract)
     classifier.eval().zero_grad()
     with network.told("cannot be exported to ONNX"):
-        exported = classifier_to_onnx(classifier, contract.layout, export.targets)
+        exported = classifier_to_onnx(classifier, contract, export.targets)
         if export.preprocess_json:
-            network_to_onnx(classifier, contract.layout, export.targets)
+            network_to_onnx(classifier, contract, export.targets)
     network.require_dynamic(exported, contract.layout)
-    network.compare(exported, classifier, cases, tolerance)
-    network.require_no_effect_of_padding(classifier, cases, contract.layout, tolerance)
+    answers = _Answers(classifier, contract)
+    network.compare(exported, answers, cases, tolerance)
+    network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
 
 
@@ -96,6 +100,22 @@ def _cases(batch: Batch, layout: Layout) -> Iterator[tuple[str, Batch]]:
     yield "for training examples", batch
 
 
+class _Answers:
+    """PyTorch's answers of a model under trial, all outputs side by side, and the distance of others from them."""
+
+    def __init__(self, classifier: Classifier, contract: Contract) -> None:
+        self._outputs, self._scales = Outputs(classifier).eval(), contract.scales
+
+    def __call__(self, branches: Mapping[str, Tensor]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            answer: npt.NDArray[np.float32] = torch.cat(self._outputs(branches), dim=1).numpy()
+        return answer
+
+    def distance(self, answer: npt.NDArray[np.float32], branches: Mapping[str, Tensor]) -> float:
+        """The largest distance of `answer` from PyTorch's."""
+        return float(distance(answer, self(branches), self._scales).max())
+
+
 class _Network:
     """A network under trial, for errors that name it and its line."""
 
@@ -122,26 +142,31 @@ class _Network:
                     "sets['...'].n_features"
                 )
 
-    def try_step(self, classifier: Classifier, batch: Batch, case: str, n_classes: int) -> None:
+    def try_step(self, classifier: Classifier, batch: Batch, case: str, contract: Contract) -> None:
         """A step of the training without the change of the weights, and an evaluation."""
+        n_classes = len(contract.classes)
         for is_training in (True, False):
             classifier.train(is_training).zero_grad()
             with self.told(f"fails {case}"):
-                logits = classifier(batch.branches)
-            self._check_output(logits, batch, case, n_classes)
+                raw = classifier(batch.branches)
+            self._check_output(raw, batch, case, contract)
             if is_training:
                 with self.told(f"fails in the backward pass {case}"):
-                    functional.cross_entropy(logits, batch.label).backward()
+                    loss = (raw[:, n_classes:] ** 2).sum()
+                    if n_classes:
+                        loss = loss + functional.cross_entropy(raw[:, :n_classes], batch.label)
+                    loss.backward()
                 self._check_gradients(classifier.network, case)
 
-    def _check_output(self, logits: object, batch: Batch, case: str, n_classes: int) -> None:
-        n = len(batch.label)
-        if not isinstance(logits, Tensor) or logits.shape != (n, n_classes):
-            shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise self._error(
-                f"gives {shape} for {n} examples, and must give [{n}, {n_classes}]: one logit per class; for two classes, two"
-            )
-        if not torch.isfinite(logits).all():
+    def _check_output(self, raw: object, batch: Batch, case: str, contract: Contract) -> None:
+        n, n_outputs = len(batch.label), len(contract.columns)
+        if not isinstance(raw, Tensor) or raw.shape != (n, n_outputs):
+            shape = list(raw.shape) if isinstance(raw, Tensor) else type(raw).__name__
+            quantities = contract.columns[len(contract.classes) :]
+            needed = ["one logit per class; for two classes, two"] * bool(contract.classes)
+            needed += [f"one number for each of {', '.join(quantities)}"] * bool(quantities)
+            raise self._error(f"gives {shape} for {n} examples, and must give [{n}, {n_outputs}]: {', then '.join(needed)}")
+        if not torch.isfinite(raw).all():
             raise self._error(f"gives NaN or infinity {case}; {_ADVICE}")
 
     def _check_gradients(self, network: nn.Module, case: str) -> None:
@@ -163,18 +188,16 @@ class _Network:
                         "number, such as a loop; write tensor operations"
                     )
 
-    def compare(self, exported: onnx.ModelProto, classifier: Classifier, cases: Mapping[str, Batch], tolerance: float) -> None:
+    def compare(self, exported: onnx.ModelProto, answers: _Answers, cases: Mapping[str, Batch], tolerance: float) -> None:
         """Raise InputError if ONNX Runtime does not give PyTorch's answers, for all examples of a case and for one alone."""
-        probabilities = Probabilities(classifier).eval()
         with self.told("cannot run in ONNX Runtime"):
             session = ort.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
         for case, batch in cases.items():
             for n in (len(batch.label), 1):
                 branches = {branch: value[:n] for branch, value in batch.branches.items()}
                 with self.told(f"cannot run in ONNX Runtime {case}, where Python code may depend on the length"):
-                    (answer,) = session.run(None, {branch: value.numpy() for branch, value in branches.items()})
-                with torch.inference_mode():
-                    difference = float(np.abs(answer - probabilities(branches).numpy()).max())
+                    answer = joined(session.run(None, {branch: value.numpy() for branch, value in branches.items()}))
+                difference = answers.distance(answer, branches)
                 if not difference <= tolerance:
                     raise self._error(
                         f"gives other answers after the export, by {difference:.2g} {case}; random numbers and Python code on "
@@ -182,18 +205,16 @@ class _Network:
                     )
 
     def require_no_effect_of_padding(
-        self, classifier: Classifier, cases: Mapping[str, Batch], layout: Layout, tolerance: float
+        self, answers: _Answers, cases: Mapping[str, Batch], layout: Layout, tolerance: float
     ) -> None:
         """Raise InputError if an answer depends on how long the other examples of its batch are."""
-        probabilities = Probabilities(classifier).eval()
         for case, batch in cases.items():
             lengths = {branch: layout.sets[name].max_length or 1 for branch, name in layout.inputs.items() if name}
             padded = {
                 branch: filled_up(value, lengths[branch]) if branch in lengths else value
                 for branch, value in batch.branches.items()
             }
-            with torch.inference_mode():
-                difference = float((probabilities(padded) - probabilities(batch.branches)).abs().max())
+            difference = answers.distance(answers(padded), batch.branches)
             if not difference <= tolerance:
                 raise self._error(
                     f"gives other answers, by {difference:.2g}, {case} if zeros are added to its sets; use the masks, as in "

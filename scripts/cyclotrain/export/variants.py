@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnxruntime import quantization
 from torch import Tensor, nn
 
@@ -39,7 +38,13 @@ def make_variant(
     match kind:
         case "fp16":
             opset, ir_version = original.opset_import[0].version, original.ir_version
-            variant = branches_to_onnx(_Half(trained.load()).eval(), trained.contract.layout, opset=opset, ir_version=ir_version)
+            variant = branches_to_onnx(
+                _Half(trained.load()).eval(),
+                trained.contract.layout,
+                outputs=[output.name for output in original.graph.output],
+                opset=opset,
+                ir_version=ir_version,
+            )
         case "int8_dynamic" | "int8_static":
             variant = _quantised(original, trained.contract, shards if kind == "int8_static" else None)
     variant.ir_version = original.ir_version
@@ -51,12 +56,13 @@ def make_variant(
 class _Half(nn.Module):
     def __init__(self, model: Classifier) -> None:
         super().__init__()
-        self.features, self.network = model.features, copy.deepcopy(model.network).half()
+        self.features, self.network, self.outputs = model.features, copy.deepcopy(model.network).half(), model.outputs
 
-    def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         inputs = self.features(branches)
-        logits = outputs(self.network, inputs._replace(features={name: x.half() for name, x in inputs.features.items()}))
-        return torch.softmax(logits.float(), dim=-1)
+        raw = outputs(self.network, inputs._replace(features={name: x.half() for name, x in inputs.features.items()}))
+        answer: tuple[Tensor, ...] = self.outputs(raw.float())
+        return answer
 
 
 class _Calibration(quantization.CalibrationDataReader):

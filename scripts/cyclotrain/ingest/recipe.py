@@ -12,7 +12,7 @@ from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.expressions.functions import FUNCTIONS
 
-RECEIPT_FORMAT = 2  # a skim with a receipt of another format runs again
+RECEIPT_FORMAT = 3  # a skim with a receipt of another format runs again
 _WITHOUT_EVENT_NUMBERS = "if the tree has none, write `event_id: entry`: the file and the entry number then identify an event"
 
 
@@ -25,7 +25,9 @@ class Recipe:
     friends: list[dict[str, Any]]  # tree and key of each; a job adds their files
     object: str | None
     classes: list[str]
-    label: str
+    label: str  # without classes, of no meaning
+    quantities: list[str]  # all regressed ones
+    targets: dict[str, dict[str, Any]]  # expression, classes and response of the quantities that the sample has
     selection: list[str]
     define: dict[str, str]
     weight: str | None
@@ -35,20 +37,25 @@ class Recipe:
     sum_of_weights: dict[str, Any] | None
     inputs: dict[str, dict[str, Any]]
     observers: list[str]
+    absent_observers: list[str]  # those that the sample does not have: NaN
 
     @classmethod
     def from_config(cls, config: Config, sample: str) -> "Recipe":
         """Take the part of the configuration that the sample's shards depend on."""
         settings = config.samples[sample]
-        label = settings.label or config.label
-        assert label is not None  # checked by Config
+        observers = config.observers_of(sample)
         return cls(
             sample=sample,
             tree=settings.tree,
             friends=[friend.model_dump(exclude={"files"}) for friend in settings.friends.values()],
             object=config.object,
             classes=config.classes,
-            label=label,
+            label=settings.label or config.label or "",
+            quantities=list(config.regression),
+            targets={
+                name: quantity.model_dump(include={"target", "classes", "response"})
+                for name, quantity in config.quantities_of(sample).items()
+            },
             selection=[cut for cut in (config.selection, settings.selection) if cut],
             define=config.define,
             weight=settings.weight or config.weight,
@@ -58,6 +65,7 @@ class Recipe:
             sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
             inputs={name: _input_set(inputs, config.model) for name, inputs in config.inputs.items()},
             observers=list(config.observers),
+            absent_observers=[text for text in config.observers if text not in observers],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,11 +77,12 @@ class Recipe:
         texts = {f"selection {i + 1}": cut for i, cut in enumerate(self.selection)}
         if self.weight:
             texts["weight"] = self.weight
-        if self.label not in self.classes:
+        if self.classes and self.label not in self.classes:
             texts["label"] = self.label
+        texts |= {f"regression.{name}.target": quantity["target"] for name, quantity in self.targets.items()}
         if isinstance(self.split, str) and self.split not in SPLITS:
             texts["split"] = self.split
-        texts |= {f"observer '{text}'": text for text in self.observers}
+        texts |= {f"observer '{text}'": text for text in self.observers if text not in self.absent_observers}
         return {key: Expression(text) for key, text in texts.items()}
 
     def model_branches(self) -> list[str]:
@@ -141,7 +150,7 @@ def layout(recipe: Recipe, depths: Mapping[str, int], path: str) -> Layout:
                 _check_link(recipe.object, name, link, branch, depths, path)
         sets[name] = replace(features, branches=jagged)
     scalars = tuple(b for b in recipe.model_branches() if not is_jagged[b])
-    return Layout(scalars, sets, tuple(recipe.observers), recipe.object)
+    return Layout(scalars, sets, tuple(recipe.observers), recipe.object, tuple(recipe.quantities))
 
 
 def example_depths(collection: str | None, depths: Mapping[str, int], path: str) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """ROOT files to an Arrow shard: the needed branches of the selected events.
 
 A shard is an Arrow IPC file with one row per example. Its columns: `scalar:...` for each scalar branch; `set:...` with a list of
-structs for each set of constituents (all of them, no padding); `observer:...` for each observer that uses more than scalars; all
-these are float32. Then `label`, `weight`, `split` (index into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot
-to disk without a copy. The receipt records what was read and kept.
+structs for each set of constituents (all of them, no padding); `observer:...` for each observer that uses more than scalars;
+`target:...` for each regressed quantity, NaN where there is none; all these are float32. Then `label`, `weight`, `split` (index
+into splits.SPLITS) and `event_hash`. A float32 branch goes from uproot to disk without a copy. The receipt records what was read
+and kept.
 """
 
 import json
@@ -22,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from cyclotrain.contract import Layout, Set
-from cyclotrain.contract.splits import SPLITS, event_hash, split_index
+from cyclotrain.contract import ALL, Layout, Set
+from cyclotrain.contract.splits import SPLITS, event_hash, identifying_branches, split_index
 from cyclotrain.core.errors import FileError, InputError
 from cyclotrain.core.files import HashedFile, atomic, file_xxh3, write_json
 from cyclotrain.core.provenance import commit, software
@@ -203,7 +204,7 @@ class _Writer:
         self._recipe, self._helper, self._stopwatch = recipe, helper, stopwatch
         self._file = HashedFile(path)
         self.layout: Layout | None = None
-        self.totals = _Totals(recipe.classes)
+        self.totals = _Totals(recipe.classes or [ALL])
         self._first = ""
         self._schema = pa.schema([], metadata={"sample": recipe.sample})
         self._batches: Any = None
@@ -252,13 +253,14 @@ class _Writer:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Selected examples: one array [n] per scalar and observer; a set has one array [n_constituents] per branch, and offsets
-    [n + 1].
+    """Selected examples: one array [n] per scalar, observer and target; a set has one array [n_constituents] per branch, and
+    offsets [n + 1].
     """
 
     scalars: list[npt.NDArray[np.float32]]
     sets: dict[str, tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.int32]]]
     observers: list[npt.NDArray[np.float32]]
+    targets: list[npt.NDArray[np.float32]]
     label: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float32]
     split: npt.NDArray[np.uint8]
@@ -317,7 +319,9 @@ def _select(recipe: Recipe, layout: Layout, entries: Entries) -> _Batch:
     def number(key: str, text: str) -> npt.NDArray[Any]:
         return cut(column(evaluate(Expression(text), values, key=key, where=where), n))
 
-    if recipe.label in recipe.classes:
+    if not recipe.classes:
+        label = np.zeros(kept, np.int32)
+    elif recipe.label in recipe.classes:
         label = np.full(kept, recipe.classes.index(recipe.label), np.int32)
     else:
         label_values = number("label", recipe.label)
@@ -333,7 +337,11 @@ def _select(recipe: Recipe, layout: Layout, entries: Entries) -> _Batch:
     return _Batch(
         scalars=[_float32(cut(ak.to_numpy(values[branch]))) for branch in layout.scalars],
         sets={name: _constituents(features, values, keep, where) for name, features in layout.sets.items() if features.is_jagged},
-        observers=[_float32(number(f"observer '{text}'", text)) for text in layout.stored_observers],
+        observers=[
+            np.full(kept, np.nan, np.float32) if text in recipe.absent_observers else _float32(number(f"observer '{text}'", text))
+            for text in layout.stored_observers
+        ],
+        targets=[_target(recipe, name, label, number, entries=entries, entry=entry) for name in layout.targets],
         label=label,
         weight=weight,
         split=_split(hashes, recipe, number, where),
@@ -345,6 +353,47 @@ def _select(recipe: Recipe, layout: Layout, entries: Entries) -> _Batch:
 def _float32(column: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in the graph
         return column.astype(np.float32, copy=False)
+
+
+def _target(
+    recipe: Recipe,
+    name: str,
+    label: npt.NDArray[np.int32],
+    number: Callable[[str, str], npt.NDArray[Any]],
+    *,
+    entries: Entries,
+    entry: npt.NDArray[np.intp],
+) -> npt.NDArray[np.float32]:
+    """The true value of a quantity [n], NaN where there is none; `entry`: that of each example.
+
+    Raises InputError where there should be one, but it is NaN, infinite, or 0 where ratios to it are asked for.
+    """
+    if name not in recipe.targets:
+        return np.full(len(label), np.nan, np.float32)
+    quantity = recipe.targets[name]
+    target = _float32(number(f"regression.{name}.target", quantity["target"]))
+    in_classes = np.isin(label, [recipe.classes.index(class_name) for class_name in quantity["classes"]])
+    is_defined = in_classes if quantity["classes"] else np.ones(len(label), np.bool_)
+    advice = "remove them in 'selection', replace the value with where(...), or name the 'classes' or 'samples' that have it"
+    problems = {"NaN or infinite, as float32,": ~(np.abs(target) <= LARGEST)}
+    if quantity["response"] == "ratio":
+        problems["0, which 'response: ratio' divides by,"] = target == 0
+    for problem, wrong in problems.items():
+        if (bad := np.flatnonzero(is_defined & wrong)).size:
+            examples_name, first = recipe.object or "events", _event(recipe, entries, entry[bad[0]])
+            raise InputError(
+                f"{entries.where}: regression.{name}.target: '{quantity['target']}' is {problem} for {bad.size} selected "
+                f"{examples_name} of sample '{recipe.sample}', the first in {first}; {advice}"
+            )
+    return np.where(is_defined, target, np.float32(np.nan))
+
+
+def _event(recipe: Recipe, entries: Entries, entry: np.intp) -> str:
+    """An event in words, by what identifies it."""
+    names = identifying_branches(recipe.event_id)
+    if not names:
+        return f"entry {int(entries.identity[-1][entry])}"
+    return "the event " + ", ".join(f"{name} {column[entry]}" for name, column in zip(names, entries.identity, strict=True))
 
 
 def _split(
@@ -414,6 +463,7 @@ def _schema(recipe: Recipe, layout: Layout) -> pa.Schema:
     fields = [(f"scalar:{branch}", pa.float32()) for branch in layout.scalars]
     fields += [(f"set:{name}", pa.list_(_struct(features))) for name, features in layout.sets.items() if features.is_jagged]
     fields += [(f"observer:{text}", pa.float32()) for text in layout.stored_observers]
+    fields += [(f"target:{name}", pa.float32()) for name in layout.targets]
     fields += [("label", pa.int32()), ("weight", pa.float32()), ("split", pa.uint8()), ("event_hash", pa.uint64())]
     return pa.schema(fields, metadata={"sample": recipe.sample, "layout": json.dumps(asdict(layout))})
 
@@ -423,7 +473,7 @@ def _to_arrow(batch: _Batch, layout: Layout, schema: pa.Schema) -> pa.RecordBatc
     for name, (branches, offsets) in batch.sets.items():
         struct = pa.StructArray.from_arrays(list(map(_array, branches)), fields=list(_struct(layout.sets[name])))
         columns.append(pa.ListArray.from_arrays(_array(offsets), struct))
-    flat: list[npt.NDArray[Any]] = [*batch.observers, batch.label, batch.weight, batch.split, batch.event_hash]
+    flat: list[npt.NDArray[Any]] = [*batch.observers, *batch.targets, batch.label, batch.weight, batch.split, batch.event_hash]
     columns += map(_array, flat)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

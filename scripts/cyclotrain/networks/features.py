@@ -200,7 +200,9 @@ class Moments:
             raise ValueError(f"the feature '{features.features[int(never[0])]}' is NaN or infinite for every training example")
         if not features.standardise:
             return dataclasses.replace(features, mean=(0.0,) * len(self.count), std=(1.0,) * len(self.count))
+        return dataclasses.replace(features, mean=tuple(self.mean.float().tolist()), std=tuple(self.std().float().tolist()))
+
+    def std(self) -> Tensor:
+        """The standard deviations [n_features] in float64; 1 for what is constant."""
         std = torch.sqrt(self.squares / self.count)
-        constant = std <= 1e-7 * self.mean.abs()
-        std = torch.where(constant, 1.0, std)
-        return dataclasses.replace(features, mean=tuple(self.mean.float().tolist()), std=tuple(std.float().tolist()))
+        return torch.where(std <= 1e-7 * self.mean.abs(), 1.0, std)

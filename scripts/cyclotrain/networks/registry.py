@@ -1,9 +1,10 @@
-"""The built-in networks, and the model: the feature layer followed by a network.
+"""The built-in networks, and the model: the feature layer, a network and the output layer.
 
 A network is a torch.nn.Module `Network(sets, n_outputs, **options)` with `forward(features, masks) -> [B, n_outputs]`, or
-`forward(features, masks, vectors)` if it uses four-vectors. `features`: by set, [B, F] or [B, L, F] with zeros where masked;
-`masks`: [B, L] of each jagged set, true for a real constituent; `vectors`: [B, L, 4] of each jagged set, pt, eta, phi and energy
-within the limits of the module `four_vectors`.
+`forward(features, masks, vectors)` if it uses four-vectors: a logit for each class, then a standardised number for each column
+of the regressed quantities. `features`: by set, [B, F] or [B, L, F] with zeros where masked; `masks`: [B, L] of each jagged set,
+true for a real constituent; `vectors`: [B, L, 4] of each jagged set, pt, eta, phi and energy within the limits of the module
+`four_vectors`.
 """
 
 import importlib
@@ -25,6 +26,7 @@ from cyclotrain.core.files import atomic
 from cyclotrain.networks.deep_sets import DeepSets
 from cyclotrain.networks.features import FeatureLayer, Inputs
 from cyclotrain.networks.mlp import MLP
+from cyclotrain.networks.outputs import OutputLayer
 from cyclotrain.networks.particle_net import ParticleNet
 from cyclotrain.networks.particle_transformer import ParticleTransformer
 from cyclotrain.networks.shapes import SetShape
@@ -44,23 +46,24 @@ BUILT_IN: Mapping[str, type[nn.Module]] = {
 
 
 class Classifier(nn.Module):
-    """Raw branches to logits [B, n_classes]: the feature layer, then the network."""
+    """Raw branches to what the network gives [B, n_outputs]; `outputs` makes the model's outputs of that."""
 
     def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
         super().__init__()
         shapes = {key: SetShape(len(s.features), s.is_jagged) for key, s in contract.layout.sets.items()}
         make_network = network_class(name)
         try:
-            inspect.signature(make_network).bind(shapes, len(contract.classes), **options)
+            inspect.signature(make_network).bind(shapes, len(contract.columns), **options)
         except TypeError as error:
             raise ValueError(f"model.options: '{name}' does not take these options: {error}") from error
-        network = make_network(shapes, len(contract.classes), **options)
+        network = make_network(shapes, len(contract.columns), **options)
         _check_four_vectors(name, network, contract.layout)
         self.features = FeatureLayer(contract.layout, fixed_length=is_recurrent(network))
         self.network = network
+        self.outputs = OutputLayer(contract)
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, n_classes] from branches: scalars [B, 1], jagged branches [B, L]."""
+        """Logits and standardised quantities [B, n_outputs] from branches: scalars [B, 1], jagged branches [B, L]."""
         return outputs(self.network, self.features(branches))
 
 
@@ -140,16 +143,17 @@ def load_model(contract: Contract, model: config.ModelConfig, weights: str | Pat
     return classifier.eval()
 
 
-class Probabilities(nn.Module):
-    """The model with softmax: it is exported, and it is the reference for the exported file."""
+class Outputs(nn.Module):
+    """The model with its output layer: it is exported, and it is the reference for the exported file."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
-        """Probabilities [B, n_classes]."""
-        return torch.softmax(self.model(branches), dim=-1)
+    def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The outputs, in the order of `Contract.outputs`."""
+        outputs: tuple[Tensor, ...] = self.model.outputs(self.model(branches))
+        return outputs
 
 
 def network_class(name: str) -> type[nn.Module]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batches
+from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import Inputs
-from cyclotrain.networks.registry import Probabilities, load_model, outputs
+from cyclotrain.networks.registry import Outputs, load_model, outputs
 from cyclotrain.parity.comparison import Answers, Array, Branches, Doubles, concatenated
 
 BATCH_SIZES = (1, 7, 1024)
@@ -54,16 +55,17 @@ class References:
     """
 
     def __init__(self, contract: Contract, model: config.ModelConfig, weights: str | Path) -> None:
-        self._single = Probabilities(load_model(contract, model, weights)).eval()
-        self._double = Probabilities(load_model(contract, model, weights)).eval().double()
+        self._single = Outputs(load_model(contract, model, weights)).eval()
+        self._double = Outputs(load_model(contract, model, weights)).eval().double()
+        self.scales = contract.scales
         self.features = self._single.model.features
         self.noise = 0.0
         self.no_double: str | None = None
 
     def single(self, branches: Branches) -> Array:
-        """Probabilities [B, n_classes] in float32."""
+        """All outputs side by side [B, n_columns] in float32."""
         with torch.inference_mode():
-            answer: Array = self._single(branches).numpy()
+            answer: Array = torch.cat(self._single(branches), dim=1).numpy()
         return answer
 
     def answers(self, branches: Branches) -> Answers:
@@ -71,7 +73,7 @@ class References:
         single = self.single(branches)
         double = self._in_double(lambda model: model({branch: value.double() for branch, value in branches.items()}))
         if double is not None:
-            self.noise = max(self.noise, float(np.abs(single - double).max()))
+            self.noise = max(self.noise, float(distance(single, double, self.scales).max()))
         return Answers(single, double)
 
     def spread(self, branches: Branches) -> Doubles:
@@ -84,21 +86,21 @@ class References:
         with torch.inference_mode():
             inputs = self.features(branches)
             moved = [outputs(self._single.model.network, _moved(inputs, seed)) for seed in range(_MOVES)]
-            others = [torch.softmax(logits, dim=-1).numpy() for logits in moved]
+            others = [torch.cat(self._single.model.outputs(raw), dim=1).numpy() for raw in moved]
         features, vectors = ({name: x.double() for name, x in values.items()} for values in (inputs.features, inputs.vectors))
         exact = inputs._replace(features=features, vectors=vectors)
-        double = self._in_double(lambda model: torch.softmax(outputs(model.model.network, exact), dim=-1))
+        double = self._in_double(lambda model: model.model.outputs(outputs(model.model.network, exact)))
         with np.errstate(invalid="ignore"):
-            changes = [np.abs(other - single).max(1) for other in (*others, double) if other is not None]
+            changes = [distance(other, single, self.scales).max(1) for other in (*others, double) if other is not None]
         return np.nan_to_num(np.max(changes, axis=0), nan=np.inf).astype(np.float64)
 
-    def _in_double(self, answer: Callable[[Probabilities], Tensor]) -> Doubles | None:
+    def _in_double(self, answer: Callable[[Outputs], tuple[Tensor, ...]]) -> Doubles | None:
         """The answer of the model in float64; None if the network works in float32 only."""
         if self.no_double:
             return None
         try:
             with torch.inference_mode():
-                double = answer(self._double)
+                double = torch.cat(answer(self._double), dim=1)
         except Exception as error:  # any that the network raises; in float32 it works
             self.no_double = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             return None

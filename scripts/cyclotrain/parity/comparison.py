@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from cyclotrain.metrics.distance import distance
 from cyclotrain.runtimes.sessions import Configuration
 
 Array = npt.NDArray[np.float32]
@@ -20,7 +21,8 @@ _SAFETY = 0.25
 
 @dataclass(frozen=True)
 class Answers:
-    """PyTorch's answers to some examples: `single` [n, n_classes] in float32, `double` [n, n_classes] in float64 where known.
+    """PyTorch's answers to some examples, all outputs side by side: `single` [n, n_columns] in float32, `double` [n, n_columns]
+    in float64 where known.
 
     `spread`, for hostile inputs only, computes by how much PyTorch's own answer changes with the rounding of its features [n]. It
     takes many runs of the network, so it is called only where a runtime's answer is beyond the tolerance.
@@ -63,33 +65,42 @@ class Session:
 
 @dataclass
 class Comparison:
-    """The largest differences of one case in one session, and the example with the largest absolute one."""
+    """The largest differences of one case in one session, and the example with the largest one.
+
+    `scales`: of the last columns, those of regressed quantities, whose differences are in units of `metrics.distance`.
+    """
 
     case: str
     session: Session
     tolerance: float
     hostile: bool = False
+    scales: tuple[float, ...] = ()
     examples: int = 0
     undefined: int = 0  # hostile examples beyond the tolerance that have no defined answer; their difference does not count
     max_abs: float = 0.0
     max_rel: float = 0.0
     max_ulps: int = 0
     worst_example: int = 0  # its index in the case
-    finite: bool = True  # on both sides no NaN or infinity, and probabilities that sum to 1
+    finite: bool = True  # on both sides no NaN or infinity, and probabilities, if there are any, that sum to 1
     finite_in_pytorch: bool = True
     max_abs_float64: float | None = None  # difference from PyTorch in float64; None if the case has no such reference
     evidence: dict[str, npt.NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def add(self, batches: Sequence[Branches], *, answer: Array, reference: Answers) -> None:
-        """Add the `answer` [n, n_classes] to some batches, and PyTorch's.
+        """Add the `answer` [n, n_columns] to some batches, and PyTorch's.
 
-        Where no answer is defined, it must be a probability, but may differ from PyTorch's.
+        Where no answer is defined, it must be finite and have probabilities, but may differ from PyTorch's.
         """
         expected = reference.single
+        n_classes = expected.shape[1] - len(self.scales)
+        probabilities = slice(n_classes)  # of these alone, relative differences and ULPs say more than the difference
         with np.errstate(invalid="ignore"):
-            difference = np.abs(answer.astype(np.float64) - expected)
-            relative = difference / np.maximum(np.abs(expected), np.finfo(np.float32).tiny)
-        good = np.isfinite(answer).all(1) & np.isfinite(expected).all(1) & (np.abs(answer.sum(1) - 1) < 1e-4)
+            difference = distance(answer, expected, self.scales)
+            size = np.maximum(np.abs(expected[:, probabilities]), np.finfo(np.float32).tiny)
+            relative = np.hstack([difference[:, probabilities] / size, difference[:, n_classes:]])
+        good = np.isfinite(answer).all(1) & np.isfinite(expected).all(1)
+        if n_classes:
+            good &= np.abs(answer[:, probabilities].sum(1) - 1) < 1e-4
         undefined = good & (difference.max(1) > self.tolerance)
         if reference.spread is None:
             undefined[:] = False
@@ -108,9 +119,12 @@ class Comparison:
         if compared.any():
             self.max_abs = max(self.max_abs, float(difference[compared].max()))
             self.max_rel = max(self.max_rel, float(relative[compared].max()))
-            self.max_ulps = max(self.max_ulps, int(_ulps(answer[compared], expected[compared]).max()))
+            if n_classes:
+                ulps = _ulps(answer[compared, probabilities], expected[compared, probabilities])
+                self.max_ulps = max(self.max_ulps, int(ulps.max()))
             if reference.double is not None:
-                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(np.abs(answer - reference.double)[compared].max()))
+                from_double = distance(answer, reference.double, self.scales)
+                self.max_abs_float64 = max(self.max_abs_float64 or 0.0, float(from_double[compared].max()))
         self.examples += len(answer)
 
     @property
@@ -126,12 +140,13 @@ class Comparison:
                 "`clip`, or change the network"
             )
         if not self.finite:
-            return f"{where}: an answer is not a probability, at example {self.worst_example}"
+            not_finite = "NaN or infinite, or " if self.scales else ""
+            return f"{where}: an answer is {not_finite}not a probability, at example {self.worst_example}"
         return f"{where}: differs by {self.max_abs:.3g} (tolerance {self.tolerance:g}) at example {self.worst_example}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without the evidence."""
-        hidden = ("session", "finite_in_pytorch", "evidence")
+        hidden = ("session", "scales", "finite_in_pytorch", "evidence")
         figures = {name: value for name, value in asdict(self).items() if name not in hidden}
         return {**figures, **self.session.to_dict()}
 

@@ -96,9 +96,10 @@ def verify(
     to TF32, which is ONNX Runtime's default there and has a tolerance of its own. The other artefacts are tried as deployed:
     one thread, all optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches
     of 1 and 7, and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN,
-    infinities, +-1e30 and denormals in every input. The reference is PyTorch in float32, eager, on the CPU; on the test split
-    the distance to PyTorch in float64 is given beside it, to tell a difference from the noise of float32. Hostile inputs always
-    need a probability, and PyTorch's where its answer is defined (see `comparison.Answers`).
+    infinities, +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of `metrics.distance`.
+    The reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is given beside
+    it, to tell a difference from the noise of float32. Hostile inputs always need a probability and finite quantities, and
+    PyTorch's where its answer is defined (see `comparison.Answers`).
     """
     start = time.perf_counter()
     torch.set_num_threads(runtimes.threads)
@@ -114,7 +115,7 @@ def verify(
     with ExitStack() as stack:
         deployed, not_loaded = _deployed(artefacts, contract, reference, pythons, runtimes.threads, stack)
         for case in cases(test, contract, reference):
-            comparisons += _compare(case, deployed)
+            comparisons += _compare(case, deployed, contract.scales)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
         first, second = (_answers(whole, deployed, "all") for _ in range(2))
         repeats = {session: first[session].tobytes() == second[session].tobytes() for session in first}
@@ -260,7 +261,7 @@ def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str) -
     }
 
 
-def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
+def _compare(case: Case, deployed: Sequence[_Deployed], scales: tuple[float, ...]) -> list[Comparison]:
     artefacts = {one.artefact.name: one.artefact for one in deployed}
     comparisons: dict[Session, Comparison] = {}
     waiting: list[tuple[Branches, Answers]] = []
@@ -271,7 +272,7 @@ def _compare(case: Case, deployed: Sequence[_Deployed]) -> list[Comparison]:
         reference = concatenated(references)
         for session, parts in answers.items():
             tolerance = artefacts[session.artefact].tolerance_of(case, session.configuration)
-            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance, case.hostile))
+            comparison = comparisons.setdefault(session, Comparison(case.name, session, tolerance, case.hostile, scales))
             comparison.add(batches, answer=np.concatenate(parts), reference=reference)
         waiting.clear()
         answers.clear()

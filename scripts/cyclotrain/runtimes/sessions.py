@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from cyclotrain.runtimes import worker as runtime_worker
-from cyclotrain.runtimes.worker import make_session, read_message, write_message
+from cyclotrain.runtimes.worker import joined, make_session, read_message, write_message
 
 if TYPE_CHECKING:  # scoring does not import PyTorch
     from torch import Tensor
@@ -30,14 +30,15 @@ def open_session(model: str | Path, threads: int, provider: str = CPU) -> ort.In
 
 
 def run(session: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDArray[np.float32]:
-    """Probabilities [B, n_classes] of one batch of branches."""
-    (output,) = session.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
-    probabilities: npt.NDArray[np.float32] = output
-    return probabilities
+    """The outputs side by side [B, n_columns], of one batch of branches."""
+    answer: npt.NDArray[np.float32] = joined(
+        session.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
+    )
+    return answer
 
 
 def predict(session: ort.InferenceSession, batches: "Iterable[Mapping[str, Tensor]]") -> npt.NDArray[np.float32]:
-    """Probabilities [n, n_classes] of all examples, in order, from the branches of each batch."""
+    """The outputs side by side [n, n_columns] of all examples, in order, from the branches of each batch."""
     return np.concatenate([run(session, branches) for branches in batches])
 
 
@@ -105,7 +106,7 @@ class RuntimeProcess:
         self._send({"sessions": sessions}, {name: value.numpy() for name, value in branches.items()})
 
     def answers(self) -> dict[Configuration, npt.NDArray[np.float32]]:
-        """Wait for the probabilities [B, n_classes] of the batch sent last, by configuration."""
+        """Wait for the outputs side by side [B, n_columns] of the batch sent last, by configuration."""
         measured, answers = self._receive()
         self.seconds, self.memory = measured["seconds"], measured["memory"]
         return {self.configurations[int(session)]: answer for session, answer in answers.items()}

@@ -42,6 +42,11 @@ def write_message(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, An
     stream.flush()
 
 
+def joined(outputs: list[Any]) -> Any:
+    """The outputs of a model [B, columns] side by side."""
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
+
+
 def make_session(
     model: str, *, provider: str, optimisation: str, threads: int, tf32: bool = False, keeps_memory: bool = True
 ) -> ort.InferenceSession:
@@ -107,8 +112,9 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
             header, arrays = message
             for i in header["sessions"]:
                 start = time.perf_counter()
-                answers[str(i)] = sessions[i].run(None, arrays)[0]
+                outputs = sessions[i].run(None, arrays)
                 seconds.append(time.perf_counter() - start)
+                answers[str(i)] = joined(outputs)
         except Exception as error:
             write_message(stdout, {"error": str(error)}, {})
             return

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from cyclotrain.contract.results import OUTSIDE_NOTE, Epoch, History, area_mark
 from cyclotrain.core.files import atomic
 from cyclotrain.core.logs import SHOW
+from cyclotrain.training.step import OUTPUT_LOSS
 
 _log = logging.getLogger(__name__)
 
@@ -109,9 +110,15 @@ class HistoryOfEpochs(Callback):
         if not trainer.is_global_zero:
             return
         seconds = time.monotonic() - self._start
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = Epoch(
             epoch=trainer.current_epoch + 1,
-            **{name: float(trainer.callback_metrics[name]) for name in ("train_loss", "validation_loss", "validation_auc")},
+            train_loss=metrics["train_loss"],
+            validation_loss=metrics["validation_loss"],
+            validation_auc=metrics.get("validation_auc"),
+            validation_losses={
+                name.removeprefix(OUTPUT_LOSS): value for name, value in metrics.items() if name.startswith(OUTPUT_LOSS)
+            },
             learning_rate=max(group["lr"] for group in trainer.optimizers[0].param_groups),
             seconds=round(seconds, 3),
             device=self._device,
@@ -122,14 +129,24 @@ class HistoryOfEpochs(Callback):
         history, total = History(epochs=self._epochs), trainer.max_epochs or 0
         history.write(self._path)
         _log.info(
-            "epoch %*d/%d   loss %.4f   validation %.4f   AUC %.4f%s %s %6.0f examples/s   at most %s to go",
-            len(str(total)), epoch.epoch, total, epoch.train_loss, epoch.validation_loss, epoch.validation_auc,
-            area_mark(epoch.validation_auc), "*" if epoch == history.kept else " ", self._n_examples / seconds,
-            duration(seconds * (total - epoch.epoch)),
+            "epoch %*d/%d   loss %.4f   validation %.4f   %s %s %6.0f examples/s   at most %s to go",
+            len(str(total)), epoch.epoch, total, epoch.train_loss, epoch.validation_loss, _figures(epoch),
+            "*" if epoch == history.kept else " ", self._n_examples / seconds, duration(seconds * (total - epoch.epoch)),
             extra=SHOW,
         )  # fmt: skip
-        if [epoch] == [other for other in self._epochs if area_mark(other.validation_auc)]:  # the first of its kind
+        if [epoch] == [other for other in self._epochs if _auc_mark(other)]:  # the first of its kind
             _log.info(OUTSIDE_NOTE, extra=SHOW)
+
+
+def _auc_mark(epoch: Epoch) -> str:
+    return "" if epoch.validation_auc is None else area_mark(epoch.validation_auc)
+
+
+def _figures(epoch: Epoch) -> str:
+    """The area under the ROC curve, or the validation losses of the outputs if there are no classes."""
+    if epoch.validation_auc is None:
+        return "   ".join(f"{name} {loss:.4f}" for name, loss in epoch.validation_losses.items())
+    return f"AUC {epoch.validation_auc:.4f}{_auc_mark(epoch)}"
 
 
 def duration(seconds: float) -> str:

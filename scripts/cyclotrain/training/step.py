@@ -12,32 +12,35 @@ from cyclotrain.data.batches import Batch
 from cyclotrain.metrics.roc import Roc
 from cyclotrain.networks.registry import Classifier
 from cyclotrain.training.fine_tuning import with_learning_rate_factors
-from cyclotrain.training.loss import example_losses
+from cyclotrain.training.loss import example_losses, total_loss
 from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.schedules import make_schedule
 
+OUTPUT_LOSS = "validation_loss."  # before the name of an output
+
 
 class WeightedTraining(L.LightningModule):
-    """The loss with the weights of `data.training_weights`; `steps`: of the optimiser, in all epochs."""
+    """The losses of all outputs with the weights of `data.training_weights`; `steps`: of the optimiser, in all epochs."""
 
     def __init__(self, model: Classifier, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self.training_config, self._steps = training, steps
-        self._signal = contract.classes.index(contract.signal)
-        self._seed = contract.seed
+        self._contract = contract
         self.losses: list[Tensor] = []
-        self._validation: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._validation: list[tuple[Tensor, ...]] = []
 
     def on_train_epoch_start(self) -> None:
         """Seed by the number of the epoch only, so that a resumed training repeats it."""
-        torch.manual_seed((self._seed + self.global_rank) * 1_000_003 + self.current_epoch)
+        torch.manual_seed((self._contract.seed + self.global_rank) * 1_000_003 + self.current_epoch)
         self.trainer.train_dataloader.epoch = self.current_epoch
         self.losses.clear()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The weighted mean loss of a batch; over the training split the weights have mean 1."""
-        loss_B = example_losses(self.model(batch.branches), batch, label_smoothing=self.training_config.label_smoothing)
+        raw_BK, quantities = self.model(batch.branches), self._contract.regression
+        losses = example_losses(raw_BK, batch, quantities, label_smoothing=self.training_config.label_smoothing)
+        loss_B = total_loss(losses, quantities)
         # DDP averages the gradients over the ranks, whose parts of a batch differ in length
         total = (loss_B * batch.weight).sum() * self.trainer.world_size
         self.losses.append(total.detach() / batch.n_all)
@@ -46,20 +49,33 @@ class WeightedTraining(L.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the values from which the figures of the epoch are computed."""
-        logits_BC = self.model(batch.branches)
-        score_B = torch.softmax(logits_BC.float(), -1)[:, self._signal]
-        self._validation.append((example_losses(logits_BC, batch), batch.weight, score_B, batch.label))
+        raw_BK, quantities = self.model(batch.branches), self._contract.regression
+        losses = example_losses(raw_BK, batch, quantities)
+        loss_BL = torch.stack([total_loss(losses, quantities), *losses.values()], dim=-1)
+        probabilities_BC = torch.softmax(raw_BK[:, : len(self._contract.classes)].float(), -1)
+        self._validation.append((loss_BL, batch.weight, batch.target, probabilities_BC, batch.label))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the losses, and the area under the ROC curve of signal against all other classes."""
-        loss, weight, score, label = (_gathered(torch.cat(part).double()) for part in zip(*self._validation, strict=True))
+        """Log the losses, of each output if there are several, and the area under the ROC curve of signal against the rest."""
+        loss, weight, target, probabilities, label = (
+            _gathered(torch.cat(part).double()) for part in zip(*self._validation, strict=True)
+        )
         self._validation.clear()
-        roc = Roc.from_scores(score.numpy(), (label == self._signal).numpy(), weight=weight.numpy())
+        total, *losses = loss.unbind(-1)
         values = {
             "train_loss": _gathered(torch.stack(self.losses)).mean(),
-            "validation_loss": (loss * weight).sum() / weight.sum(),
-            "validation_auc": torch.tensor(roc.auc),
+            "validation_loss": (total * weight).sum() / weight.sum(),
         }
+        if signal := self._contract.signal:
+            index = self._contract.classes.index(signal)
+            roc = Roc.from_scores(probabilities[:, index].numpy(), (label == index).numpy(), weight=weight.numpy())
+            values["validation_auc"] = torch.tensor(roc.auc)
+        if len(losses) > 1:
+            everywhere = [torch.ones_like(weight)] if self._contract.classes else []
+            is_defined = [*everywhere, *(~torch.isnan(target)).double().unbind(-1)]
+            for output, output_loss, defined in zip(self._contract.outputs, losses, is_defined, strict=True):
+                of_output = weight * defined
+                values[f"{OUTPUT_LOSS}{output.name}"] = (output_loss * of_output).sum() / of_output.sum()
         self.log_dict({name: value.float() for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:

@@ -86,7 +86,7 @@ def exported_and_eager(layout: Layout) -> tuple[onnx.ModelProto, float]:
     module = torch.nn.Module()
     module.features, module.network = features, network
     module.forward = lambda branches: torch.softmax(outputs(network, features(branches)), dim=-1)  # type: ignore[method-assign]
-    proto = branches_to_onnx(module.eval(), layout, opset=18, ir_version=8)
+    proto = branches_to_onnx(module.eval(), layout, outputs=["probabilities"], opset=18, ir_version=8)
     onnx.checker.check_model(proto, full_check=True)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     branches = {branch: torch.rand(40, 9 if name else 1) for branch, name in layout.inputs.items()}

@@ -134,3 +134,23 @@ def test_an_answer_within_the_tolerance_counts_even_where_pytorch_is_not_sure() 
     agreeing = compared_with(answer, Answers(EXPECTED, spread=lambda: pytest.fail("PyTorch was asked without a need")))
     assert agreeing.passes and agreeing.undefined == 0
     assert agreeing.max_abs == pytest.approx(3e-6, rel=0.1)
+
+
+def test_quantities_differ_in_units_of_their_scale_or_of_themselves() -> None:
+    """One of scale 100, one of scale 0.1 far from 0; the first two columns are probabilities."""
+    expected = np.array([[0.25, 0.75, -50.0, 1000.0]], np.float32)
+    answer = expected + np.array([[0, 0, 0.5, 0.25]], np.float32)
+    comparison = Comparison("some case", SESSION, 1e-2, scales=(100.0, 0.1))
+    comparison.add(batches(1), answer=answer, reference=Answers(expected, expected.astype(np.float64)))
+    assert comparison.passes
+    assert comparison.max_abs == comparison.max_rel == comparison.max_abs_float64 == pytest.approx(0.005)
+    assert comparison.max_ulps == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_quantity_must_be_finite(value: float) -> None:
+    expected = np.array([[1.0], [2.0]], np.float32)
+    comparison = Comparison("some case", SESSION, 1e-2, scales=(1.0,))
+    comparison.add(batches(2), answer=np.array([[1.0], [value]], np.float32), reference=Answers(expected))
+    assert not comparison.passes
+    assert "an answer is NaN or infinite" in str(comparison)
