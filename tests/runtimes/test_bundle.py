@@ -416,6 +416,99 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
     assert int(config["max_batch_size"]) > 1
 
 
+@pytest.fixture(scope="module", params=["trained_to_regress", "trained_without_classes"])
+def regressing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    """A model with regressed quantities, and its bundle."""
+    trained: Trained = request.getfixturevalue(request.param)
+    return trained, deploy(trained, tmp_path_factory.mktemp("regressing") / "deploy")
+
+
+def test_python_checks_all_outputs(regressing: tuple[Trained, Path], tmp_path: Path) -> None:
+    _, deployed = regressing
+    assert "examples, largest difference" in run(sys.executable, deployed / "reference/check.py")
+    copy = tmp_path / "deploy"
+    shutil.copytree(deployed, copy)
+    reference = json.loads((copy / "reference/reference.json").read_text())
+    reference["examples"][-1]["outputs"]["far"][0] *= 1 + 1e-4
+    (copy / "reference/reference.json").write_text(json.dumps(reference))
+    run(sys.executable, copy / "reference/check.py", expected=1)
+
+
+def test_cpp_and_cmssw_give_all_outputs(
+    regressing: tuple[Trained, Path], onnxruntime_cpp: tuple[Path, Path], tmp_path: Path
+) -> None:
+    trained, deployed = regressing
+    headers, library = onnxruntime_cpp
+    source = tmp_path / "by_output.cpp"
+    source.write_text(BY_OUTPUT)
+    for program in (deployed / "cpp/check.cpp", source):
+        run(
+            "g++", "-std=c++17", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-isystem", headers, "-I", deployed / "cpp",
+            program, f"-L{library}", "-lonnxruntime", f"-Wl,-rpath,{library}", "-o", tmp_path / program.stem,
+        )  # fmt: skip
+    files = deployed / "model.onnx", deployed / "reference/reference.txt"
+    assert "examples, largest difference" in run(tmp_path / "check", *files)
+    shapes = [f"{output.name} {len(output.columns)}" for output in trained.contract.outputs]
+    assert run(tmp_path / "by_output", *files).splitlines() == [",".join(trained.contract.columns), *sorted(shapes)]
+    wrong, text = tmp_path / "wrong.txt", files[1].read_text()
+    wrong.write_text(re.sub(r"(output \d+ .*?)(\S+)$", r"\1 1e9", text, count=1, flags=re.MULTILINE))
+    run(tmp_path / "check", files[0], wrong, expected=1)
+    output = drive_producer(deployed, trained, onnxruntime_cpp, tmp_path / "driver")
+    assert re.search(r"testProducer: 3\d\d examples, largest difference", output)
+
+
+BY_OUTPUT = """
+#include <iostream>
+#include "cyclotrain.h"
+#include "reference.h"
+int main(int, char** argv) {
+  const cyclotrain::Model model(argv[1]);
+  for (size_t i = 0; i < model.columns().size(); ++i)
+    std::cout << (i ? "," : "") << model.columns()[i];
+  std::cout << "\\n";
+  const auto example = cyclotrain::Reference::read(argv[2]).examples.front();
+  for (const auto& [name, values] : model.by_output(model(example)))
+    std::cout << name << " " << values.size() << "\\n";
+}
+"""
+
+
+def test_rdataframe_has_a_column_for_each_output(
+    regressing: tuple[Trained, Path], onnxruntime_cpp: tuple[Path, Path], python_with_root: Path
+) -> None:
+    trained, deployed = regressing
+    headers, library = onnxruntime_cpp
+    differences = "; ".join(
+        f'print(frame.Define("d", "ROOT::VecOps::Max(abs(my_{output.name} - {output.name})) / {scale}").Max("d").GetValue())'
+        for output in trained.contract.outputs
+        for scale in [next((q.scale for q in trained.contract.regression if q.name == output.name), 1.0)]
+    )
+    script = f"""
+import ROOT
+ROOT.gInterpreter.AddIncludePath("{headers}")
+assert ROOT.gSystem.Load("{library}/libonnxruntime.so.1") >= 0
+assert ROOT.gInterpreter.Declare('#include "{deployed}/root/rdataframe.h"')
+frame = ROOT.RDataFrame("reference", "{deployed}/reference/reference.root")
+frame = ROOT.cyclotrain.define_outputs(ROOT.RDF.AsRNode(frame), "my_", "{deployed}/model.onnx")
+{differences}
+"""
+    largest = run(python_with_root, "-W", "ignore", "-c", script).split()
+    assert len(largest) == len(trained.contract.outputs) and all(float(value) <= 1e-5 for value in largest)
+
+
+def test_triton_and_the_readmes_name_all_outputs(regressing: tuple[Trained, Path]) -> None:
+    trained, deployed = regressing
+    config = (deployed / "triton/test/config.pbtxt").read_text()
+    client = (deployed / "triton/client_cfi.py").read_text()
+    producer = (deployed / "cmssw/README.md").read_text()
+    for output in trained.contract.outputs:
+        dims = re.search(rf'name: "{output.name}"\s+data_type: TYPE_FP32\s+dims: \[ (\d+) \]', config)
+        assert dims and int(dims[1]) == len(output.columns)
+        assert f'"{output.name}"' in client and f"`{output.name}`" in (deployed / "README.md").read_text()
+        assert all(f"for {column}" in producer for column in output.columns)
+    assert (deployed / "triton/test/labels_ratio.txt").read_text().split() == ["ratio_q16", "ratio_q50", "ratio_q84"]
+
+
 def test_a_failed_bundle_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):

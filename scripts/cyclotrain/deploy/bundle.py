@@ -10,10 +10,11 @@ from typing import Any
 import jinja2
 import onnx
 
-from cyclotrain.contract import Contract
+from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.core.files import atomic_folder, file_sha256
 from cyclotrain.deploy.names import camel, distinct, parameter, quoted
+from cyclotrain.deploy.tolerance import tolerance
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _log = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
     for source, copy in copies:
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / copy)
-    (folder / f"triton/{name}/labels.txt").write_text("".join(f"{c}\n" for c in contract.classes))
+    for output in contract.outputs:
+        if len(output.columns) > 1:
+            (folder / f"triton/{name}/{values['labels'][output.name]}").write_text("".join(f"{c}\n" for c in output.columns))
 
 
 def _places(values: Mapping[str, Any]) -> dict[str, str]:
@@ -98,7 +101,7 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
     metadata = model_metadata(model)
     inputs = contract.layout.inputs
     parameters, instances = distinct(list(inputs), parameter), distinct(list(inputs), camel)
-    classes = distinct(contract.classes, camel)
+    instances_of_columns = distinct(contract.columns, camel)
     package = camel(contract.run, capital=True)
     return {
         "run": contract.run,
@@ -117,5 +120,15 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
             {"name": branch, "set": name or "", "parameter": parameters[branch], "instance": instances[branch]}
             for branch, name in inputs.items()
         ],
-        "classes": [{"name": name, "instance": instance} for name, instance in classes.items()],
+        "classes": [{"name": name, "instance": instances_of_columns[name]} for name in contract.classes],
+        "columns": [{"name": name, "instance": instance} for name, instance in instances_of_columns.items()],
+        "outputs": contract.outputs,
+        "regression": contract.regression,
+        "labels": {
+            output.name: "labels.txt" if output.name == OUTPUT else f"labels_{output.name}.txt"
+            for output in contract.outputs
+            if len(output.columns) > 1
+        },
+        "instances": instances_of_columns,
+        "tolerance_text": f"{tolerance(contract):.0e}".replace("e-0", "e-"),
     }

@@ -1,4 +1,4 @@
-"""Friend trees: the model's probabilities for every entry of an ntuple, or for every object of every entry."""
+"""Friend trees: the model's outputs for every entry of an ntuple, or for every object of every entry."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ import onnx
 import onnxruntime as ort
 import uproot
 
-from cyclotrain.contract import OUTPUT, Contract, Layout, Set, belongs_to
+from cyclotrain.contract import Contract, Layout, Set, belongs_to
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.splits import event_hash, fold_index, identifying_branches
 from cyclotrain.core.errors import InputError
@@ -28,8 +28,10 @@ from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import check_numbers, example_depths
 from cyclotrain.ingest.sources import is_remote
 from cyclotrain.runtimes.sessions import open_session
+from cyclotrain.runtimes.worker import joined
 
-NOT_SELECTED = -1.0  # instead of the probabilities, for entries or objects that fail the selection
+# for entries or objects that fail the selection: instead of the probabilities; a regressed quantity is NaN
+NOT_SELECTED = -1.0
 DESCRIPTION = "cyclotrain"  # key of the JSON in the friend's file that says how it was made
 _STEP = 50_000_000  # bytes of uncompressed branches
 _BATCH = 1024  # examples in one call of ONNX Runtime
@@ -83,10 +85,11 @@ class _Model:
 def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, threads: int) -> None:
     """Write the friend tree of one ntuple: a TTree or an RNTuple like the ntuple, with one entry per entry of the ntuple.
 
-    It has one float32 branch `<run>_<class>` per class. If objects are the examples, a branch is a list with one number per
-    object of the entry. Entries or objects that fail the selection have NOT_SELECTED. The tree has the name of the ntuple's
-    tree. The file has a JSON string under `cyclotrain`: checksums of ntuple and model, NOT_SELECTED, selection, contract.
-    The ntuple is read in batches, so memory is bounded, and is never written to.
+    It has one float32 branch `<run>_<class>` per class, and one per regressed quantity, `<run>_<quantity>`, or per quantile,
+    `<run>_<quantity>_q16`. If objects are the examples, a branch is a list with one number per object of the entry. Entries or
+    objects that fail the selection have NOT_SELECTED, or NaN as a regressed quantity. The tree has the name of the ntuple's tree.
+    The file has a JSON string under `cyclotrain`: checksums of ntuple and model, NOT_SELECTED, selection, contract. The ntuple is
+    read in batches, so memory is bounded, and is never written to.
 
     `models`: the SHA-256 of each verified file, by its path. Several models come from cross-training: each event gets the
     answer of the model that has not seen it.
@@ -111,7 +114,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, thre
         branch_type = ak.types.ListType(ak.types.NumpyType("float32")) if contract.layout.object else np.dtype(np.float32)
         output = make_tree(tree.name, dict.fromkeys(branches, branch_type))
         for batch in _scored_batches(loaded, ntuple, joined):
-            columns: list[Any] = list(batch.probabilities.T)
+            columns: list[Any] = list(batch.answers.T)
             if batch.counts is not None:
                 columns = [ak.unflatten(np.ascontiguousarray(column), batch.counts) for column in columns]
             output.extend(dict(zip(branches, columns, strict=True)))
@@ -127,6 +130,7 @@ def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, thre
                 "selection": list(ntuple.selection),
                 "selected": n_selected,
                 "not_selected": NOT_SELECTED,
+                **({"not_selected_quantities": "NaN"} if contract.regression else {}),
                 "model_sha256": list(models.values()) if contract.fold else next(iter(models.values())),
                 "runtime": f"onnxruntime {ort.__version__}",
                 "contract": contract.to_dict(),
@@ -141,9 +145,9 @@ def score(ntuple: Ntuple, models: Mapping[str, str], *, friend: str | Path, thre
 
 
 def branch_names(contract: Contract) -> list[str]:
-    """The friend's branches, in the order of the classes."""
+    """The friend's branches, in the order of the columns of the outputs."""
     run = contract.run.removesuffix(f"-fold{contract.fold.index}") if contract.fold else contract.run
-    return [f"{run}_{name}".replace("-", "_") for name in contract.classes]
+    return [f"{run}_{name}".replace("-", "_") for name in contract.columns]
 
 
 def branches_to_read(contract: Contract, ntuple: Ntuple) -> list[str]:
@@ -170,16 +174,17 @@ def check_ntuple(layout: Layout, ntuple: Ntuple, depths: Mapping[str, int]) -> N
 
 @dataclass(frozen=True)
 class _ScoredBatch:
-    """Probabilities [n, n_classes], whether each example is selected [n], and the number of objects per entry, if any."""
+    """All outputs side by side [n, n_columns], what is selected [n], and the number of objects per entry, if any."""
 
-    probabilities: npt.NDArray[np.float32]
+    answers: npt.NDArray[np.float32]
     is_selected: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64] | None
 
 
 def _scored_batches(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) -> Iterator[_ScoredBatch]:
     contract = models[0].contract
-    layout, n_classes = contract.layout, len(contract.classes)
+    layout = contract.layout
+    not_selected = np.array([NOT_SELECTED] * len(contract.classes) + [np.nan] * len(contract.scales), np.float32)
     event_id = contract.event_id if contract.fold else ()
     for entries in joined.batches(branches_to_read(contract, ntuple), _STEP, event_id=event_id):
         values, n, where, counts = entries.columns, entries.n, entries.where, None
@@ -189,32 +194,32 @@ def _scored_batches(models: Sequence[_Model], ntuple: Ntuple, joined: Joined) ->
         if ntuple.selection:
             define(values, ntuple.define, where)
         is_selected = selected(ntuple.selection, values, n, where)
-        probabilities = np.full((n, n_classes), NOT_SELECTED, np.float32)
+        answers = np.tile(not_selected, (n, 1))
         model_index = np.zeros(n, np.int64)
         if contract.fold:
             fold_of_entry = fold_index(event_hash(entries.identity, contract.seed), contract.fold.of)
             model_index = fold_of_entry if counts is None else np.repeat(fold_of_entry, counts)
         for index, model in enumerate(models):
             rows = is_selected & (model_index == index)
-            probabilities[rows] = _probabilities(model, values, rows, where)
-        yield _ScoredBatch(probabilities, is_selected, counts)
+            answers[rows] = _answers(model, values, rows, where)
+        yield _ScoredBatch(answers, is_selected, counts)
 
 
-def _probabilities(model: _Model, values: Mapping[str, Any], rows: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.float32]:
-    """Probabilities [n_rows, n_classes] of the rows [n] that are true."""
+def _answers(model: _Model, values: Mapping[str, Any], rows: npt.NDArray[np.bool_], where: str) -> npt.NDArray[np.float32]:
+    """All outputs side by side [n_rows, n_columns] of the rows [n] that are true."""
     layout = model.contract.layout
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, as in training
         scalars = {b: ak.to_numpy(values[b])[rows].astype(np.float32)[:, None] for b in layout.scalars}
     sets = [_Constituents(features, values, where) for features in layout.sets.values() if features.is_jagged]
     indices = np.flatnonzero(rows)
-    probabilities = np.empty((len(indices), len(model.contract.classes)), np.float32)
+    answers = np.empty((len(indices), len(model.contract.columns)), np.float32)
     for first in range(0, len(indices), _BATCH):
         batch = slice(first, first + _BATCH)
         inputs = {branch: column[batch] for branch, column in scalars.items()}
         for branches in sets:
             inputs |= branches.padded(indices[batch])
-        probabilities[batch] = model.session.run([OUTPUT], inputs)[0]
-    return probabilities
+        answers[batch] = joined(model.session.run(None, inputs))
+    return answers
 
 
 class _Constituents:

@@ -162,3 +162,25 @@ def test_an_existing_file_is_not_overwritten(trained: Trained, ntuple: Ntuple, t
 def test_a_place_that_is_not_writable_is_named(trained: Trained, ntuple: Ntuple) -> None:
     with pytest.raises(OSError, match="/sys/cyclotrain"):  # read-only, for root too
         run(trained, ntuple, Path("/sys/cyclotrain/friend.root"))
+
+
+@pytest.mark.parametrize("fixture", ["trained_to_regress", "trained_without_classes"])
+def test_regressed_quantities_are_branches_beside_the_classes(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    trained: Trained = request.getfixturevalue(fixture)
+    path, friend = write_tree(tmp_path / "ntuple.root", jets(500, 5)), tmp_path / "friend.root"
+    ntuple = Ntuple(path, "Jets", selection=["jet_pt > 600"])
+    score(ntuple, {str(trained.onnx): file_sha256(trained.onnx)}, friend=friend, threads=1)
+    with uproot.open(friend) as file:
+        branches = file["Jets"].arrays(library="np")
+        description = json.loads(file["cyclotrain"])
+    names = ["true_mass", "far", "ratio_q16", "ratio_q50", "ratio_q84"]
+    classes = ["background", "signal"] if trained.contract.classes else []
+    assert list(branches) == [f"test_{name}" for name in [*classes, *names]]
+    selected = jets(500, 5)["jet_pt"] > 600
+    assert all((np.isnan(branches[f"test_{name}"]) == ~selected).all() for name in names)
+    assert all(((branches[f"test_{name}"] == -1) == ~selected).all() for name in classes)
+    assert branches["test_far"][selected].min() > 1e6
+    assert (branches["test_ratio_q16"] <= branches["test_ratio_q84"])[selected].all()
+    assert description["not_selected_quantities"] == "NaN"
