@@ -382,21 +382,62 @@ class Confusion(_Frozen):
     fraction: tuple[tuple[float, ...], ...]
 
 
+class ResponseBin(_Frozen):
+    """Bias and resolution of the examples between two values of a variable."""
+
+    low: float
+    high: float
+    examples: int
+    bias: Figure
+    resolution: Figure
+
+
+class Coverage(_Frozen):
+    """The share of the targets that are not above the estimated quantile."""
+
+    quantile: float
+    share: Figure
+
+
+class Regression(_Frozen):
+    """How well a quantity is estimated. The response is estimate - target (`difference`) or estimate / target (`ratio`).
+
+    bias: the median of the response, minus 1 for a ratio; resolution: half of the width of its central 68.3 %. None, as are the
+    bins of the variables in `against`, for quantiles without the median.
+    """
+
+    response: str
+    examples: int
+    bias: Figure | None
+    resolution: Figure | None
+    coverage: tuple[Coverage, ...]
+    against: dict[str, tuple[ResponseBin, ...]]
+
+
 class Evaluation(_Result):
-    """evaluation.json: the physics of the exported model on the test split, and of what it is compared with."""
+    """evaluation.json: the physics of the exported model on the test split, and of what it is compared with.
+
+    Without classes, there is no signal, no performance, no confusion and no overtraining.
+    """
 
     model_sha256: str
     test_examples: int
-    signal: str
+    signal: str | None
     performance: dict[str, dict[str, Performance]]  # by what gives the scores (MODEL, BOOSTED_TREES, a variant), by background
     rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
-    confusion: Confusion
+    confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class
+    regression: dict[str, dict[str, Regression]] = {}  # by what estimates (MODEL, BOOSTED_TREES, a variant), by quantity
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, if there are any."""
+        return self.confusion.classes if self.confusion else ()
 
     @property
     def backgrounds(self) -> tuple[str, ...]:
         """The classes that are not the signal."""
-        return tuple(self.performance[MODEL])
+        return tuple(self.performance.get(MODEL, {}))
 
     @property
     def note(self) -> str | None:
@@ -413,6 +454,13 @@ class Evaluation(_Result):
                 figures[f"auc.{background}{suffix}"] = performance.auc
                 for point in performance.rejection:
                     figures[f"rejection.{background}.at_{point.signal_efficiency:g}{suffix}"] = point.rejection
+        for scorer, by_quantity in self.regression.items():
+            suffix = "" if scorer == MODEL else f".{scorer}"
+            for name, quantity in by_quantity.items():
+                if quantity.bias and quantity.resolution:
+                    figures[f"bias.{name}{suffix}"] = quantity.bias
+                    figures[f"resolution.{name}{suffix}"] = quantity.resolution
+                figures |= {f"coverage.{name}.at_{c.quantile:g}{suffix}": c.share for c in quantity.coverage}
         figures |= {f"rejection_loss.{kind}": Figure(value=loss) for kind, loss in self.rejection_loss.items()}
         figures |= {f"ks_p_value.{name}": Figure(value=test.p_value) for name, test in self.overtraining.items()}
         return figures
@@ -437,11 +485,21 @@ class ScoreHistogram(_Frozen):
     variances: tuple[float, ...]
 
 
+class ResponseHistogram(_Frozen):
+    """Weighted distribution of the response of a quantity; the values sum to the share inside the edges."""
+
+    scorer: str
+    quantity: str
+    edges: tuple[float, ...]
+    values: tuple[float, ...]
+
+
 class Curves(_Result):
     """curves.json: what the physics plots are drawn from, besides the figures of evaluation.json."""
 
     roc: tuple[RocCurve, ...]
     scores: tuple[ScoreHistogram, ...]
+    responses: tuple[ResponseHistogram, ...] = ()
 
 
 # --- speed: rule time_model ---

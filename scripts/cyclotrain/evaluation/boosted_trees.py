@@ -21,12 +21,13 @@ _log = logging.getLogger(__name__)
 def baseline(contract: Contract, shards: Sequence[str], *, path: str | Path) -> None:
     """Train scikit-learn's HistGradientBoostingClassifier and write its probabilities [n_test, n_classes] (.npy).
 
-    The array is empty, [n_test, 0], if the contract names no example-level features.
+    The array is empty, [n_test, 0], without classes and if the contract names no example-level features.
     """
     start = time.monotonic()
     train, test = (read_split(shards, contract, split) for split in ("train", "test"))
     probabilities = np.empty((len(test), 0), np.float32)
-    if contract.baseline_features:
+    is_trained = bool(contract.classes and contract.baseline_features)
+    if is_trained:
         columns = [contract.layout.observers.index(text) for text in contract.baseline_features]
         # trees cannot use negative weights, so such examples are left out here; the figures on the test split count them
         weight = training_weights(train, contract)
@@ -39,13 +40,14 @@ def baseline(contract: Contract, shards: Sequence[str], *, path: str | Path) -> 
         probabilities = trees.predict_proba(_finite(test.observers[:, columns])).astype(np.float32)
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, probabilities)
-    if contract.baseline_features:
+    if is_trained:
         _log.info(
             "boosted trees: %d iterations on %d examples, %.1f s in all",
             trees.n_iter_, usable.sum(), time.monotonic() - start,
         )  # fmt: skip
     else:
-        _log.info("boosted trees: not trained, as there are no example-level features (config key `baseline.features`)")
+        missing = "example-level features (config key `baseline.features`)" if contract.classes else "classes"
+        _log.info("boosted trees: not trained, as there are no %s", missing)
 
 
 def _finite(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -26,6 +26,8 @@ from cyclotrain.contract.results import (
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
+from cyclotrain.evaluation.regression import histograms as response_histograms
+from cyclotrain.evaluation.regression import measure
 from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
 from cyclotrain.metrics.roc import Roc, roc_auc_and_rejections
 from cyclotrain.runtimes.sessions import open_session, predict
@@ -34,7 +36,7 @@ _BATCH = 1024
 _BINS = 40  # of the score histograms
 _POINTS = 1000  # of a ROC curve that is drawn
 _log = logging.getLogger(__name__)
-Probabilities = npt.NDArray[np.float32]
+Answers = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,50 +55,74 @@ def evaluate(
 
     Every score is the exported model's, through ONNX Runtime. Weights are the physics weights, each class normalised to
     itself. With more than two classes, the signal is compared with one background at a time, by p_signal / (p_signal +
-    p_background).
+    p_background). Regressed quantities are measured on the test examples that have them.
     """
     start = time.perf_counter()
     examples = {split: read_split(shards, contract, split) for split in ("train", "test")}
-    scores = {split: _predict(models.exported, rows, contract, threads) for split, rows in examples.items()}
-    test = examples["test"]
-    probabilities = {MODEL: scores["test"]}
-    trees = np.load(models.boosted_trees)
-    if trees.shape[1]:
-        probabilities[BOOSTED_TREES] = trees
-    for kind, path in models.variants.items():
-        probabilities[kind] = _predict(path, test, contract, threads)
+    test, n_classes = examples["test"], len(contract.classes)
+    answers = {split: _predict(models.exported, rows, contract, threads) for split, rows in examples.items()}
+    by_scorer = {MODEL: answers["test"]}
+    by_scorer |= {kind: _predict(path, test, contract, threads) for kind, path in models.variants.items()}
+    regression = {scorer: measure(contract, test, values) for scorer, values in by_scorer.items()} if contract.regression else {}
+    evaluation = Evaluation(
+        model_sha256=file_sha256(models.exported),
+        test_examples=len(test),
+        signal=contract.signal,
+        performance={},
+        rejection_loss={},
+        confusion=None,
+        overtraining={},
+        regression=regression,
+    )
+    curves = Curves(roc=(), scores=(), responses=tuple(response_histograms(contract, test, by_scorer, regression)))
+    if contract.classes:
+        trees = np.load(models.boosted_trees)
+        probabilities = {scorer: values[:, :n_classes] for scorer, values in by_scorer.items()}
+        if trees.shape[1]:
+            model = probabilities.pop(MODEL)
+            probabilities = {MODEL: model, BOOSTED_TREES: trees, **probabilities}
+        performance, roc_curves = _classification(contract, test, probabilities, signal_efficiencies)
+        scores = {split: values[:, :n_classes] for split, values in answers.items()}
+        evaluation = evaluation.model_copy(
+            update={
+                "performance": performance,
+                "rejection_loss": {kind: _rejection_loss(performance[MODEL], performance[kind]) for kind in models.variants},
+                "confusion": Confusion(classes=contract.classes, fraction=_confusion(test, scores["test"])),
+                "overtraining": _overtraining(contract, examples, scores),
+            }
+        )
+        curves = curves.model_copy(update={"roc": roc_curves, "scores": tuple(_histograms(contract, examples, scores))})
+    seconds = time.perf_counter() - start
+    n = sum(map(len, examples.values()))
+    _log.info("%s; %d examples in %.1f s", _in_words(evaluation), n, seconds)
+    return evaluation, curves
+
+
+def _predict(exported: str | Path, examples: Examples, contract: Contract, threads: int) -> Answers:
+    """All outputs side by side."""
+    batches = Batches(examples, contract.layout, _BATCH)
+    return predict(open_session(exported, threads), (batch.branches for batch in batches))
+
+
+def _classification(
+    contract: Contract, test: Examples, probabilities: Mapping[str, Answers], efficiencies: Sequence[float]
+) -> tuple[dict[str, dict[str, Performance]], tuple[RocCurve, ...]]:
+    """Signal against each background, by what gives the probabilities."""
     performance: dict[str, dict[str, Performance]] = {}
     curves = []
     for scorer, values in probabilities.items():
         performance[scorer] = {}
         for background in (name for name in contract.classes if name != contract.signal):
-            performance[scorer][background], roc = _performance(test, values, contract, background, signal_efficiencies)
+            performance[scorer][background], roc = _performance(test, values, contract, background, efficiencies)
             curves.append(_thinned(roc, scorer, background))
-    evaluation = Evaluation(
-        model_sha256=file_sha256(models.exported),
-        test_examples=len(test),
-        signal=contract.signal,
-        performance=performance,
-        rejection_loss={kind: _rejection_loss(performance[MODEL], performance[kind]) for kind in models.variants},
-        confusion=Confusion(classes=contract.classes, fraction=_confusion(test, scores["test"])),
-        overtraining=_overtraining(contract, examples, scores),
-    )
-    seconds = time.perf_counter() - start
-    n = sum(map(len, examples.values()))
-    _log.info("%s; %d examples in %.1f s", _in_words(evaluation), n, seconds)
-    return evaluation, Curves(roc=tuple(curves), scores=tuple(_histograms(contract, examples, scores)))
-
-
-def _predict(exported: str | Path, examples: Examples, contract: Contract, threads: int) -> Probabilities:
-    batches = Batches(examples, contract.layout, _BATCH)
-    return predict(open_session(exported, threads), (batch.branches for batch in batches))[:, : len(contract.classes)]
+    return performance, tuple(curves)
 
 
 def _performance(
-    test: Examples, probabilities: Probabilities, contract: Contract, background: str, efficiencies: Sequence[float]
+    test: Examples, probabilities: Answers, contract: Contract, background: str, efficiencies: Sequence[float]
 ) -> tuple[Performance, Roc]:
     """Signal against one background."""
-    pair = [contract.classes.index(name) for name in (contract.signal, background)]
+    pair = [contract.classes.index(name) for name in (contract.signal, background) if name]
     rows = np.isin(test.label, pair)
     p_signal, p_background = (probabilities[rows, index].astype(np.float64) for index in pair)
     score = p_signal / np.maximum(p_signal + p_background, np.finfo(np.float32).tiny)
@@ -121,17 +147,15 @@ def _rejection_loss(model: Mapping[str, Performance], variant: Mapping[str, Perf
     return max(losses)
 
 
-def _confusion(test: Examples, probabilities: Probabilities) -> tuple[tuple[float, ...], ...]:
+def _confusion(test: Examples, probabilities: Answers) -> tuple[tuple[float, ...], ...]:
     n = probabilities.shape[1]
     cells = np.bincount(test.label * n + probabilities.argmax(1), weights=test.weight, minlength=n * n).reshape(n, n)
     return tuple(map(tuple, (cells / cells.sum(axis=1, keepdims=True)).tolist()))
 
 
-def _overtraining(
-    contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Probabilities]
-) -> dict[str, Overtraining]:
+def _overtraining(contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Answers]) -> dict[str, Overtraining]:
     """The signal probability of each class, training against test split."""
-    signal = contract.classes.index(contract.signal)
+    signal = contract.classes.index(contract.signal or "")
     tests = {}
     for index, name in enumerate(contract.classes):
         train, test = (examples[split].label == index for split in ("train", "test"))
@@ -164,10 +188,8 @@ def _thinned(roc: Roc, scorer: str, background: str) -> RocCurve:
     )
 
 
-def _histograms(
-    contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Probabilities]
-) -> Iterable[ScoreHistogram]:
-    signal = contract.classes.index(contract.signal)
+def _histograms(contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Answers]) -> Iterable[ScoreHistogram]:
+    signal = contract.classes.index(contract.signal or "")
     edges = np.linspace(0, 1, _BINS + 1)
     for index, name in enumerate(contract.classes):
         for split, rows in examples.items():
@@ -185,6 +207,10 @@ def _histograms(
 
 
 def _in_words(evaluation: Evaluation) -> str:
-    performances = evaluation.performance[MODEL].items()
+    performances = evaluation.performance.get(MODEL, {}).items()
     aucs = [f"{performance.auc.value:.4f}{performance.auc_mark} against {name}" for name, performance in performances]
-    return f"AUC of {evaluation.signal} {', '.join(aucs)}"
+    parts = [f"AUC of {evaluation.signal} {', '.join(aucs)}"] * bool(aucs)
+    for name, quantity in evaluation.regression.get(MODEL, {}).items():
+        if quantity.bias and quantity.bias.value is not None and quantity.resolution:
+            parts.append(f"{name}: bias {quantity.bias.value:.3g}, resolution {quantity.resolution.value:.3g}")
+    return "; ".join(parts) or "nothing to measure"

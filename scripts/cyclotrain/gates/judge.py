@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cyclotrain.config import EvaluationConfig
+from cyclotrain.config import EvaluationConfig, QuantityConfig
 from cyclotrain.contract.results import Evaluation, Gate, Gates, SessionParity, Verification
 
 _SHOWN = 5  # failed cases
@@ -16,18 +16,28 @@ class GateError(RuntimeError):
 
 
 def judge(
-    verification: Verification, evaluation: Evaluation, *, limits: EvaluationConfig, rejection_losses: Mapping[str, float]
+    verification: Verification,
+    evaluation: Evaluation,
+    *,
+    limits: EvaluationConfig,
+    rejection_losses: Mapping[str, float],
+    regression: Mapping[str, QuantityConfig] = {},
 ) -> Gates:
     """All gates: parity of each exported file, figures with a limit in the config, and what each variant loses.
 
-    `rejection_losses`: the largest allowed, by variant.
+    `rejection_losses`: the largest allowed, by variant; without classes there are none. `regression`: the quantities by name.
     """
     gates = [*_parity(verification)]
     figures = evaluation.figures()
     for names, limit, key in limits.gates():
         for name in _names(names, evaluation):
             gates.append(_at_least(name, figures[name].value or 0.0, limit, key))
-    for kind, limit in rejection_losses.items():
+    for name, quantity in regression.items():
+        for figure, largest in (("bias", quantity.maximum_bias), ("resolution", quantity.maximum_resolution)):
+            if largest is not None:
+                value, key = figures[f"{figure}.{name}"].value, f"regression.{name}.maximum_{figure}"
+                gates.append(_at_most(f"{figure}.{name}", value, largest, key, of_size=figure == "bias"))
+    for kind, limit in rejection_losses.items() if evaluation.classes else ():
         loss = evaluation.rejection_loss[kind]
         gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
     verdicts = Gates(gates=tuple(gates))
@@ -91,7 +101,7 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
 
 def _names(names: str, evaluation: Evaluation) -> list[str]:
     """The figures that a name such as `auc.{background}` or `ks_p_value.{class_name}` stands for."""
-    for word, classes in (("{background}", evaluation.backgrounds), ("{class_name}", evaluation.confusion.classes)):
+    for word, classes in (("{background}", evaluation.backgrounds), ("{class_name}", evaluation.classes)):
         if word in names:
             return [names.replace(word, name) for name in classes]
     return [names]
@@ -102,6 +112,8 @@ def _at_least(name: str, value: float, limit: float, key: str) -> Gate:
     return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")
 
 
-def _at_most(name: str, value: float, limit: float, key: str) -> Gate:
-    passed = value <= limit
-    return Gate(name=name, value=value, limit=f"<= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")
+def _at_most(name: str, value: float | None, limit: float, key: str, *, of_size: bool = False) -> Gate:
+    """`of_size`: the limit is that of the absolute value."""
+    passed = value is not None and (abs(value) if of_size else value) <= limit
+    words = f"{'size ' * of_size}<= {limit:g}"
+    return Gate(name=name, value=value, limit=words, passed=passed, message="" if passed else f"the limit is {key}")

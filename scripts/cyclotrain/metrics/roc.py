@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cyclotrain.metrics.estimate import Estimate
+
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 _REPLICAS = 200
@@ -41,14 +43,6 @@ class Roc:
     def background_at(self, signal_efficiency: float) -> float:
         """Background efficiency of the hardest cut with at least this signal efficiency (not interpolated)."""
         return float(self.background[int(np.argmax(self.signal >= signal_efficiency))])
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its statistical uncertainty (one standard deviation); None if it cannot be measured."""
-
-    value: float | None
-    uncertainty: float | None
 
 
 def roc_auc_and_rejections(
