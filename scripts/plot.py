@@ -5,4 +5,4 @@ from cyclotrain.report.plots.draw import draw
 
 with rule(snakemake.log[0]):
     results = {name: path for name, path in snakemake.input.items() if name != "code"}
-    draw(snakemake.params.figure, results, snakemake.output)
+    draw(snakemake.params.figure, results, snakemake.output, **snakemake.params.get("options", {}))

@@ -226,6 +226,11 @@ def plot_code(module):
     return [str(folder / f"{name}.py") for name in ("style", module)]
 
 
+def response_options(wildcards):
+    """Which quantity a figure of the response shows."""
+    return {"quantity": wildcards.quantity}
+
+
 def shown():
     """All files that Snakemake's report shows."""
     names = [

@@ -131,6 +131,34 @@ rule plot_latency:
         "../../scripts/plot.py"
 
 
+rule plot_response:
+    input:
+        evaluation=rules.evaluate.output.evaluation,
+        curves=rules.evaluate.output.curves,
+        code=plot_code("regression"),
+    output:
+        report(
+            "<fold>/plots/response_{quantity}.png",
+            caption="../report/figure.rst",
+            category="Physics",
+            labels={"figure": "response of {quantity}", **FOLD_LABEL},
+        ),
+        "<fold>/plots/response_{quantity}.svg",
+    log:
+        "<fold>/logs/plot_response_{quantity}.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        figure="regression.response",
+        options=response_options,
+        caption="How well the quantity is estimated on the test split: the distribution of estimate - target or estimate / "
+        "target, and its median (bias) with half of the width of its central 68.3 % (resolution) in bins of the variables "
+        "in `against`. For quantiles without the median: the share of targets below each.",
+    script:
+        "../../scripts/plot.py"
+
+
 rule plot_learning_rates:
     input:
         learning_rate=rules.scan_learning_rates.output[0],
@@ -157,9 +185,16 @@ rule find_learning_rate:
 
 
 PLOTS = [
-    rules.plot_roc.output[0],
-    rules.plot_scores.output[0],
-    rules.plot_confusion.output[0],
+    *(
+        [
+            rules.plot_roc.output[0],
+            rules.plot_scores.output[0],
+            rules.plot_confusion.output[0],
+        ]
+        if settings.classes
+        else []
+    ),
+    *(f"{FOLD}/plots/response_{name}.png" for name in settings.regression),
     rules.plot_loss.output[0],
     rules.plot_latency.output[0],
 ]

@@ -137,6 +137,10 @@ rule gates:
         "../../envs/cyclotrain.yaml"
     params:
         limits=settings.evaluation.model_dump(),
+        regression={
+            name: quantity.model_dump()
+            for name, quantity in settings.regression.items()
+        },
         rejection_losses={
             kind: variant.rejection_loss
             for kind, variant in settings.export.variants.items()

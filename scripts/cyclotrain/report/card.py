@@ -101,7 +101,7 @@ def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, An
         "comparisons_failed": sum(session.cases_failed for session in sessions),
         # the session of each file that is farthest off
         "farthest": {row.artefact: row for row in sorted(run.verification.matrix, key=lambda row: row.max_abs)},
-        "model": run.evaluation.performance[MODEL],
+        "model": run.evaluation.performance.get(MODEL, {}),
         "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
         "plots": [Path(plot).stem for plot in plots],
     }

@@ -14,13 +14,16 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
     """The figures of a run, its verdicts, and where its files lie; `bundle`: where it is made if all gates passed."""
     dataset, evaluation = run.dataset, run.evaluation
     events = ", ".join(
-        f"{sum(totals.events for totals in by_split.values()):,} {name}" for name, by_split in dataset.by_class.items()
+        f"{sum(totals.events for totals in by_split.values()):,} {name if run.contract.classes else 'examples'}"
+        for name, by_split in dataset.by_class.items()
     )
     lines = [f"Run '{run.contract.run}': {events}; {evaluation.test_examples:,} in the test split", ""]
     lines += _skipped(dataset)
-    lines += [*_performance(evaluation), "", *_parity(run), *_latency(run), "", *_gates(run), ""]
+    lines += [*_performance(evaluation), ""] if run.contract.classes else []
+    lines += [*_regression(evaluation), ""] if run.contract.regression else []
+    lines += [*_parity(run), *_latency(run), "", *_gates(run), ""]
     lines += [
-        f"Model       {run.files['model']}   (raw branches in, probabilities out)",
+        f"Model       {run.files['model']}   (raw branches in, {_outputs(run)} out)",
         f"Contract    {run.files['contract']}",
         f"Physics     {run.files['evaluation']}, plots in {run.files['evaluation'].parent / 'plots'}",
         f"Parity      {run.files['verification']}",
@@ -54,6 +57,10 @@ def spread_table(evaluations: Sequence[Evaluation], heading: str, *, scorer: str
     title = next(name for name, shown in _COLUMNS.items() if shown == scorer)
     lines = [f"{title:32}{'mean ± spread':>20}   {heading}"]
     signal = evaluations[0].signal
+    for name, quantity in evaluations[0].regression.get(scorer, {}).items():
+        for figure in ("bias", "resolution") if quantity.bias else ():
+            known = [evaluation.figures()[f"{figure}.{name}"].value for evaluation in evaluations]
+            lines.append(_spread(f"{figure} of {name}", known, ".4g"))
     for background in evaluations[0].backgrounds:
         performances = [evaluation.performance[scorer][background] for evaluation in evaluations]
         marks = [performance.auc_mark for performance in performances]
@@ -89,7 +96,7 @@ def mean_gain(evaluations: Sequence[Evaluation], background: str, index: int) ->
     return means[0] / means[1]
 
 
-def _rejection_name(background: str, signal: str, efficiency: float) -> str:
+def _rejection_name(background: str, signal: str | None, efficiency: float) -> str:
     return f"  1/ε({background}) at ε({signal}) = {efficiency:.0%}"
 
 
@@ -126,6 +133,28 @@ def _performance(evaluation: Evaluation) -> list[str]:
             name = _rejection_name(background, evaluation.signal, point.signal_efficiency)
             lines.append(_row(name, [column.rejection[i].rejection for column in columns], ".0f"))
     return [*lines, evaluation.note] if evaluation.note else lines
+
+
+def _outputs(run: Run) -> str:
+    """What the model gives, in a few words."""
+    return " and ".join(["probabilities"] * bool(run.contract.classes) + ["regressed quantities"] * bool(run.contract.regression))
+
+
+def _regression(evaluation: Evaluation) -> list[str]:
+    """Bias and resolution of each quantity, or the coverage of its quantiles."""
+    lines = [f"{'':32}{'bias':>24}{'resolution':>24}"]
+    for name, quantity in evaluation.regression[MODEL].items():
+        label = f"{name} ({quantity.response})"
+        if quantity.bias and quantity.resolution:
+            lines.append(f"{label:32}{_figure(quantity.bias):>24}{_figure(quantity.resolution):>24}")
+        if quantity.coverage:
+            shares = ", ".join(f"{c.quantile:g}: {_figure(c.share)}" for c in quantity.coverage)
+            lines.append(f"  {name}, share of targets below the quantile {shares}")
+    return lines
+
+
+def _figure(figure: Figure) -> str:
+    return "none" if figure.value is None else f"{figure.value:.4g} ± {figure.uncertainty:.2g}"
 
 
 def _row(name: str, figures: Sequence[Figure], form: str, marks: Sequence[str] | None = None) -> str:
@@ -167,8 +196,10 @@ def _other_file(run: Run, artefact: str) -> str:
     name = {"network": "network with preprocess.json"}.get(artefact, artefact)
     line = f"            {name}: {max(session.max_abs for session in sessions):.1e} on test examples"
     if artefact in run.timing.variants:
-        gain, loss = run.timing.variants[artefact].gain, run.evaluation.rejection_loss[artefact]
-        line += f", loses {loss:.1%} of the rejection; latency ÷ {gain.batch_1_latency:.2f}, file ÷ {gain.size:.2f}"
+        gain = run.timing.variants[artefact].gain
+        if (loss := run.evaluation.rejection_loss.get(artefact)) is not None:
+            line += f", loses {loss:.1%} of the rejection"
+        line += f"; latency ÷ {gain.batch_1_latency:.2f}, file ÷ {gain.size:.2f}"
     return line
 
 

@@ -24,7 +24,7 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from cyclotrain.contract import OUTPUT, Contract
+from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import History, all_figures
 from cyclotrain.contract.run import Run
@@ -147,11 +147,13 @@ def _log_training(client: mlflow.MlflowClient, run_id: str, run: Run, config: Ma
 
 
 def _epoch_metrics(history: History) -> list[Metric]:
-    return [
-        Metric(name, getattr(epoch, name), int(epoch.time * 1000), epoch.epoch)
-        for epoch in history.epochs
-        for name in ("train_loss", "validation_loss", "validation_auc", "learning_rate")
-    ]
+    metrics = []
+    for epoch in history.epochs:
+        names = ("train_loss", "validation_loss", "validation_auc", "learning_rate")
+        figures = {name: getattr(epoch, name) for name in names}
+        figures |= {f"validation_loss.{name}": loss for name, loss in epoch.validation_losses.items()}
+        metrics += [Metric(name, x, int(epoch.time * 1000), epoch.epoch) for name, x in figures.items() if x is not None]
+    return metrics
 
 
 def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequence[str | Path]) -> None:
@@ -196,5 +198,5 @@ def _dataset(contract: Contract) -> MetaDataset:
 def _signature(contract: Contract) -> ModelSignature:
     """By hand, because an inferred one would freeze the jagged axes."""
     inputs = [TensorSpec(np.dtype(np.float32), (-1, 1 if name is None else -1), b) for b, name in contract.layout.inputs.items()]
-    output = TensorSpec(np.dtype(np.float32), (-1, len(contract.classes)), OUTPUT)
-    return ModelSignature(Schema(inputs), Schema([output]))
+    outputs = [TensorSpec(np.dtype(np.float32), (-1, len(output.columns)), output.name) for output in contract.outputs]
+    return ModelSignature(Schema(inputs), Schema(outputs))

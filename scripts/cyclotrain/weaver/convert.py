@@ -192,7 +192,7 @@ class _Conversion:
             for other, _ in others:
                 self._note(f"labels.value.{other}: Cyclotrain has one label; left out")
             label = self._text(f"labels.value.{name}", str(text))
-            self._note(f"labels.value.{name}: taken as the index of a class; Cyclotrain has no regression")
+            self._note(f"labels.value.{name}: taken as the index of a class; for a quantity, see docs/regression.md")
             if not classes:
                 classes = ["class_0", "class_1"]
                 self._note("classes: a custom label does not name them; two placeholders are written here; or use --classes")

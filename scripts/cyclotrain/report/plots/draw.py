@@ -21,10 +21,10 @@ _RESULTS: Mapping[str, Any] = {
 _log = logging.getLogger(__name__)
 
 
-def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path]) -> None:
-    """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, and the paths to write."""
+def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path], **options: str) -> None:
+    """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, paths and options."""
     module, _, function = figure.partition(".")
     read = {name: _RESULTS[name].read(path) for name, path in results.items()}
     start = time.perf_counter()
-    getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=paths)
+    getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=paths, **options)
     _log.info("%s, drawn in %.1f s", " and ".join(Path(path).name for path in paths), time.perf_counter() - start)

@@ -53,7 +53,7 @@ def _errors(points: Sequence[WorkingPoint]) -> npt.NDArray[np.float64]:
 
 def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
     """The signal probability by class, training split filled and test split as points."""
-    classes = evaluation.confusion.classes
+    classes = evaluation.classes
     with figure(paths) as axes:
         for histogram in curves.scores:
             colour = COLOURS[classes.index(histogram.class_name) % len(COLOURS)]
@@ -73,7 +73,8 @@ def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
 
 def confusion(evaluation: Evaluation, paths: Paths) -> None:
     """Fractions of each true class by the class of largest probability."""
-    classes, fraction = evaluation.confusion.classes, np.array(evaluation.confusion.fraction)
+    assert evaluation.confusion  # the rule is for models with classes
+    classes, fraction = evaluation.classes, np.array(evaluation.confusion.fraction)
     with figure(paths, width=1.5 * len(classes) + 3.5, height=1.3 * len(classes) + 2.5) as axes:
         axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(fraction):

@@ -15,8 +15,11 @@ def loss(history: History, paths: Sequence[str | Path]) -> None:
     with figure(paths) as axes:
         axes.plot(numbers, [epoch.train_loss for epoch in history.epochs], "o-", markersize=4, label="training")
         axes.plot(numbers, [epoch.validation_loss for epoch in history.epochs], "o-", markersize=4, label="validation")
+        for name in history.kept.validation_losses:
+            losses = [epoch.validation_losses[name] for epoch in history.epochs]
+            axes.plot(numbers, losses, "--", linewidth=1, label=f"validation, {name}")
         axes.axvline(history.kept.epoch, color="grey", linestyle=":", label=f"kept: epoch {history.kept.epoch}")
-        axes.set(xlabel="Epoch", ylabel="Weighted cross-entropy")
+        axes.set(xlabel="Epoch", ylabel="Weighted loss" if history.kept.validation_losses else "Weighted cross-entropy")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         axes.grid(alpha=0.3)

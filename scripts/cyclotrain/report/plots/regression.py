@@ -1,0 +1,78 @@
+"""How well the quantities are estimated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mplhep
+import numpy as np
+
+from cyclotrain.contract.results import MODEL, Curves, Evaluation, Regression
+from cyclotrain.report.plots.style import COLOURS, figure
+
+_RESPONSE = {"difference": "estimate - target", "ratio": "estimate / target"}
+
+
+def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path], *, quantity: str) -> None:
+    """The response of a quantity as a distribution, and its bias and resolution against each variable; a colour an estimator.
+
+    For quantiles without the median, which have no response: the share of targets below each quantile.
+    """
+    by_scorer = {scorer: by_quantity[quantity] for scorer, by_quantity in evaluation.regression.items()}
+    model = by_scorer[MODEL]
+    if model.bias is None:
+        with figure(paths) as axes:
+            _coverage(axes, model, quantity)
+        return
+    n_axes = 1 + len(model.against)
+    with figure(paths, width=6.5 * n_axes, height=5.5, columns=n_axes) as drawn:
+        axes, *against = np.atleast_1d(drawn)
+        for colour, (scorer, figures) in zip(COLOURS, by_scorer.items(), strict=False):
+            for histogram in curves.responses:
+                if (histogram.scorer, histogram.quantity) == (scorer, quantity):
+                    label = f"{_name(scorer)}: bias {_text(figures.bias)}, resolution {_text(figures.resolution)}"
+                    values = np.array(histogram.values), np.array(histogram.edges)
+                    mplhep.histplot(values, ax=axes, yerr=False, color=colour, label=label)
+        axes.axvline(float(model.response == "ratio"), color="grey", linestyle=":")
+        axes.set(xlabel=f"{quantity}: {_RESPONSE[model.response]}", ylabel="Fraction of examples")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
+        for panel, variable in zip(against, model.against, strict=True):
+            _in_bins(panel, model, variable)
+
+
+def _in_bins(axes: Any, model: Regression, variable: str) -> None:
+    """Bias as points with their uncertainty, and a band of plus and minus the resolution."""
+    bins = [part for part in model.against[variable] if part.bias.value is not None]
+    centre = np.array([(part.low + part.high) / 2 for part in bins])
+    bias = np.array([part.bias.value for part in bins], float)
+    resolution = np.array([part.resolution.value for part in bins], float)
+    edges = np.array([part.low for part in bins] + [part.high for part in bins[-1:]])
+    for sign in (-1, 1):
+        axes.stairs(bias + sign * resolution, edges, baseline=bias, fill=True, alpha=0.25, color=COLOURS[0])
+    axes.errorbar(
+        centre, bias, xerr=np.diff(edges) / 2, yerr=[part.bias.uncertainty for part in bins], fmt="o", markersize=5,
+        color=COLOURS[0], label="bias, and ± resolution as a band",
+    )  # fmt: skip
+    axes.axhline(0, color="grey", linestyle=":")
+    axes.set(xlabel=variable, ylabel=f"Bias ({'ratio - 1' if model.response == 'ratio' else 'difference'})")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
+
+
+def _coverage(axes: Any, model: Regression, quantity: str) -> None:
+    known = [coverage for coverage in model.coverage if coverage.share.value is not None]
+    axes.errorbar(
+        [coverage.quantile for coverage in known],
+        [coverage.share.value for coverage in known],
+        yerr=[coverage.share.uncertainty for coverage in known],
+        fmt="o", color=COLOURS[0],
+    )  # fmt: skip
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    axes.set(xlabel=f"Quantile of {quantity}", ylabel="Share of targets below", xlim=(0, 1), ylim=(0, 1))
+
+
+def _name(scorer: str) -> str:
+    return "exported model" if scorer == MODEL else scorer
+
+
+def _text(part: Any) -> str:
+    return "none" if part is None or part.value is None else f"{part.value:.3g}"
