@@ -18,7 +18,7 @@ from cyclotrain.contract.results import Evaluation, Gates, Verification
 from cyclotrain.core.files import file_sha256, read_json_lines
 from support import REPOSITORY
 from support.real_files import published_file, real_file
-from support.toys import raw_config, toys
+from support.toys import raw_config, toys, with_regression, without_classes
 from support.workflow import Workflow, ten_thousand_files
 
 pytestmark = pytest.mark.workflow
@@ -143,6 +143,28 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
         assert json.loads(friend["cyclotrain"])["model_sha256"] == shas
         assert friend["Jets"]["test_signal"].array(library="np").min() > 0
     assert (results / "report.html").stat().st_size > 1_000_000
+
+
+def test_regression_without_classes(tmp_path: Path, toy_files: dict[str, str]) -> None:
+    """A cross-training whole of a model that has no classes: a figure for each quantity, gates, bundle and friend trees."""
+    workflow = Workflow(tmp_path / "project")
+    raw = without_classes(with_regression(raw_config(toy_files, folds=2, export={"targets": ["CMSSW_15_0_X"]})))
+    raw["regression"]["far"]["maximum_resolution"] = 1e9
+    workflow.run(raw)
+    workflow.run(raw, "score")
+    results = workflow.folder / "results/test"
+    summary = (results / "summary.txt").read_text()
+    assert "2 folds, 3,000 examples, each tested once" in summary and "resolution of far" in summary and "AUC" not in summary
+    for fold in range(2):
+        folder = results / f"fold-{fold}"
+        assert {gate.name for gate in Gates.read(folder / "gates.json").gates} == {"parity.model", "resolution.far"}
+        plots = {path.stem for path in (folder / "deploy/plots").iterdir()}
+        assert plots == {"response_true_mass", "response_far", "response_ratio", "loss", "latency"}
+    with uproot.open(results / "friends/signal/signal.root") as friend:
+        assert friend["Jets"]["test_far"].array(library="np").min() > 0
+    with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
+        names = {name for (name,) in store.execute("select distinct key from metrics")}
+    assert {"bias.far", "coverage.ratio.at_0.5", "validation_loss.true_mass"} <= names and "validation_auc" not in names
 
 
 def test_two_first_runs_in_one_folder_go_on_side_by_side(tmp_path: Path, toy_files: dict[str, str]) -> None:

@@ -93,9 +93,8 @@ def network_to_onnx(classifier: Classifier, contract: Contract, targets: Sequenc
             inputs[name] = _example(len(features.features), 1)
             axes[name] = {0: "batch"}
     with _named(targets, opset):
-        proto = _to_onnx(NetworkAlone(classifier, layout).eval(), inputs, axes, outputs=_names(contract), opset=opset)
-    proto.ir_version = ir_version
-    return proto
+        network, outputs = NetworkAlone(classifier, layout).eval(), _names(contract)
+        return _to_onnx(network, inputs, axes, outputs=outputs, opset=opset, ir_version=ir_version)
 
 
 def branches_to_onnx(
@@ -107,9 +106,7 @@ def branches_to_onnx(
         # longer than max_length, so that the cut is part of the graph
         inputs[branch] = _example(1 if name is None else (layout.sets[name].max_length or 1) + 3)
         axes[branch] = {0: "batch"} if name is None else {0: "batch", 1: name}
-    proto = _to_onnx(module, inputs, axes, outputs=outputs, opset=opset)
-    proto.ir_version = ir_version
-    return proto
+    return _to_onnx(module, inputs, axes, outputs=outputs, opset=opset, ir_version=ir_version)
 
 
 def _names(contract: Contract) -> list[str]:
@@ -128,6 +125,7 @@ def _to_onnx(
     *,
     outputs: Sequence[str],
     opset: int,
+    ir_version: int,
 ) -> onnx.ModelProto:
     """A module with named tensors as inputs and `outputs`; `axes`: the names of the dynamic axes of each input."""
     dims = {name: torch.export.Dim(name) for named in axes.values() for name in named.values()}
@@ -145,6 +143,7 @@ def _to_onnx(
     assert program is not None
     _name_inputs(program.model.graph, list(inputs))
     proto = _converted(program.model_proto, opset)
+    proto.ir_version = ir_version
     _strip(proto)
     return proto
 
