@@ -76,14 +76,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def trained_to_regress(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """It has probabilities and three quantities."""
     folder = tmp_path_factory.mktemp("trained_to_regress")
-    return Trained(*skim_and_assemble(with_regression(raw_config(toys(folder))), folder), folder / "out")
+    return Trained(*skim_and_assemble(with_regression(raw_config(toys(folder, 600))), folder), folder / "out")
 
 
 @pytest.fixture(scope="session")
 def trained_without_classes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """It has three quantities alone."""
     folder = tmp_path_factory.mktemp("trained_without_classes")
-    raw = without_classes(with_regression(raw_config(toys(folder))))
+    raw = without_classes(with_regression(raw_config(toys(folder, 600))))
     return Trained(*skim_and_assemble(raw, folder), folder / "out")
 
 

@@ -56,7 +56,7 @@ def test_card_and_summary_tell_of_the_quantities(run: Run) -> None:
     assert ("`probabilities`" in page.markdown) == has_classes
     kind = "classifier of background, signal, and regression of" if has_classes else "regression of"
     assert f"| Kind | {kind} true_mass, far, ratio; network" in page.markdown
-    assert ("3,000 examples" in words) == (not has_classes) == ("(raw branches in, regressed quantities out)" in words)
+    assert ("1,200 examples" in words) == (not has_classes) == ("(raw branches in, regressed quantities out)" in words)
     assert page.html.count("<table>") == len(re.findall(r"^\|[-|]+\|$", page.markdown, re.MULTILINE))
     assert "<p>|" not in page.html
 
