@@ -1,7 +1,7 @@
 """The source of a network: the files whose change makes another network. Found without importing them, or PyTorch.
 
 These are the module of the network and the modules that it imports, as long as they are the user's: not those of Python, nor
-installed packages other than the network's own. Of Cyclotrain, they are the built-in networks and the feature layer.
+installed packages other than the network's own. Of Cyclotrain, they are the built-in networks, the feature layer and the output layer.
 """
 
 import ast
@@ -14,7 +14,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.core.python_source import parsed, source_file
 
 _BUILT_IN = __name__.rpartition(".")[0]
-_FEATURES = f"{_BUILT_IN}.features"  # the first layer of every model
+_LAYERS = (f"{_BUILT_IN}.features", f"{_BUILT_IN}.outputs")  # the first and the last of every model
 _INSTALLED = {"site-packages", "dist-packages"}
 _PYTHON = Path(sysconfig.get_path("stdlib"))
 
@@ -28,7 +28,7 @@ def network_source(name: str) -> dict[str, str]:
     package = module.partition(".")[0]
     prefixes = [_BUILT_IN] if package == _BUILT_IN.partition(".")[0] else [_BUILT_IN, package]
     trees: dict[str, ast.Module] = {}
-    waiting = [module, _FEATURES]
+    waiting = [module, *_LAYERS]
     while waiting:
         current = waiting.pop()
         if current not in trees and (path := source_file(current)):

@@ -49,7 +49,7 @@ def test_a_change_of_any_module_of_the_users_is_seen(package: Path) -> None:
     name = f"{package.name}.networks:Net"
     source = network_source(name)
     own = {package.name, f"{package.name}.networks", f"{package.name}.layers", "settings_of_mine"}
-    parts = ("", ".mlp", ".layers", ".shapes", ".features", ".four_vectors", ".sets")
+    parts = ("", ".mlp", ".layers", ".shapes", ".features", ".outputs", ".four_vectors", ".sets")
     built_in = {f"cyclotrain.networks{part}" for part in parts}
     assert set(source) == own | built_in
     assert source["settings_of_mine"] == file_sha256(package.parent / "settings_of_mine.py")
@@ -62,7 +62,7 @@ def test_a_change_of_any_module_of_the_users_is_seen(package: Path) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_network_is_its_own_file_and_what_it_uses(name: str) -> None:
     module = BUILT_IN[name].__module__
-    assert {module, "cyclotrain.networks.features"} <= set(network_source(name))
+    assert {module, "cyclotrain.networks.features", "cyclotrain.networks.outputs"} <= set(network_source(name))
     others = {BUILT_IN[other].__module__ for other in BUILT_IN} - {module}
     assert not others & set(network_source(name))
 
