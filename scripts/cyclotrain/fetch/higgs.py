@@ -39,7 +39,10 @@ def higgs_to_root(published: Path, folder: Path, *, events: int = EVENTS) -> Non
                 read_options=pa.csv.ReadOptions(column_names=columns, block_size=_BLOCK_BYTES),
                 convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.float32())),
             )
-            files = [stack.enter_context(uproot.recreate(stack.enter_context(atomic(folder / name)))) for name in HIGGS_FILES]
+            files = [
+                stack.enter_context(uproot.recreate(stack.enter_context(atomic(folder / name)), compression=uproot.ZSTD(3)))
+                for name in HIGGS_FILES
+            ]
             types = {name: np.dtype(np.int32 if name == "is_signal" else np.float32) for name in columns}
             trees = [file.mktree("Events", types) for file in files]
             for batch in reader:

@@ -29,7 +29,7 @@ def quark_gluon_to_root(published: Path, folder: Path) -> None:
         ) from error
     if x_BLF.ndim != 3 or x_BLF.shape[2] != 4 or is_quark.shape != x_BLF.shape[:1]:
         raise InputError(f"'{published}': X {x_BLF.shape} and y {is_quark.shape} are not [jets, constituents, 4] and [jets]")
-    with atomic(folder / f"{published.stem}.root") as temporary, uproot.recreate(temporary) as file:
+    with atomic(folder / f"{published.stem}.root") as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file:
         tree = None
         for start in range(0, len(x_BLF), _JETS_PER_STEP):
             pt, eta, phi, pid = np.moveaxis(x_BLF[start : start + _JETS_PER_STEP], 2, 0)

@@ -26,7 +26,11 @@ def top_tagging_to_root(published: Path, folder: Path) -> None:
         store = pd.HDFStore(published, mode="r")
     except Exception as error:  # PyTables has an error type of its own for each kind of damage
         raise InputError(f"'{published}' cannot be read as HDF5 ({error}); delete it, and fetch it again") from error
-    with store, atomic(folder / f"{published.stem}.root") as temporary, uproot.recreate(temporary) as file:
+    with (
+        store,
+        atomic(folder / f"{published.stem}.root") as temporary,
+        uproot.recreate(temporary, compression=uproot.ZSTD(3)) as file,
+    ):
         if "table" not in store:
             raise InputError(f"'{published}' has no 'table'; it is not of the top tagging reference data set")
         n = store.get_storer("table").nrows
