@@ -1,7 +1,8 @@
 """The source of a network: the files whose change makes another network. Found without importing them, or PyTorch.
 
 These are the module of the network and the modules that it imports, as long as they are the user's: not those of Python, nor
-installed packages other than the network's own. Of Cyclotrain, they are the built-in networks, the feature layer and the output layer.
+installed packages other than the network's own. Of Cyclotrain, they are the built-in networks and the layers before and after
+a network.
 """
 
 import ast
