@@ -33,14 +33,14 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """The blocks of code of a page."""
-    text, found = page.read_text(), list[Block]()
+    text, blocks = page.read_text(), list[Block]()
     for block in _BLOCK.finditer(text):
         language, code = block.groups()
         if language == "text":
-            found[-1] = Block(found[-1].language, found[-1].code, found[-1].line, (*found[-1].outputs, code))
+            blocks[-1] = Block(blocks[-1].language, blocks[-1].code, blocks[-1].line, (*blocks[-1].outputs, code))
         else:
-            found.append(Block(language, code, text.count("\n", 0, block.start()) + 2, ()))
-    return found
+            blocks.append(Block(language, code, text.count("\n", 0, block.start()) + 2, ()))
+    return blocks
 
 
 def type_block(block: Block, page: Path, namespace: dict[str, Any]) -> None:

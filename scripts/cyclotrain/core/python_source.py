@@ -97,13 +97,13 @@ def class_text(tree: ast.Module, name: str) -> ClassText:
     definitions = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in definitions:
         _require(name, tree)
-    found, waiting = [], [name]
+    classes, waiting = [], [name]
     while waiting:
         definition = definitions.get(waiting.pop(0))
-        if definition and definition not in found:
-            found.append(definition)
+        if definition and definition not in classes:
+            classes.append(definition)
             waiting += [base.id for base in definition.bases if isinstance(base, ast.Name)]
-    return ClassText(tuple(found))
+    return ClassText(tuple(classes))
 
 
 def _require(name: str, tree: ast.Module) -> None:

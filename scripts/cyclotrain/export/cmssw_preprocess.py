@@ -18,7 +18,7 @@ from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
 from cyclotrain.expressions.functions import LARGEST
 from cyclotrain.networks import four_vectors
 from cyclotrain.networks.features import FeatureLayer, Inputs, filled_up
-from cyclotrain.networks.registry import Classifier, is_recurrent, outputs
+from cyclotrain.networks.registry import Classifier, is_recurrent, run_network
 from cyclotrain.networks.sets import SetModules
 
 
@@ -107,7 +107,7 @@ class NetworkAlone(nn.Module):
                     vectors[name] = self._bounded[name](x.transpose(1, 2), masks[name])
             else:
                 features[name] = groups[name].squeeze(-1)
-        answer: tuple[Tensor, ...] = self.outputs(outputs(self.network, Inputs(features, masks, vectors)))
+        answer: tuple[Tensor, ...] = self.outputs(run_network(self.network, Inputs(features, masks, vectors)))
         return answer
 
     def _filled_up(self, x: Tensor, length: int) -> Tensor:

@@ -19,7 +19,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches, Shuffle
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
-from cyclotrain.networks.registry import Classifier, outputs
+from cyclotrain.networks.registry import Classifier, run_network
 
 _QUANTISED = ["MatMul", "Gemm"]  # only the network has them; the features stay in float32
 _CALIBRATION, _BATCH = 16, 64  # number of batches from the training split, and examples in each
@@ -60,7 +60,7 @@ class _Half(nn.Module):
 
     def forward(self, branches: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         inputs = self.features(branches)
-        raw = outputs(self.network, inputs._replace(features={name: x.half() for name, x in inputs.features.items()}))
+        raw = run_network(self.network, inputs._replace(features={name: x.half() for name, x in inputs.features.items()}))
         answer: tuple[Tensor, ...] = self.outputs(raw.float())
         return answer
 

@@ -1,0 +1,1 @@
+"""`python -m cyclotrain fetch`: public data sets as ROOT files. It serves no rule."""

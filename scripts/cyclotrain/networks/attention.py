@@ -46,14 +46,21 @@ class Attention(nn.Module):
         return learned
 
 
-class AttentionBlock(nn.Module):
-    """Constituents look at each other, then each passes two dense layers, `expansion` times as wide inside."""
+class _Block(nn.Module):
+    """Attention, then two dense layers, `expansion` times as wide inside, with layer normalisation before each part."""
 
     def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, dropout)
-        self.dense = _feed_forward(width, expansion, dropout)
+        self.dense = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, expansion * width), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(expansion * width, width), nn.Dropout(dropout),
+        )  # fmt: skip
+
+
+class AttentionBlock(_Block):
+    """Constituents look at each other."""
 
     def forward(self, x_BLD: Tensor, bias: Tensor) -> Tensor:
         """The constituents [B, L, D] after the block."""
@@ -63,14 +70,8 @@ class AttentionBlock(nn.Module):
         return x_BLD
 
 
-class ClassBlock(nn.Module):
+class ClassBlock(_Block):
     """One token collects what the constituents hold (class attention, Touvron et al. 2021)."""
-
-    def __init__(self, width: int, heads: int, expansion: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, dropout)
-        self.dense = _feed_forward(width, expansion, dropout)
 
     def forward(self, token_B1D: Tensor, x_BLD: Tensor, bias_B11L: Tensor) -> Tensor:
         """The token [B, 1, D] after the block; it looks at itself too, so that an empty set leaves it finite."""
@@ -78,13 +79,6 @@ class ClassBlock(nn.Module):
         token_B1D = token_B1D + self.attention(normed[:, :1], normed, before(1, bias_B11L))
         token_B1D = token_B1D + self.dense(token_B1D)
         return token_B1D
-
-
-def _feed_forward(width: int, expansion: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, expansion * width), nn.GELU(), nn.Dropout(dropout),
-        nn.Linear(expansion * width, width), nn.Dropout(dropout),
-    )  # fmt: skip
 
 
 class ClassToken(nn.Module):

@@ -107,8 +107,8 @@ def nearest(distance_BLL: Tensor, mask_BL: Tensor, k: int) -> tuple[Tensor, Tens
     is_other = place[:, None] != place[None, :]
     distance_BLL = torch.where(mask_BL[:, None, :] & is_other, distance_BLL, _NO_NEIGHBOUR)
     # k more columns, because there may be fewer constituents than neighbours
-    found = torch.topk(F.pad(distance_BLL, (0, k), value=_NO_NEIGHBOUR), k, dim=-1, largest=False)
-    is_there = found.values < 0.1 * _NO_NEIGHBOUR
+    neighbours = torch.topk(F.pad(distance_BLL, (0, k), value=_NO_NEIGHBOUR), k, dim=-1, largest=False)
+    is_there = neighbours.values < 0.1 * _NO_NEIGHBOUR
     weight = is_there / is_there.sum(dim=-1, keepdim=True).clamp(min=1)
     first = torch.arange(batch, device=mask_BL.device)[:, None, None] * length
-    return torch.where(is_there, found.indices, 0) + first, weight
+    return torch.where(is_there, neighbours.indices, 0) + first, weight

@@ -64,10 +64,10 @@ class Classifier(nn.Module):
 
     def forward(self, branches: Mapping[str, Tensor]) -> Tensor:
         """Logits and standardised quantities [B, n_outputs] from branches: scalars [B, 1], jagged branches [B, L]."""
-        return outputs(self.network, self.features(branches))
+        return run_network(self.network, self.features(branches))
 
 
-def outputs(network: nn.Module, inputs: Inputs) -> Tensor:
+def run_network(network: nn.Module, inputs: Inputs) -> Tensor:
     """What a network gives for some inputs, [B, n_outputs]; it gets four-vectors if its `forward` takes them."""
     answer: Tensor = network(*inputs) if _takes_vectors(type(network)) else network(inputs.features, inputs.masks)
     return answer

@@ -15,7 +15,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batches
 from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import Inputs
-from cyclotrain.networks.registry import Outputs, load_model, outputs
+from cyclotrain.networks.registry import Outputs, load_model, run_network
 from cyclotrain.parity.comparison import Answers, Array, Branches, Doubles, concatenated
 
 BATCH_SIZES = (1, 7, 1024)
@@ -85,11 +85,11 @@ class References:
         single = self.single(branches)
         with torch.inference_mode():
             inputs = self.features(branches)
-            moved = [outputs(self._single.model.network, _moved(inputs, seed)) for seed in range(_MOVES)]
+            moved = [run_network(self._single.model.network, _moved(inputs, seed)) for seed in range(_MOVES)]
             others = [torch.cat(self._single.model.outputs(raw), dim=1).numpy() for raw in moved]
         features, vectors = ({name: x.double() for name, x in values.items()} for values in (inputs.features, inputs.vectors))
         exact = inputs._replace(features=features, vectors=vectors)
-        double = self._in_double(lambda model: model.model.outputs(outputs(model.model.network, exact)))
+        double = self._in_double(lambda model: model.model.outputs(run_network(model.model.network, exact)))
         with np.errstate(invalid="ignore"):
             changes = [distance(other, single, self.scales).max(1) for other in (*others, double) if other is not None]
         return np.nan_to_num(np.max(changes, axis=0), nan=np.inf).astype(np.float64)
@@ -133,7 +133,7 @@ def _moved(inputs: Inputs, seed: int) -> Inputs:
 
 
 def cases(test: Batches, contract: Contract, references: References) -> Iterator[Case]:
-    """All cases, one after another; only those on the whole test split have a name that starts with `test split`."""
+    """All cases, one after another; only those on the test split have a name that starts with `test split`."""
 
     def case(name: str, *batches: Branches, hostile: bool = False) -> Case:
         def answers(branches: Branches) -> Answers:

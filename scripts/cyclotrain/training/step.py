@@ -74,8 +74,8 @@ class WeightedTraining(L.LightningModule):
             everywhere = [torch.ones_like(weight)] if self._contract.classes else []
             is_defined = [*everywhere, *(~torch.isnan(target)).double().unbind(-1)]
             for output, output_loss, defined in zip(self._contract.outputs, losses, is_defined, strict=True):
-                of_output = weight * defined
-                values[f"{OUTPUT_LOSS}{output.name}"] = (output_loss * of_output).sum() / of_output.sum()
+                own_weight = weight * defined
+                values[f"{OUTPUT_LOSS}{output.name}"] = (output_loss * own_weight).sum() / own_weight.sum()
         self.log_dict({name: value.float() for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:

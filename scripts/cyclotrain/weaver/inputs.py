@@ -177,13 +177,13 @@ class Inputs:
             return {}
         try:
             texts = [self.expressions.feature(variable) for variable in group.variables]
-            found = {component: text for component, text in zip(components, texts, strict=True) if component}
-            for text in found.values():
+            four_vector = {component: text for component, text in zip(components, texts, strict=True) if component}
+            for text in four_vector.values():
                 Expression(text).check_in_graph()
-            FourVectorConfig(**found)
+            FourVectorConfig(**four_vector)
         except (WeaverError, ExpressionError, ValidationError):
             return {}
-        return found if len(found) == len(group.variables) else {}
+        return four_vector if len(four_vector) == len(group.variables) else {}
 
     def _feature(self, key: str, variable: str, *, values: tuple[Any, ...], features: dict[str, int]) -> int | None:
         """Add a variable to `features` and return its place; None, with a note, if it has no counterpart."""

@@ -18,7 +18,7 @@ from cyclotrain.export.to_onnx import branches_to_onnx
 from cyclotrain.expressions.functions import FUNCTIONS as FUNCTION_TABLE
 from cyclotrain.networks.deep_sets import DeepSets
 from cyclotrain.networks.features import FeatureLayer
-from cyclotrain.networks.registry import outputs
+from cyclotrain.networks.registry import run_network
 from cyclotrain.networks.shapes import SetShape
 from cyclotrain.runtimes.sessions import open_session
 from support import REPOSITORY
@@ -85,7 +85,7 @@ def exported_and_eager(layout: Layout) -> tuple[onnx.ModelProto, float]:
     )
     module = torch.nn.Module()
     module.features, module.network = features, network
-    module.forward = lambda branches: torch.softmax(outputs(network, features(branches)), dim=-1)  # type: ignore[method-assign]
+    module.forward = lambda branches: torch.softmax(run_network(network, features(branches)), dim=-1)  # type: ignore[method-assign]
     proto = branches_to_onnx(module.eval(), layout, outputs=["probabilities"], opset=18, ir_version=8)
     onnx.checker.check_model(proto, full_check=True)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])

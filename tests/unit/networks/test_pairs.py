@@ -37,9 +37,9 @@ def test_neighbours_are_the_nearest_others_that_are_there(seed: int, k: int) -> 
     for jet in range(4):
         for i in range(int(mask[jet].sum())):
             others = sorted((float(distance[jet, i, j]), j) for j in range(5) if mask[jet, j] and j != i)[:k]
-            found = {int(row) - 5 * jet: float(w) for row, w in zip(rows[jet, i], weight[jet, i], strict=True) if w > 0}
-            assert set(found) == {j for _, j in others}
-            np.testing.assert_allclose(list(found.values()), [1 / len(others)] * len(others) if others else [], rtol=1e-6)
+            weights = {int(row) - 5 * jet: float(w) for row, w in zip(rows[jet, i], weight[jet, i], strict=True) if w > 0}
+            assert set(weights) == {j for _, j in others}
+            np.testing.assert_allclose(list(weights.values()), [1 / len(others)] * len(others) if others else [], rtol=1e-6)
 
 
 def test_constituents_in_one_place_are_not_their_own_neighbours() -> None:

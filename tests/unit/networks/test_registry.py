@@ -9,7 +9,7 @@ from cyclotrain.config import ModelConfig
 from cyclotrain.config.networks import BUILT_IN as OPTIONS
 from cyclotrain.networks.features import Inputs
 from cyclotrain.networks.four_vectors import PADDING
-from cyclotrain.networks.registry import BUILT_IN, outputs
+from cyclotrain.networks.registry import BUILT_IN, run_network
 from cyclotrain.networks.shapes import SetShape
 
 SETS = {"jet": SetShape(3, False), "pf": SetShape(4, True), "sv": SetShape(2, True), "event": SetShape(1, False)}
@@ -37,17 +37,17 @@ def network(name: str, names: list[str], **options: object) -> torch.nn.Module:
 def inputs(names: list[str], n: int = 6, length: int = 5) -> Inputs:
     """Examples with 0, 1, 2, ... constituents in each jagged set."""
     torch.manual_seed(2)
-    made = Inputs({}, {}, {})
+    examples = Inputs({}, {}, {})
     for key in names:
         if not SETS[key].is_jagged:
-            made.features[key] = torch.randn(n, SETS[key].n_features)
+            examples.features[key] = torch.randn(n, SETS[key].n_features)
             continue
         mask = torch.arange(length) < torch.arange(n)[:, None]
         vectors = torch.stack([20 * torch.rand(n, length) + 1, *torch.randn(2, n, length), 50 * torch.rand(n, length) + 1], -1)
-        made.masks[key] = mask
-        made.features[key] = torch.where(mask.unsqueeze(-1), torch.randn(n, length, SETS[key].n_features), 0.0)
-        made.vectors[key] = torch.where(mask.unsqueeze(-1), vectors, torch.tensor(PADDING))
-    return made
+        examples.masks[key] = mask
+        examples.features[key] = torch.where(mask.unsqueeze(-1), torch.randn(n, length, SETS[key].n_features), 0.0)
+        examples.vectors[key] = torch.where(mask.unsqueeze(-1), vectors, torch.tensor(PADDING))
+    return examples
 
 
 def changed(x: Inputs, change: object) -> Inputs:
@@ -71,21 +71,21 @@ def test_the_config_knows_every_built_in_network_and_its_options() -> None:
 
 
 def test_a_network_of_flat_features_gives_an_output_for_each_example() -> None:
-    assert outputs(network("mlp", ["jet", "event"]), inputs(["jet", "event"])).shape == (6, 3)
+    assert run_network(network("mlp", ["jet", "event"]), inputs(["jet", "event"])).shape == (6, 3)
 
 
 @pytest.mark.parametrize("names", [["pf"], ["jet", "pf"], ["pf", "sv"], ["jet", "pf", "sv", "event"]], ids="+".join)
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_padding_changes_nothing_and_an_empty_set_has_an_answer(name: str, options: dict[str, str], names: list[str]) -> None:
     model, x = network(name, names, **options), inputs(names)
-    answer = outputs(model, x)
+    answer = run_network(model, x)
     assert answer.shape == (6, 3) and torch.isfinite(answer).all()
 
     def longer(value: torch.Tensor, fill: object) -> torch.Tensor:
         more = torch.zeros_like(value[:, :1]).expand(-1, 3, *value.shape[2:]).clone()
         return torch.cat((value, more if fill is False else more + fill), 1)
 
-    torch.testing.assert_close(outputs(model, changed(x, longer)), answer, rtol=0, atol=2e-6)
+    torch.testing.assert_close(run_network(model, changed(x, longer)), answer, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -93,16 +93,18 @@ def test_a_masked_constituent_has_no_effect(name: str, options: dict[str, str]) 
     model, x = network(name, ["pf"], **options), inputs(["pf"])
     mask = x.masks["pf"].unsqueeze(-1)
     other = Inputs({"pf": torch.where(mask, x.features["pf"], 3.0)}, x.masks, {"pf": torch.where(mask, x.vectors["pf"], 1.0)})
-    torch.testing.assert_close(outputs(model, other), outputs(model, x), rtol=0, atol=2e-6)
+    torch.testing.assert_close(run_network(model, other), run_network(model, x), rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_each_constituent_counts_and_their_order_does_not(name: str, options: dict[str, str]) -> None:
     model, x = network(name, ["pf", "sv"], **options), inputs(["pf", "sv"])
-    torch.testing.assert_close(outputs(model, changed(x, lambda value, _: value.flip(1))), outputs(model, x), rtol=0, atol=2e-6)
+    torch.testing.assert_close(
+        run_network(model, changed(x, lambda value, _: value.flip(1))), run_network(model, x), rtol=0, atol=2e-6
+    )
     for key in ("pf", "sv"):
         moved = x._replace(features={**x.features, key: x.features[key] + x.masks[key].unsqueeze(-1)})
-        assert (outputs(model, moved) - outputs(model, x)).abs().amax(1)[1:].min() > 1e-4
+        assert (run_network(model, moved) - run_network(model, x)).abs().amax(1)[1:].min() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["particle_transformer", "particle_net"])
@@ -110,16 +112,16 @@ def test_four_vectors_count_and_a_turn_of_the_detector_does_not(name: str) -> No
     model, x = network(name, ["pf"]), inputs(["pf"], length=6)
     turned = x.vectors["pf"].clone()
     turned[..., 2] += torch.where(x.masks["pf"], 5.0, 0.0)  # some azimuths now differ by more than pi
-    torch.testing.assert_close(outputs(model, x._replace(vectors={"pf": turned})), outputs(model, x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(run_network(model, x._replace(vectors={"pf": turned})), run_network(model, x), rtol=0, atol=1e-5)
     moved = x.vectors["pf"].clone()
     moved[:, 0, 1] += 2.0
-    assert (outputs(model, x._replace(vectors={"pf": moved})) - outputs(model, x)).abs().amax(1)[4:].min() > 1e-5
+    assert (run_network(model, x._replace(vectors={"pf": moved})) - run_network(model, x)).abs().amax(1)[4:].min() > 1e-5
 
 
 @pytest.mark.parametrize("name", WITH_CONSTITUENTS)
 def test_every_weight_has_a_gradient_also_with_empty_sets(name: str) -> None:
     model, x = network(name, ["jet", "pf"]).train(), inputs(["jet", "pf"])
-    outputs(model, x).square().sum().backward()
+    run_network(model, x).square().sum().backward()
     gradients = {key: value.grad for key, value in model.named_parameters()}
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients.values())
     assert all(gradient.abs().max() > 0 for gradient in gradients.values() if gradient is not None)
@@ -128,5 +130,5 @@ def test_every_weight_has_a_gradient_also_with_empty_sets(name: str) -> None:
 def test_a_preset_can_be_changed_and_is_written_out() -> None:
     options = ModelConfig(name="particle_transformer", options={"preset": "published", "layers": 4}).options
     assert options["layers"] == 4 and options["embedding"] == [128, 512, 128] and "preset" not in options
-    made = BUILT_IN["particle_transformer"]({"pf": SetShape(17, True)}, 10, **{**options, "layers": 8})
-    assert sum(p.numel() for p in made.parameters()) == pytest.approx(2.14e6, rel=0.02)  # Qu, Li, Qian 2022, table 3
+    model = BUILT_IN["particle_transformer"]({"pf": SetShape(17, True)}, 10, **{**options, "layers": 8})
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(2.14e6, rel=0.02)  # Qu, Li, Qian 2022, table 3

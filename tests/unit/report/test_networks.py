@@ -42,10 +42,10 @@ def test_the_gain_over_the_trees_is_the_ratio_of_the_means(is_left: bool, traine
     def with_rejection(model: float | None, trees: float) -> Evaluation:
         performance = {}
         for scorer, value in ((MODEL, model), (BOOSTED_TREES, trees)):
-            of_scorer = evaluation.performance[scorer]["background"]
-            point = of_scorer.rejection[0]
+            figures = evaluation.performance[scorer]["background"]
+            point = figures.rejection[0]
             first = point.model_copy(update={"rejection": point.rejection.model_copy(update={"value": value})})
-            performance[scorer] = {"background": of_scorer.model_copy(update={"rejection": (first, *of_scorer.rejection[1:])})}
+            performance[scorer] = {"background": figures.model_copy(update={"rejection": (first, *figures.rejection[1:])})}
         return evaluation.model_copy(update={"performance": performance})
 
     seeds = [with_rejection(300.0, 100.0), with_rejection(100.0 if is_left else None, 60.0)]
