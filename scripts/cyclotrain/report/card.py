@@ -4,7 +4,7 @@ import base64
 import html
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +84,7 @@ def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, An
     return {
         "run": run,
         "about": about,
+        "training": dict(_options_in_use(about.training)),
         "contract": run.contract,
         "dataset": run.dataset,
         "verification": run.verification,
@@ -105,6 +106,14 @@ def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, An
         "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
         "plots": [Path(plot).stem for plot in plots],
     }
+
+
+def _options_in_use(training: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The options of a training without those that are switched off."""
+    for key, value in training.items():
+        is_off = value is None or value is False or value in ([], {})
+        if not is_off and (key != "load" or training["initial_weights"]):
+            yield key, value
 
 
 def _size(tensor: onnx.TensorProto) -> int:

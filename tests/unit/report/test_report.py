@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import pyplot as plt
 
-from cyclotrain.config import EvaluationConfig
+from cyclotrain.config import EvaluationConfig, TrainingConfig
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, OUTSIDE_NOTE, Curves, Figure, SkippedFile
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
@@ -192,6 +193,18 @@ def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: 
     assert "AUC 1.0213† ± 0.0400" in (tmp_path / "roc.svg").read_text()
     for text in (summary(run, card="card.html", bundle="deploy"), make(run, plots).markdown):
         assert "†" not in text
+
+
+def test_the_card_names_the_options_in_use_and_a_split_that_is_given(run: Run, plots: list[Path]) -> None:
+    training = TrainingConfig(gradient_clipping=0.5).model_dump()
+    samples = {
+        **run.contract.samples,
+        "more": run.contract.samples["signal"] | {"recipe": run.contract.samples["signal"]["recipe"] | {"split": "test"}},
+    }
+    of_more = changed(run, contract=replace(run.contract, samples=samples))
+    page = card(of_more, About(None, None, training), []).markdown
+    assert "`gradient_clipping: 0.5`" in page and "None" not in page and "`load:" not in page
+    assert "That of `more` is given: `test`." in page and page.count("is given") == 1
 
 
 def test_the_next_commands_name_the_target_before_the_config_file() -> None:
