@@ -4,10 +4,12 @@ from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import MODEL
 from cyclotrain.core.logs import rule
+from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.cases import References
 from cyclotrain.parity.verify import Artefact, Runtimes, verify
 
 with rule(snakemake.log[0]):
+    keep_freed_memory()
     contract, tolerance = Contract.read(snakemake.input.contract), snakemake.params.tolerance
     artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance, tf32_tolerance=snakemake.params.tf32_tolerance)]
     if snakemake.input.network:
