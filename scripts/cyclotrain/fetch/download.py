@@ -1,6 +1,7 @@
 """Load published files: checked by size and MD5, and continued after an interruption."""
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from cyclotrain.core.errors import InputError
 
 _TRIES = 5  # in a row, without a new byte
 _SECONDS = 60  # without an answer
+_PAUSE = 3.0  # seconds before the second try without a new byte; then twice, three times, ... as long
 _BLOCK = 1 << 20
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 _PROGRESS = (
@@ -103,8 +105,9 @@ def download(file: PublishedFile, path: Path) -> None:
                 for received in _append(file.url, part):
                     progress.update(task, completed=received)
                 is_whole = True
-            except _BROKEN as error:
+            except (*_BROKEN, UnreachableError) as error:
                 failures = 0 if bytes_in(part) > before else failures + 1
+                time.sleep(_PAUSE * failures)
                 if failures == _TRIES or file.size is None:
                     raise InputError(
                         f"{file.url}: the connection broke after {bytes_in(part):,} bytes ({error}); run the same command again "
@@ -152,7 +155,8 @@ def _get(url: str, *, first_byte: int = 0) -> requests.Response:
     """The answer of a host, of which the body is not read yet; it waits and asks again where the host is busy."""
     session = requests.Session()
     busy = urllib3.Retry(total=4, connect=0, read=0, other=0, backoff_factor=1, status_forcelist=(429, 502, 503, 504))
-    session.mount("https://", requests.adapters.HTTPAdapter(max_retries=busy))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=busy))
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={first_byte}-"} if first_byte else {})
     try:
         answer = session.get(url, headers=headers, stream=True, timeout=_SECONDS)

@@ -88,6 +88,11 @@ def zenodo(tmp_path: Path) -> Iterator[type[Zenodo]]:
     server.server_close()
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_PAUSE", 0.01)
+
+
 @pytest.fixture
 def top_tagging(zenodo: type[Zenodo]) -> PublicSet:
     return dataclasses.replace(PUBLIC_SETS["top_tagging"], record=f"{zenodo.address}/api/records/1")
@@ -130,6 +135,24 @@ def test_loading_goes_on_where_the_connection_broke(top_tagging: PublicSet, zeno
     fetch(top_tagging, tmp_path, ["val.h5"])
     assert zenodo.asked == [("val.h5", 0), ("val.h5", 20_000), ("val.h5", 40_000)]
     assert (tmp_path / "val.root").exists()
+
+
+def test_loading_goes_on_after_a_loss_of_the_network(
+    top_tagging: PublicSet, zenodo: type[Zenodo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zenodo.breaks, pauses = 1, list[float]()
+    connect = download._get
+
+    def lost_twice(url: str, *, first_byte: int = 0) -> Any:
+        if first_byte and len(pauses) < 3:  # after the broken connection, and once more
+            return connect(url.replace(zenodo.address, "http://127.0.0.1:9"), first_byte=first_byte)
+        return connect(url, first_byte=first_byte)
+
+    monkeypatch.setattr(download, "_get", lost_twice)
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    fetch(top_tagging, tmp_path, ["val.h5"])
+    assert (tmp_path / "val.root").exists() and zenodo.asked == [("val.h5", 0), ("val.h5", 20_000)]
+    assert len(pauses) == 3 and sorted(pauses) == pauses  # it waits longer each time
 
 
 def test_a_later_command_goes_on_too(top_tagging: PublicSet, zenodo: type[Zenodo], tmp_path: Path) -> None:
