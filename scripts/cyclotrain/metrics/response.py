@@ -1,16 +1,15 @@
 """Bias and resolution of a regressed quantity, and the coverage of its quantiles, with statistical uncertainties."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.metrics.estimate import Estimate
+from cyclotrain.metrics.estimate import Estimate, poisson_replicas
 
 Floats = npt.NDArray[np.floating]
-_REPLICAS = 200
 # of a Gaussian, between -1 and +1 standard deviations
 _LOW, _HIGH = 0.158655, 0.841345
 
@@ -27,35 +26,31 @@ def response(values: Floats, *, weight: Floats, seed: int) -> Response:
     """The response of examples [n] with weights [n].
 
     Uncertainties are standard deviations over 200 Poisson bootstrap replicas. Negative weights count as they are; the quantile is
-    then the first value at which the sum of weights reaches its share. Both are None if the sum of weights is not positive.
+    then the first value at which the sum of weights reaches its share. Both are None if the sum of weights is not positive, or
+    if a value is not finite.
     """
     order = np.argsort(values, kind="stable")
     ordered, weights = values[order].astype(np.float64), weight[order].astype(np.float64)
-    if len(ordered) == 0 or weights.sum() <= 0:
+    if len(ordered) == 0 or weights.sum() <= 0 or not np.isfinite(ordered).all():
         return Response(Estimate(None, None), Estimate(None, None))
-    random = np.random.default_rng(seed)
-    replicas = np.array([_quantiles(ordered, resampled) for resampled in _resampled(weights, random)])
+    resampled = poisson_replicas(weights, seed=seed, is_usable=lambda replica: bool(replica.sum() > 0))
+    replicas = np.array([_quantiles(ordered, replica) for replica in resampled])
     spread = [float(x) for x in np.std([replicas[:, 1], (replicas[:, 2] - replicas[:, 0]) / 2], axis=1, ddof=1)]
     low, median, high = _quantiles(ordered, weights)
     return Response(Estimate(median, spread[0]), Estimate((high - low) / 2, spread[1]))
 
 
-def _resampled(weight: npt.NDArray[np.float64], random: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
-    for _ in range(_REPLICAS):
-        resampled = weight * random.poisson(1.0, len(weight))
-        while resampled.sum() <= 0:  # with few examples all may be left out
-            resampled = weight * random.poisson(1.0, len(weight))
-        yield resampled
-
-
 def _quantiles(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     """The quantiles at -1, 0 and +1 standard deviations of a Gaussian, of sorted values.
 
-    A value stands at the middle of its weight, and between two values the quantile is interpolated.
+    A value stands at the middle of its weight, and between two values the quantile is interpolated. With negative weights, the
+    sum of weights does not rise everywhere, and the quantile is the first value at which it reaches the share.
     """
     sums = np.cumsum(weight)
-    middle = np.maximum.accumulate((sums - weight / 2) / sums[-1])
-    low, median, high = np.interp([_LOW, 0.5, _HIGH], middle, values)
+    if weight.min() < 0:
+        low, median, high = (values[np.argmax(sums >= share * sums[-1])] for share in (_LOW, 0.5, _HIGH))
+    else:
+        low, median, high = np.interp([_LOW, 0.5, _HIGH], (sums - weight / 2) / sums[-1], values)
     return float(low), float(median), float(high)
 
 

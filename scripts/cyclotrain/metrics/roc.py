@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.metrics.estimate import Estimate
+from cyclotrain.metrics.estimate import Estimate, poisson_replicas
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
-_REPLICAS = 200
 
 
 @dataclass(frozen=True)
@@ -55,22 +54,22 @@ def roc_auc_and_rejections(
     A rejection is None if no background passes the cut.
     """
     order, cuts = _order_and_cuts(score)
-    is_signal, weight = is_signal[order], weight[order].astype(np.float64)
-    nominal = Roc._from_sorted(is_signal, weight, cuts=cuts)
-    random = np.random.default_rng(seed)
-    areas, backgrounds = np.empty(_REPLICAS), np.empty((_REPLICAS, len(signal_efficiencies)))
-    for replica in range(_REPLICAS):
-        resampled = weight * random.poisson(1.0, len(weight))
-        # with few examples a class can be empty, and with negative weights its sum can be negative
-        while min(resampled[is_signal].sum(), resampled[~is_signal].sum()) <= 0:
-            resampled = weight * random.poisson(1.0, len(weight))
-        roc = Roc._from_sorted(is_signal, resampled, cuts=cuts)
-        areas[replica] = roc.auc
-        backgrounds[replica] = [roc.background_at(e) for e in signal_efficiencies]
+    is_signal, weights = is_signal[order], weight[order].astype(np.float64)
+    nominal = Roc._from_sorted(is_signal, weights, cuts=cuts)
+
+    def has_both(replica: npt.NDArray[np.float64]) -> bool:
+        return bool(min(replica[is_signal].sum(), replica[~is_signal].sum()) > 0)
+
+    areas, backgrounds = [], []
+    for replica in poisson_replicas(weights, seed=seed, is_usable=has_both):
+        roc = Roc._from_sorted(is_signal, replica, cuts=cuts)
+        areas.append(roc.auc)
+        backgrounds.append([roc.background_at(e) for e in signal_efficiencies])
+    by_efficiency = zip(signal_efficiencies, np.array(backgrounds).T, strict=True)
     return (
         nominal,
-        Estimate(nominal.auc, float(areas.std(ddof=1))),
-        [_rejection(nominal.background_at(e), replicas) for e, replicas in zip(signal_efficiencies, backgrounds.T, strict=True)],
+        Estimate(nominal.auc, float(np.std(areas, ddof=1))),
+        [_rejection(nominal.background_at(e), replicas) for e, replicas in by_efficiency],
     )
 
 

@@ -43,3 +43,16 @@ def test_bins_hold_the_same_number_of_finite_values() -> None:
     counts = [int(in_bin(values, bins, index).sum()) for index in range(10)]
     assert counts == [100] * 10
     assert equal_bins(np.full(5, np.nan), 10) == [] and equal_bins(np.ones(5), 10) == []
+
+
+def test_a_negative_weight_takes_away_the_same_from_both_sides() -> None:
+    measured = response(np.arange(5.0), weight=np.array([1.0, 1, -1, 1, 1]), seed=1)
+    assert measured.median.value == 1  # the first at which half of the sum, 1.5, is reached
+    many = np.random.default_rng(2).normal(size=20_000)
+    signed = response(many, weight=np.where(np.arange(20_000) % 5 == 0, -1.0, 1.0), seed=1)
+    assert signed.median.value == pytest.approx(0, abs=0.05) and signed.half_width.value == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_estimate_that_is_not_finite_gives_no_figure(value: float) -> None:
+    assert response(np.array([1.0, value, 2.0]), weight=np.ones(3), seed=1).median.value is None
