@@ -9,6 +9,8 @@ from cyclotrain.contract.results import MODEL
 from cyclotrain.contract.run import Run
 from cyclotrain.report.card import About, card
 from cyclotrain.report.plots.draw import draw
+from cyclotrain.report.plots.regression import _in_bins
+from cyclotrain.report.plots.style import figure
 from cyclotrain.report.summary import spread_table, summary
 from support.trained import Trained
 
@@ -35,6 +37,19 @@ def test_quantiles_without_the_median_show_their_coverage(run: Run, tmp_path: Pa
     results = {"evaluation": tmp_path / "evaluation.json", "curves": run.files["curves"]}
     draw("regression.response", results, [tmp_path / "ratio.svg"], quantity="ratio")
     assert "<!-- Share of targets below -->" in (tmp_path / "ratio.svg").read_text()
+
+
+@pytest.mark.parametrize("kept", [(), (0,), (0, 2)])
+def test_bins_that_are_missing_are_not_drawn_over(kept: tuple[int, ...], run: Run) -> None:
+    quantity = next(quantity for quantity in run.contract.regression if quantity.against)
+    figures = run.evaluation.regression[MODEL][quantity.name]
+    variable = quantity.against[0]
+    bins = tuple(figures.against[variable][index] for index in kept)
+    with figure([]) as axes:
+        _in_bins(axes, figures.model_copy(update={"against": {variable: bins}}), variable)
+        bands = [(band.get_x(), band.get_x() + band.get_width()) for band in axes.patches]
+        assert bands == [(part.low, pytest.approx(part.high)) for part in bins]
+        assert ("no bins" in "".join(text.get_text() for text in axes.texts)) == (not bins)
 
 
 def test_the_loss_of_each_output_is_drawn(run: Run, tmp_path: Path) -> None:

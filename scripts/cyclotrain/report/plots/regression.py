@@ -42,19 +42,20 @@ def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path]
 
 def _in_bins(axes: Any, model: Regression, variable: str) -> None:
     """Bias as points with their uncertainty, and a band of plus and minus the resolution."""
-    bins = [part for part in model.against[variable] if part.bias.value is not None]
-    centre = np.array([(part.low + part.high) / 2 for part in bins])
-    bias = np.array([part.bias.value for part in bins], float)
-    resolution = np.array([part.resolution.value for part in bins], float)
-    edges = np.array([part.low for part in bins] + [part.high for part in bins[-1:]])
-    for sign in (-1, 1):
-        axes.stairs(bias + sign * resolution, edges, baseline=bias, fill=True, alpha=0.25, color=COLOURS[0])
-    axes.errorbar(
-        centre, bias, xerr=np.diff(edges) / 2, yerr=[part.bias.uncertainty for part in bins], fmt="o", markersize=5,
-        color=COLOURS[0], label="bias, and ± resolution as a band",
-    )  # fmt: skip
     axes.axhline(0, color="grey", linestyle=":")
     axes.set(xlabel=variable, ylabel=f"Bias ({'ratio - 1' if model.response == 'ratio' else 'difference'})")
+    bins = [part for part in model.against[variable] if part.bias.value is not None]
+    if not bins:
+        axes.text(0.5, 0.5, "no bins: one value only, or no examples", transform=axes.transAxes, ha="center")
+        return
+    low, width = (np.array(values) for values in zip(*((part.low, part.high - part.low) for part in bins), strict=True))
+    bias = np.array([part.bias.value for part in bins], float)
+    resolution = np.array([part.resolution.value for part in bins], float)
+    axes.bar(low, 2 * resolution, width, bias - resolution, align="edge", alpha=0.25, color=COLOURS[0])
+    axes.errorbar(
+        low + width / 2, bias, xerr=width / 2, yerr=[part.bias.uncertainty for part in bins], fmt="o", markersize=5,
+        color=COLOURS[0], label="bias, and ± resolution as a band",
+    )  # fmt: skip
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
 
 
