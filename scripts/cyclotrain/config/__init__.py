@@ -244,6 +244,10 @@ class Config(Section):
 
     def _check_preprocess_json(self) -> None:
         """ParticleNetConstructor identifies variables and groups by name, so names must be unique."""
+        if not self.classes:
+            raise ValueError(
+                "export.preprocess_json: the producers that take one read probabilities, and there are no 'classes'; remove it"
+            )
         owner: dict[str, str] = {}
         for name, inputs in self.inputs.items():
             if inputs.sort_by:

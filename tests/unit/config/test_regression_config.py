@@ -82,6 +82,7 @@ def test_a_model_needs_an_output() -> None:
     [
         ({"label": "signal"}, "samples.background.label: 'signal' has no meaning without 'classes'"),
         ({"evaluation": {"minimum_auc": 0.9}}, "evaluation.minimum_auc: has no meaning without 'classes'"),
+        ({"export": {"preprocess_json": True}}, "export.preprocess_json: the producers that take one read probabilities"),
         ({"training": {"label_smoothing": 0.1}}, "training.label_smoothing: has no meaning without 'classes'"),
     ],
 )
