@@ -7,8 +7,10 @@ from typing import Any, Literal
 from cyclotrain.contract.layout import Layout, lists_to_tuples
 from cyclotrain.contract.outputs import OUTPUT, Output, Quantity
 from cyclotrain.contract.splits import Fold
+from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import read_json, write_json
 
+_FORMAT = 2
 ALL = "all"  # stands for a class where there are no classes, in sums over examples
 
 
@@ -59,6 +61,12 @@ class Contract:
         return self.classes or (ALL,)
 
     @property
+    def signal_index(self) -> int:
+        """The index of the signal class; only with classes."""
+        assert self.signal is not None
+        return self.classes.index(self.signal)
+
+    @property
     def outputs(self) -> tuple[Output, ...]:
         """The outputs of the graph, in order."""
         probabilities = [Output(OUTPUT, self.classes)] if self.classes else []
@@ -93,7 +101,7 @@ class Contract:
             for output in self.outputs
         ]
         probabilities = {"output": {"name": OUTPUT, "classes": self.classes}} if self.classes else {}
-        return {"format": 1, "inputs": inputs, **probabilities, "outputs": outputs, **asdict(self)}
+        return {"format": _FORMAT, "inputs": inputs, **probabilities, "outputs": outputs, **asdict(self)}
 
     @classmethod
     def read(cls, path: str | Path) -> "Contract":
@@ -102,7 +110,12 @@ class Contract:
 
     @classmethod
     def from_dict(cls, json_fields: dict[str, Any]) -> "Contract":
-        """From the result of `to_dict`, read back from JSON."""
+        """From the result of `to_dict`, read back from JSON; raises InputError for that of another version of Cyclotrain."""
+        if json_fields.get("format") != _FORMAT:
+            raise InputError(
+                f"the contract of run '{json_fields.get('run')}' has the format {json_fields.get('format')}, and this version of "
+                f"Cyclotrain reads {_FORMAT}; run the workflow again, or use the version that wrote it"
+            )
         fields = {name: json_fields[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
         fields["regression"] = tuple(map(Quantity.from_dict, fields["regression"]))

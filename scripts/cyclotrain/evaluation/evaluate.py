@@ -58,7 +58,8 @@ def evaluate(
     p_background). Regressed quantities are measured on the test examples that have them.
     """
     start = time.perf_counter()
-    examples = {split: read_split(shards, contract, split) for split in ("train", "test")}
+    splits = ("train", "test") if contract.classes else ("test",)  # the training split is for the classes' overtraining
+    examples = {split: read_split(shards, contract, split) for split in splits}
     test, n_classes = examples["test"], len(contract.classes)
     answers = {split: _predict(models.exported, rows, contract, threads) for split, rows in examples.items()}
     by_scorer = {MODEL: answers["test"]}
@@ -122,7 +123,7 @@ def _performance(
     test: Examples, probabilities: Answers, contract: Contract, background: str, efficiencies: Sequence[float]
 ) -> tuple[Performance, Roc]:
     """Signal against one background."""
-    pair = [contract.classes.index(name) for name in (contract.signal, background) if name]
+    pair = [contract.signal_index, contract.classes.index(background)]
     rows = np.isin(test.label, pair)
     p_signal, p_background = (probabilities[rows, index].astype(np.float64) for index in pair)
     score = p_signal / np.maximum(p_signal + p_background, np.finfo(np.float32).tiny)
@@ -155,7 +156,7 @@ def _confusion(test: Examples, probabilities: Answers) -> tuple[tuple[float, ...
 
 def _overtraining(contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Answers]) -> dict[str, Overtraining]:
     """The signal probability of each class, training against test split."""
-    signal = contract.classes.index(contract.signal or "")
+    signal = contract.signal_index
     tests = {}
     for index, name in enumerate(contract.classes):
         train, test = (examples[split].label == index for split in ("train", "test"))
@@ -189,7 +190,7 @@ def _thinned(roc: Roc, scorer: str, background: str) -> RocCurve:
 
 
 def _histograms(contract: Contract, examples: Mapping[str, Examples], scores: Mapping[str, Answers]) -> Iterable[ScoreHistogram]:
-    signal = contract.classes.index(contract.signal or "")
+    signal = contract.signal_index
     edges = np.linspace(0, 1, _BINS + 1)
     for index, name in enumerate(contract.classes):
         for split, rows in examples.items():
