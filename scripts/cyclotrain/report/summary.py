@@ -59,8 +59,8 @@ def spread_table(evaluations: Sequence[Evaluation], heading: str, *, scorer: str
     signal = evaluations[0].signal
     for name, quantity in evaluations[0].regression.get(scorer, {}).items():
         for figure in ("bias", "resolution") if quantity.bias else ():
-            known = [evaluation.figures()[f"{figure}.{name}"].value for evaluation in evaluations]
-            lines.append(_spread(f"{figure} of {name}", known, ".4g"))
+            measured = [getattr(evaluation.regression[scorer][name], figure).value for evaluation in evaluations]
+            lines.append(_spread(f"{figure} of {name}", measured, ".4g"))
     for background in evaluations[0].backgrounds:
         performances = [evaluation.performance[scorer][background] for evaluation in evaluations]
         marks = [performance.auc_mark for performance in performances]
@@ -182,7 +182,7 @@ def _parity(run: Run) -> list[str]:
         f"{verification.max_abs_all_cases:.1e} over all inputs",
         f"            {passed:,} of {comparisons:,} comparisons within {verification.tolerance:g} "
         "(lengths, empty sets, NaN, ±inf, ...)",
-        f"            in ONNX Runtime {runtimes}, each in {len(kinds)} kinds of session",
+        f"            in ONNX Runtime {runtimes}; parts of the test split in {len(kinds)} kinds of session",
         *([undefined] if verification.undefined else []),
         *_on_gpu(gpu),
         *(_other_file(run, artefact) for artefact in verification.artefacts if artefact != MODEL),

@@ -31,7 +31,8 @@ def test_the_exported_model_agrees_and_takes_raw_branches(trained: Trained) -> N
     assert result.passed, result.failures
     cases = {case.case: case for case in result.cases}
     n = cases["test split, batch 1024"].examples
-    assert n > 700 and {f"test split, {n}, batch {size}, all sessions" for size in (1, 7, 1024)} <= set(cases)
+    assert n > 700 and f"test split, {n}, batch 1" in cases
+    assert {f"test split, {min(n, most)}, batch {size}, all sessions" for size, most in ((1, 500), (1024, 2048))} <= set(cases)
     assert {f"length {length}" for length in (*range(1, 9), 16)} | {
         "empty sets",
         "nan in pf_pt",

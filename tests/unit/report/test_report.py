@@ -124,7 +124,7 @@ def test_sessions_on_a_gpu_stand_beside_and_their_rounding_is_not_the_models_par
     assert f"| {cpu[0].runtime}, CUDA, TF32 |" in markdown and "`use_tf32: 0`" in markdown and "gated at 0.05" in markdown
     words = summary(both, card="card.html", bundle="deploy")
     cases = sum(row.cases for row in [*cpu, gpu])
-    assert f"{cases:,} of {cases:,} comparisons within 1e-05" in words and f"each in {len(cpu)} kinds of session" in words
+    assert f"{cases:,} of {cases:,} comparisons within 1e-05" in words and f"in {len(cpu)} kinds of session" in words
     assert "on a GPU too: 3.0e-07; rounded to TF32, ONNX Runtime's default there: 1.4e-03" in words
 
 
