@@ -62,11 +62,12 @@ def test_precision_and_compile_leave_the_loss_nearly_as_it_is(
     option: dict[str, Any], ingest: Any, toy_files: dict[str, str], tmp_path: Path
 ) -> None:
     losses = []
-    for name, changes in {"plain": {key: option[key] for key in option if key == "ema"}, "option": option}.items():
+    for name, changes in {"plain": {}, "option": option}.items():
         config, contract, shards = ingest(raw_config(toy_files, training={"epochs": 2, "accelerator": "gpu", **changes}))
         run_training(contract, config, shards, tmp_path / name)
         losses.append([line["validation_loss"] for line in read_json_lines(tmp_path / name / "history.jsonl")])
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0] or "compile" in option  # fewer bits round differently
 
 
 @a_gpu

@@ -28,7 +28,7 @@ from cyclotrain.ingest.objects import examples
 from cyclotrain.ingest.recipe import check_numbers, example_depths
 from cyclotrain.ingest.sources import is_remote
 from cyclotrain.runtimes.sessions import open_session
-from cyclotrain.runtimes.worker import joined
+from cyclotrain.runtimes.worker import side_by_side
 
 # for entries or objects that fail the selection: instead of the probabilities; a regressed quantity is NaN
 NOT_SELECTED = -1.0
@@ -218,7 +218,7 @@ def _answers(model: _Model, values: Mapping[str, Any], rows: npt.NDArray[np.bool
         inputs = {branch: column[batch] for branch, column in scalars.items()}
         for branches in sets:
             inputs |= branches.padded(indices[batch])
-        answers[batch] = joined(model.session.run(None, inputs))
+        answers[batch] = side_by_side(model.session.run(None, inputs))
     return answers
 
 

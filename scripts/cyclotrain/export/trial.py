@@ -32,7 +32,7 @@ from cyclotrain.export.to_onnx import classifier_to_onnx, network_to_onnx
 from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import filled_up
 from cyclotrain.networks.registry import Classifier, Outputs, network_class
-from cyclotrain.runtimes.worker import joined
+from cyclotrain.runtimes.worker import side_by_side
 
 _EXAMPLES = 64
 _SMALL = 1e-3
@@ -196,7 +196,7 @@ class _Network:
             for n in (len(batch.label), 1):
                 branches = {branch: value[:n] for branch, value in batch.branches.items()}
                 with self.told(f"cannot run in ONNX Runtime {case}, where Python code may depend on the length"):
-                    answer = joined(session.run(None, {branch: value.numpy() for branch, value in branches.items()}))
+                    answer = side_by_side(session.run(None, {branch: value.numpy() for branch, value in branches.items()}))
                 difference = answers.distance(answer, branches)
                 if not difference <= tolerance:
                     raise self._error(

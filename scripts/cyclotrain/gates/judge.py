@@ -36,7 +36,7 @@ def judge(
         for figure, largest in (("bias", quantity.maximum_bias), ("resolution", quantity.maximum_resolution)):
             if largest is not None:
                 value, key = figures[f"{figure}.{name}"].value, f"regression.{name}.maximum_{figure}"
-                gates.append(_at_most(f"{figure}.{name}", value, largest, key, of_size=figure == "bias"))
+                gates.append(_at_most(f"{figure}.{name}", value, largest, key, is_signed=figure == "bias"))
     for kind, limit in rejection_losses.items() if evaluation.classes else ():
         loss = evaluation.rejection_loss[kind]
         gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
@@ -112,8 +112,8 @@ def _at_least(name: str, value: float, limit: float, key: str) -> Gate:
     return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")
 
 
-def _at_most(name: str, value: float | None, limit: float, key: str, *, of_size: bool = False) -> Gate:
-    """`of_size`: the limit is that of the absolute value."""
-    passed = value is not None and (abs(value) if of_size else value) <= limit
-    words = f"{'size ' * of_size}<= {limit:g}"
+def _at_most(name: str, value: float | None, limit: float, key: str, *, is_signed: bool = False) -> Gate:
+    """`is_signed`: the limit is that of the absolute value."""
+    passed = value is not None and (abs(value) if is_signed else value) <= limit
+    words = f"{'absolute ' * is_signed}<= {limit:g}"
     return Gate(name=name, value=value, limit=words, passed=passed, message="" if passed else f"the limit is {key}")

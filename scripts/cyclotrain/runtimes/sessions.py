@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from cyclotrain.runtimes import worker as runtime_worker
-from cyclotrain.runtimes.worker import joined, make_session, read_message, write_message
+from cyclotrain.runtimes.worker import make_session, read_message, side_by_side, write_message
 
 if TYPE_CHECKING:  # scoring does not import PyTorch
     from torch import Tensor
@@ -31,7 +31,7 @@ def open_session(model: str | Path, threads: int, provider: str = CPU) -> ort.In
 
 def run(session: ort.InferenceSession, branches: "Mapping[str, Tensor]") -> npt.NDArray[np.float32]:
     """The outputs side by side [B, n_columns], of one batch of branches."""
-    answer: npt.NDArray[np.float32] = joined(
+    answer: npt.NDArray[np.float32] = side_by_side(
         session.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in branches.items()})
     )
     return answer

@@ -42,7 +42,7 @@ def write_message(stream: BinaryIO, header: dict[str, Any], arrays: dict[str, An
     stream.flush()
 
 
-def joined(outputs: list[Any]) -> Any:
+def side_by_side(outputs: list[Any]) -> Any:
     """The outputs of a model [B, columns] side by side."""
     return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
 
@@ -114,7 +114,7 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
                 start = time.perf_counter()
                 outputs = sessions[i].run(None, arrays)
                 seconds.append(time.perf_counter() - start)
-                answers[str(i)] = joined(outputs)
+                answers[str(i)] = side_by_side(outputs)
         except Exception as error:
             write_message(stdout, {"error": str(error)}, {})
             return

@@ -93,7 +93,7 @@ def test_the_limits_of_a_quantity_are_gates(toy: Trained, evaluation: Evaluation
     limits: dict[str, Any] = {"limits": toy.config.evaluation, "rejection_losses": {}}
     gates = judge(verification, evaluation, **limits, regression=toy.config.regression)
     assert [(gate.name, gate.limit, gate.passed) for gate in gates.gates] == [
-        ("bias.e", "size <= 1000", True), ("resolution.e", "<= 2000", False),
+        ("bias.e", "absolute <= 1000", True), ("resolution.e", "<= 2000", False),
     ]  # fmt: skip
     assert gates.failed[0].message == "the limit is regression.e.maximum_resolution"
     raw = toy.config.model_dump()
