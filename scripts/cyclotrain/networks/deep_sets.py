@@ -31,7 +31,7 @@ class DeepSets(nn.Module):
         self.phi = SetModules(
             {name: dense([shape.n_features, *phi], replace(style, dropout=0.0)) for name, shape in jagged.items()}
         )
-        self.rho = Head(len(jagged) * phi[-1] + n_flat_features(sets), rho, n_outputs, style)
+        self.head = Head(len(jagged) * phi[-1] + n_flat_features(sets), rho, n_outputs, style)
 
     def forward(self, features: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """Outputs [B, n_outputs]."""
@@ -42,5 +42,5 @@ class DeepSets(nn.Module):
             # torch.where takes twice as long; features of padding are 0, so what it hides is finite.
             weight_BL1 = 0.1 * masks[name].unsqueeze(-1).to(latent_BLC.dtype)
             sums.append((weight_BL1 * latent_BLC).sum(dim=1))
-        outputs: Tensor = self.rho([*sums, *flat_features(features, masks)])
+        outputs: Tensor = self.head([*sums, *flat_features(features, masks)])
         return outputs

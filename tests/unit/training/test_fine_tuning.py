@@ -47,7 +47,7 @@ def test_frozen_layers_stay_those_of_the_parent_and_features_are_standardised_as
     before, after = SavedWeights.read(trained.weights), SavedWeights.read(weights)
     changed = {name for name, value in before.weights.items() if not torch.equal(value, after.weights[name])}
     assert changed and not any(name.startswith(("network.phi.", "features.")) for name in changed)
-    assert all(any(name.startswith(f"network.{layer}.") for name in changed) for layer in ("rho.body", "rho.out"))
+    assert all(any(name.startswith(f"network.{layer}.") for name in changed) for layer in ("head.body", "head.out"))
     path = tmp_path / "model.onnx"
     export(TrainedModel(contract, config.model, weights), targets=config.export.targets, path=path)
     parent = model_metadata(onnx.load(path))["parent"]
@@ -65,8 +65,8 @@ def test_a_head_for_other_classes_begins_anew_and_the_log_says_so(
     config, contract, shards = skim_and_assemble(raw, tmp_path, parent)
     run_training(contract, config, shards, tmp_path / "child", parent=trained.weights)
     said = [record.getMessage() for record in caplog.records]
-    assert any(line.startswith("begins with 6 weights of run 'test' (0 frozen); 2 begin anew: rho.out.") for line in said)
-    assert "not loaded: rho.out.weight: [3, 16] here, [2, 16] in the parent" in said
+    assert any(line.startswith("begins with 6 weights of run 'test' (0 frozen); 2 begin anew: head.out.") for line in said)
+    assert "not loaded: head.out.weight: [3, 16] here, [2, 16] in the parent" in said
 
 
 def test_the_same_number_of_other_classes_is_warned_of(
@@ -82,9 +82,9 @@ def test_the_same_number_of_other_classes_is_warned_of(
     ("training", "options", "message"),
     [
         ({"load": ["psi.*"]}, {}, r"training.load: no weight of the network fits 'psi.\*'; there are phi\.pf\.[\d.]*weight, "),
-        ({"freeze": ["rho.out.bais"]}, {}, r"training.freeze: no weight of the network fits 'rho.out.bais'"),
+        ({"freeze": ["head.out.bais"]}, {}, r"training.freeze: no weight of the network fits 'head.out.bais'"),
         ({"freeze": ["*"]}, {}, r"training.freeze: no weight is left to train"),
-        ({"load": ["phi.*"], "freeze": ["rho.*"]}, {}, r"'rho\.body\.[\d.]*weight' would stay at random .* not in 'load'"),
+        ({"load": ["phi.*"], "freeze": ["head.*"]}, {}, r"'head\.body\.[\d.]*weight' would stay at random .* not in 'load'"),
         ({"load": ["phi.*"]}, {"phi": [24, 24]}, r"can be taken .*\n  phi\.pf\.[\d.]*weight: \[24, 4\] here"),
     ],
 )
@@ -203,7 +203,7 @@ def test_layers_learn_at_their_factor_of_the_rate(optimizer: str, trained: Train
 
 
 def test_a_killed_fine_tuning_ends_with_the_same_weights(child: Callable[..., Any], trained: Trained, tmp_path: Path) -> None:
-    factors = {"rho.*": 0.1}
+    factors = {"head.*": 0.1}
     config, contract, shards = child(training={"epochs": 3, "freeze": ["phi.*"], "learning_rate_factors": factors, "ema": 0.9})
     whole = run_training(contract, config, shards, tmp_path / "whole", parent=trained.weights)
     run_until_killed(contract, config, shards, tmp_path / "killed", trained.weights)
@@ -247,7 +247,7 @@ def test_a_network_of_other_classes_with_a_new_head_beats_training_from_nothing_
     files = shapes(tmp_path, 300, {"slim": 0.18, "broad": 0.26}, 20)
     losses = {}
     few = {**training, "epochs": 20}
-    tuned = {"initial_weights": "the parent", "load": ["phi.*", "rho.body.*"]}
+    tuned = {"initial_weights": "the parent", "load": ["phi.*", "head.body.*"]}
     for name, changes in {"child": tuned, "nothing": {}}.items():
         raw = raw_config(files, classes=["slim", "broad"], training={**few, **changes})
         begins = (tmp_path / "parent.json", parent) if changes else (None, None)
