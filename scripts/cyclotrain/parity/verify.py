@@ -24,6 +24,7 @@ from cyclotrain.contract.results import (
     Verification,
 )
 from cyclotrain.core.files import atomic, file_sha256, read_json
+from cyclotrain.core.memory import KEEPS_FREED_MEMORY
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
@@ -195,9 +196,8 @@ def _deployed(
         for python in pythons:
             providers = _providers() if python == sys.executable else [CPU]
             try:
-                process = stack.enter_context(
-                    RuntimeProcess(python, artefact.path, _configurations(artefact, providers, threads))
-                )
+                configurations = _configurations(artefact, providers, threads)
+                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, KEEPS_FREED_MEMORY))
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise

@@ -69,23 +69,30 @@ class RuntimeProcess:
 
     Raises RuntimeError, with ONNX Runtime's message, if the model cannot be loaded or run.
     `load_seconds`: for all sessions together. `memory`: peak memory of the process in MB, first before loading, then after each
-    batch; None on macOS. `seconds`: of each session that ran the last batch.
+    batch; None on macOS. `seconds`: of each session that ran the last batch. `environment`: more variables of the process.
     """
 
-    def __init__(self, python: str | Path, model: str | Path, configurations: Sequence[Configuration]) -> None:
+    def __init__(
+        self,
+        python: str | Path,
+        model: str | Path,
+        configurations: Sequence[Configuration],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.configurations = configurations
         self.inputs: dict[str, list[Any]] = {}
         self.version = ""
         self.load_seconds = 0.0
         self.memory: float | None = None
         self.seconds: list[float] = []
+        self._environment = environment or {}
         self._python, self._model = str(python), str(Path(model).resolve())
 
     def __enter__(self) -> "RuntimeProcess":
         # without PYTHONPATH, the process imports the packages of its own environment
-        clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | dict(self._environment)
         self._process = subprocess.Popen(
-            [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean
+            [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         request = {"model": self._model, "configurations": [c.to_dict() for c in self.configurations]}
         self._send(request, {})
