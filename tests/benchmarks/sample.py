@@ -55,6 +55,7 @@ def make(folder: Path) -> Sample:
     files, first = {}, None
     # without further jets of the test split: the splits do not matter here
     raw["samples"] = {name: sample for name, sample in raw["samples"].items() if "split" not in sample}
+    raw["event_id"] = "entry"  # the copies of a jet have the same event
     for run, (name, sample) in enumerate(raw["samples"].items()):
         once = folder / "once.root"
         simulate(once, process=sample["simulate"]["process"], n_jets=JETS, run=run, part=0, seed=1)
