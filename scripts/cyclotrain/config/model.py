@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from cyclotrain.config.base import Section
@@ -38,10 +39,13 @@ class ModelConfig(Section):
     @field_validator("options")
     @classmethod
     def _known_options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """All options of a built-in network, with their defaults; those of other networks as they are given."""
+        """All options of a built-in network, with their defaults; those of other networks as they are given.
+
+        Of `--config`, Snakemake gives each nested value as text.
+        """
         section = BUILT_IN.get(info.data.get("name", ""))
         if section is None:
-            return options
+            return {name: _as_yaml(value) for name, value in options.items()}
         try:
             return section.model_validate(options).model_dump(exclude={"preset"})
         except ValidationError as error:
@@ -109,6 +113,19 @@ class ModelConfig(Section):
             raise ValueError(f"model.options: {_unknown(self.name, unknown, list(own))}")
         if missing := [name for name, is_required in own.items() if is_required and name not in self.options]:
             raise ValueError(f"model.options: '{self.name}' needs the option '{missing[0]}', which has no default")
+
+
+def _as_yaml(value: Any) -> Any:
+    """The number or truth value that a text stands for in YAML, also in a list; any other value as it is."""
+    if isinstance(value, list):
+        return [_as_yaml(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, int | float) else value  # bool is an int
 
 
 def _checked_takes(stated: Any) -> dict[str, Any]:

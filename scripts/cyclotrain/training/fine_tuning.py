@@ -90,6 +90,16 @@ def _warn(saved: SavedWeights, contract: Contract, model: config.ModelConfig, lo
             "if these are other classes (the last layer is '%s')",
             ", ".join(contract.classes), ", ".join(saved.contract.classes), head,
         )  # fmt: skip
+    scales, before_scales = (
+        {quantity.name: (quantity.offset, quantity.scale) for quantity in one.regression} for one in (contract, saved.contract)
+    )
+    for name in scales.keys() & before_scales.keys():
+        if scales[name] != before_scales[name]:
+            _log.warning(
+                "regression.%s: offset and scale are %.6g and %.6g, and %.6g and %.6g in the parent. What was loaded gives other "
+                "values until it has adapted; leave the head out of training.load to train it anew (the last layer is '%s')",
+                name, *scales[name], *before_scales[name], head,
+            )  # fmt: skip
 
 
 def with_learning_rate_factors(optimizer: Optimizer, network: nn.Module, factors: Mapping[str, float]) -> Optimizer:

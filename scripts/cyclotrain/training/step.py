@@ -66,8 +66,8 @@ class WeightedTraining(L.LightningModule):
             "train_loss": _gathered(torch.stack(self.losses)).mean(),
             "validation_loss": (total * weight).sum() / weight.sum(),
         }
-        if signal := self._contract.signal:
-            index = self._contract.classes.index(signal)
+        if self._contract.signal:
+            index = self._contract.signal_index
             roc = Roc.from_scores(probabilities[:, index].numpy(), (label == index).numpy(), weight=weight.numpy())
             values["validation_auc"] = torch.tensor(roc.auc)
         if len(losses) > 1:
@@ -75,7 +75,8 @@ class WeightedTraining(L.LightningModule):
             is_defined = [*everywhere, *(~torch.isnan(target)).double().unbind(-1)]
             for output, output_loss, defined in zip(self._contract.outputs, losses, is_defined, strict=True):
                 own_weight = weight * defined
-                values[f"{OUTPUT_LOSS}{output.name}"] = (output_loss * own_weight).sum() / own_weight.sum()
+                if defined.any():
+                    values[f"{OUTPUT_LOSS}{output.name}"] = (output_loss * own_weight).sum() / own_weight.sum()
         self.log_dict({name: value.float() for name, value in values.items()})
 
     def configure_optimizers(self) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cyclotrain.config import ConfigError, load
+from cyclotrain.config import ConfigError, ModelConfig, load
 from cyclotrain.config import docs as config_docs
 from cyclotrain.ingest.sources import resolve_files
 from support import REPOSITORY
@@ -82,6 +82,12 @@ def test_a_wrong_key_is_named_with_its_section_and_the_fix(path: tuple[str, ...]
     with pytest.raises(ConfigError) as error:
         load(changed(*path, value=value))
     assert message in str(error.value)
+
+
+def test_options_of_a_users_network_that_the_command_line_gives_as_text_are_numbers() -> None:
+    given = {"width": "32", "rate": "0.5", "deep": "true", "widths": ["8", 16], "kind": "gelu", "note": "a: b: c"}
+    options = ModelConfig(name="package:Network", options=given).options
+    assert options == {"width": 32, "rate": 0.5, "deep": True, "widths": [8, 16], "kind": "gelu", "note": "a: b: c"}
 
 
 def test_all_problems_are_listed_at_once() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def test_the_same_number_of_other_classes_is_warned_of(
     network = Classifier(contract, config.model.name, config.model.options)
     begin_with_parent(network, trained.weights, contract=contract, model=config.model, training=config.training)
     assert "the classes are signal, background, and background, signal in the parent; the head was loaded" in caplog.text
+
+
+def test_another_scale_of_a_quantity_is_warned_of(trained_to_regress: Trained, caplog: pytest.LogCaptureFixture) -> None:
+    contract, model = trained_to_regress.contract, trained_to_regress.config.model
+    quantity = contract.regression[0]
+    other = replace(contract, regression=(replace(quantity, offset=2.5, scale=4.0), *contract.regression[1:]))
+    network = Classifier(other, model.name, model.options)
+    parent, training = trained_to_regress.weights, trained_to_regress.config.training
+    begin_with_parent(network, parent, contract=contract, model=model, training=training)
+    assert "offset and scale" not in caplog.text
+    begin_with_parent(network, parent, contract=other, model=model, training=training)
+    assert f"regression.{quantity.name}: offset and scale are 2.5 and 4, and {quantity.offset:.6g} and" in caplog.text
+    assert caplog.text.count("offset and scale") == 1
 
 
 @pytest.mark.parametrize(
