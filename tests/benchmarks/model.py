@@ -21,7 +21,7 @@ from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
 from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
 from cyclotrain.ingest.skim import STEP
-from cyclotrain.networks.registry import Classifier, Outputs, SavedWeights
+from cyclotrain.networks.registry import Model, Outputs, SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.runtimes.targets import settings_for
@@ -52,7 +52,7 @@ class _Exported:
         self.contract, self.shards = assembled(config, files, folder)
         self.name, self.path = config.model.name, folder / "model.onnx"
         torch.manual_seed(0)
-        network = Classifier(self.contract, config.model.name, config.model.options)
+        network = Model(self.contract, config.model.name, config.model.options)
         saved = SavedWeights(network.state_dict(), network_source(config.model.name), self.contract)
         saved.write(folder / "weights.pt")
         trained = TrainedModel(self.contract, config.model, folder / "weights.pt")

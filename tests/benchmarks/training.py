@@ -22,7 +22,7 @@ from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.data.shards import read_split
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Model
 from cyclotrain.training.optimizers import make_optimizer
 from cyclotrain.training.step import WeightedTraining
 
@@ -57,7 +57,7 @@ class Training:
         shuffle = Shuffle(1, bucket=config.training.bucket)
         self.batches = Batches(train, contract.layout, config.training.batch_size, device=self.device, shuffle=shuffle)
         self.module = WeightedTraining(
-            Classifier(contract, config.model.name, config.model.options), contract, training=config.training, steps=10_000
+            Model(contract, config.model.name, config.model.options), contract, training=config.training, steps=10_000
         )
 
     def steps(self, n_steps: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:

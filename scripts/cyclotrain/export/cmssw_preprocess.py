@@ -18,7 +18,7 @@ from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
 from cyclotrain.expressions.functions import LARGEST
 from cyclotrain.networks import four_vectors
 from cyclotrain.networks.features import FeatureLayer, Inputs, filled_up
-from cyclotrain.networks.registry import Classifier, is_recurrent, run_network
+from cyclotrain.networks.registry import Model, is_recurrent, run_network
 from cyclotrain.networks.sets import SetModules
 
 
@@ -85,7 +85,7 @@ def _set_names(preprocess: Mapping[str, Any]) -> dict[str, str]:
 class NetworkAlone(nn.Module):
     """The network without its features: from groups as `prepare` makes them to the outputs of the model."""
 
-    def __init__(self, model: Classifier, layout: Layout) -> None:
+    def __init__(self, model: Model, layout: Layout) -> None:
         super().__init__()
         self.network, self.outputs = model.network, model.outputs
         self._lengths = {name: features.max_length for name, features in layout.sets.items()}

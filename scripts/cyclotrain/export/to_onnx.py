@@ -24,7 +24,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, file_sha256, write_json
 from cyclotrain.core.provenance import commit, software
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
-from cyclotrain.networks.registry import Classifier, Outputs, SavedWeights, load_model
+from cyclotrain.networks.registry import Model, Outputs, SavedWeights, load_model
 from cyclotrain.networks.source import network_source
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
@@ -39,7 +39,7 @@ class TrainedModel:
     model: config.ModelConfig
     weights: str | Path
 
-    def load(self) -> Classifier:
+    def load(self) -> Model:
         """The model, in evaluation mode on the CPU."""
         return load_model(self.contract, self.model, self.weights)
 
@@ -51,7 +51,7 @@ def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -
     data and CPU give the same bytes.
     """
     start = time.monotonic()
-    proto = classifier_to_onnx(trained.load(), trained.contract, targets)
+    proto = model_to_onnx(trained.load(), trained.contract, targets)
     write_onnx(proto, {"contract": trained.contract.to_dict(), **_provenance(trained, targets)}, path, start=start)
 
 
@@ -68,19 +68,19 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     write_json(preprocess, settings)
 
 
-def classifier_to_onnx(classifier: Classifier, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
+def model_to_onnx(model: Model, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
     """A model in evaluation mode as ONNX for the targets, from branches to its outputs.
 
     Raises InputError, which names the target, for operators that cannot be converted to its opset.
     """
     ir_version, opset = settings_for(targets)
     with _named(targets, opset):
-        module, outputs = Outputs(classifier).eval(), _names(contract)
+        module, outputs = Outputs(model).eval(), _names(contract)
         return branches_to_onnx(module, contract.layout, outputs=outputs, opset=opset, ir_version=ir_version)
 
 
-def network_to_onnx(classifier: Classifier, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
-    """The network of a model without its features, as ONNX for the targets; raises InputError as `classifier_to_onnx`."""
+def network_to_onnx(model: Model, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
+    """The network of a model without its features, as ONNX for the targets; raises InputError as `model_to_onnx`."""
     ir_version, opset = settings_for(targets)
     inputs, axes, layout = {}, {}, contract.layout
     for name, features in layout.sets.items():
@@ -93,7 +93,7 @@ def network_to_onnx(classifier: Classifier, contract: Contract, targets: Sequenc
             inputs[name] = _example(len(features.features), 1)
             axes[name] = {0: "batch"}
     with _named(targets, opset):
-        network, outputs = NetworkAlone(classifier, layout).eval(), _names(contract)
+        network, outputs = NetworkAlone(model, layout).eval(), _names(contract)
         return _to_onnx(network, inputs, axes, outputs=outputs, opset=opset, ir_version=ir_version)
 
 

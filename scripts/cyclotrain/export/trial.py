@@ -28,10 +28,10 @@ from cyclotrain.contract import Contract, Layout
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
-from cyclotrain.export.to_onnx import classifier_to_onnx, network_to_onnx
+from cyclotrain.export.to_onnx import model_to_onnx, network_to_onnx
 from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import filled_up
-from cyclotrain.networks.registry import Classifier, Outputs, network_class
+from cyclotrain.networks.registry import Model, Outputs, network_class
 from cyclotrain.runtimes.worker import side_by_side
 
 _EXAMPLES = 64
@@ -55,18 +55,18 @@ def try_network(
     torch.manual_seed(contract.seed)
     network = _Network(model.name)
     with network.told("fails"):
-        classifier = Classifier(contract, model.name, model.options)
-    network.require_sizes(classifier)
+        untrained = Model(contract, model.name, model.options)
+    network.require_sizes(untrained)
     cases = dict(_cases(_real_batch(contract, shards), contract.layout))
     for case, batch in cases.items():
-        network.try_step(classifier, batch, case, contract)
-    classifier.eval().zero_grad()
+        network.try_step(untrained, batch, case, contract)
+    untrained.eval().zero_grad()
     with network.told("cannot be exported to ONNX"):
-        exported = classifier_to_onnx(classifier, contract, export.targets)
+        exported = model_to_onnx(untrained, contract, export.targets)
         if export.preprocess_json:
-            network_to_onnx(classifier, contract, export.targets)
+            network_to_onnx(untrained, contract, export.targets)
     network.require_dynamic(exported, contract.layout)
-    answers = _Answers(classifier, contract)
+    answers = _Answers(untrained, contract)
     network.compare(exported, answers, cases, tolerance)
     network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
@@ -103,8 +103,8 @@ def _cases(batch: Batch, layout: Layout) -> Iterator[tuple[str, Batch]]:
 class _Answers:
     """PyTorch's answers of a model under trial, all outputs side by side, and the distance of others from them."""
 
-    def __init__(self, classifier: Classifier, contract: Contract) -> None:
-        self._outputs, self._scales = Outputs(classifier).eval(), contract.scales
+    def __init__(self, untrained: Model, contract: Contract) -> None:
+        self._outputs, self._scales = Outputs(untrained).eval(), contract.scales
 
     def __call__(self, branches: Mapping[str, Tensor]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -133,22 +133,22 @@ class _Network:
         except Exception as error:  # a network may raise anything
             raise self._error(f"{what}{self._place(error)}: {_reason(error)}") from error
 
-    def require_sizes(self, classifier: Classifier) -> None:
+    def require_sizes(self, untrained: Model) -> None:
         """Raise InputError for a lazy layer, which has no weights before its first batch."""
-        for name, module in classifier.network.named_modules():
+        for name, module in untrained.network.named_modules():
             if any(map(is_lazy, module.parameters(recurse=False))):
                 raise self._error(
                     f"has a lazy layer, '{name}' ({type(module).__name__}); give it its number of inputs, such as "
                     "sets['...'].n_features"
                 )
 
-    def try_step(self, classifier: Classifier, batch: Batch, case: str, contract: Contract) -> None:
+    def try_step(self, untrained: Model, batch: Batch, case: str, contract: Contract) -> None:
         """A step of the training without the change of the weights, and an evaluation."""
         n_classes = len(contract.classes)
         for is_training in (True, False):
-            classifier.train(is_training).zero_grad()
+            untrained.train(is_training).zero_grad()
             with self.told(f"fails {case}"):
-                raw = classifier(batch.branches)
+                raw = untrained(batch.branches)
             self._check_output(raw, batch, case, contract)
             if is_training:
                 with self.told(f"fails in the backward pass {case}"):
@@ -156,7 +156,7 @@ class _Network:
                     if n_classes:
                         loss = loss + functional.cross_entropy(raw[:, :n_classes], batch.label)
                     loss.backward()
-                self._check_gradients(classifier.network, case)
+                self._check_gradients(untrained.network, case)
 
     def _check_output(self, raw: object, batch: Batch, case: str, contract: Contract) -> None:
         n, n_outputs = len(batch.label), len(contract.columns)

@@ -19,7 +19,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches, Shuffle
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
-from cyclotrain.networks.registry import Classifier, run_network
+from cyclotrain.networks.registry import Model, run_network
 
 _QUANTISED = ["MatMul", "Gemm"]  # only the network has them; the features stay in float32
 _CALIBRATION, _BATCH = 16, 64  # number of batches from the training split, and examples in each
@@ -54,7 +54,7 @@ def make_variant(
 
 
 class _Half(nn.Module):
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.features, self.network, self.outputs = model.features, copy.deepcopy(model.network).half(), model.outputs
 

@@ -45,7 +45,7 @@ BUILT_IN: Mapping[str, type[nn.Module]] = {
 }
 
 
-class Classifier(nn.Module):
+class Model(nn.Module):
     """Raw branches to what the network gives [B, n_outputs]; `outputs` makes the model's outputs of that."""
 
     def __init__(self, contract: Contract, name: str, options: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ def is_recurrent(network: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class SavedWeights:
-    """A weights.pt: the weights of a Classifier, the source of its network as from `network_source`, and the contract.
+    """A weights.pt: the weights of a Model, the source of its network as from `network_source`, and the contract.
 
     parent: `run` and `weights_sha256` of the training whose weights this one began with, if any.
     """
@@ -129,7 +129,7 @@ class SavedWeights:
             raise InputError(f"{path} is no weights.pt that this version of Cyclotrain wrote ({reason})") from error
 
 
-def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Classifier:
+def load_model(contract: Contract, model: config.ModelConfig, weights: str | Path) -> Model:
     """The trained model, in evaluation mode on the CPU; raises InputError if its network has changed since the training."""
     saved = SavedWeights.read(weights)
     before, now = saved.source, network_source(model.name)
@@ -138,15 +138,15 @@ def load_model(contract: Contract, model: config.ModelConfig, weights: str | Pat
             f"{weights}: the network has changed since this training ({', '.join(changed)}); train again: snakemake --forcerun "
             "train, or undo the change"
         )
-    classifier = Classifier(contract, model.name, model.options)
-    classifier.load_state_dict(saved.weights)
-    return classifier.eval()
+    trained = Model(contract, model.name, model.options)
+    trained.load_state_dict(saved.weights)
+    return trained.eval()
 
 
 class Outputs(nn.Module):
     """The model with its output layer: it is exported, and it is the reference for the exported file."""
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 

@@ -14,7 +14,7 @@ from cyclotrain import config
 from cyclotrain.contract import Layout
 from cyclotrain.core.files import atomic
 from cyclotrain.data.batches import Batch
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Model
 
 
 class FiniteLoss(Callback):
@@ -55,7 +55,7 @@ class FiniteLoss(Callback):
     def _fail(self, trainer: L.Trainer, module: Any, what: str) -> None:
         batch = self._batch
         assert batch is not None
-        model: Classifier = module.model
+        model: Model = module.model
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(self._path) as temporary:
             torch.save({"weights": model.state_dict(), **batch._asdict()}, temporary)
@@ -69,7 +69,7 @@ class FiniteLoss(Callback):
         )
 
     @torch.no_grad()
-    def _largest_feature(self, model: Classifier, batch: Batch) -> str:
+    def _largest_feature(self, model: Model, batch: Batch) -> str:
         largest, name, index = float("-inf"), "", 0
         for key, x in model.features(batch.branches).features.items():
             by_feature = x.flatten(0, -2).abs().amax(0)

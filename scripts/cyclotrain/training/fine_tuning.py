@@ -15,14 +15,14 @@ from cyclotrain.contract import Contract
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.core.logs import SHOW
-from cyclotrain.networks.registry import Classifier, SavedWeights
+from cyclotrain.networks.registry import Model, SavedWeights
 from cyclotrain.networks.source import network_source
 
 _log = logging.getLogger(__name__)
 
 
 def begin_with_parent(
-    classifier: Classifier, parent: str | Path, *, contract: Contract, model: config.ModelConfig, training: config.TrainingConfig
+    child: Model, parent: str | Path, *, contract: Contract, model: config.ModelConfig, training: config.TrainingConfig
 ) -> dict[str, str]:
     """Load the parent's weights into the network and freeze layers, as `training` says; gives the provenance of the parent.
 
@@ -32,7 +32,7 @@ def begin_with_parent(
     saved = SavedWeights.read(parent)
     prefix = "network."
     theirs = {name.removeprefix(prefix): value for name, value in saved.weights.items() if name.startswith(prefix)}
-    ours = classifier.network.state_dict()
+    ours = child.network.state_dict()
     for key, patterns in (("load", training.load), ("freeze", training.freeze)):
         require_fit(key, patterns, ours)
     loaded, skipped = [], dict[str, str]()
@@ -51,13 +51,13 @@ def begin_with_parent(
             + "".join(f"\n  {name}: {reason}" for name, reason in skipped.items())
             + "\nGive model.name and model.options of the parent"
         )
-    classifier.network.load_state_dict({name: theirs[name] for name in loaded}, strict=False)
-    frozen = [name for name, _ in classifier.network.named_parameters() if fits(name, training.freeze)]
+    child.network.load_state_dict({name: theirs[name] for name in loaded}, strict=False)
+    frozen = [name for name, _ in child.network.named_parameters() if fits(name, training.freeze)]
     for name in frozen:
         if name not in loaded:
             raise InputError(f"training.freeze: '{name}' would stay at random values, because it is not loaded: {skipped[name]}")
-        classifier.network.get_parameter(name).requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in classifier.parameters()):
+        child.network.get_parameter(name).requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in child.parameters()):
         raise InputError("training.freeze: no weight is left to train; leave out the head, for example")
     _tell(saved, loaded=loaded, skipped=skipped, frozen=frozen)
     unused = [name for name in theirs if name not in ours]

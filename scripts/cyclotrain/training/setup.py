@@ -16,7 +16,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batches, Rank, Shuffle
 from cyclotrain.data.shards import Examples, read_split
 from cyclotrain.data.training_weights import training_weights
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Model
 from cyclotrain.training.callbacks import AtomicCheckpoints
 from cyclotrain.training.machine import rank
 
@@ -28,12 +28,10 @@ _PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 _log = logging.getLogger(__name__)
 
 
-def make_network(
-    contract: Contract, model: config.ModelConfig, training: config.TrainingConfig, device: torch.device
-) -> Classifier:
+def make_network(contract: Contract, model: config.ModelConfig, training: config.TrainingConfig, device: torch.device) -> Model:
     """The model with weights drawn from the seed of the contract."""
     L.seed_everything(contract.seed, verbose=False)
-    network = Classifier(contract, model.name, model.options)
+    network = Model(contract, model.name, model.options)
     if training.compile and device.type == "cuda":
         network.compile(dynamic=True)
     elif training.compile:

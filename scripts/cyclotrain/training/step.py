@@ -10,7 +10,7 @@ from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batch
 from cyclotrain.metrics.roc import Roc
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Model
 from cyclotrain.training.fine_tuning import with_learning_rate_factors
 from cyclotrain.training.loss import example_losses, total_loss
 from cyclotrain.training.optimizers import make_optimizer
@@ -22,7 +22,7 @@ OUTPUT_LOSS = "validation_loss."  # before the name of an output
 class WeightedTraining(L.LightningModule):
     """The losses of all outputs with the weights of `data.training_weights`; `steps`: of the optimiser, in all epochs."""
 
-    def __init__(self, model: Classifier, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
+    def __init__(self, model: Model, contract: Contract, *, training: config.TrainingConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self.training_config, self._steps = training, steps

@@ -138,10 +138,10 @@ def test_what_a_network_of_the_users_cannot_take_is_told_in_the_plan(
 
 def test_a_network_whose_class_and_forward_disagree_is_told(own: str, ingest: Any, toy_files: dict[str, str]) -> None:
     _, contract, _ = ingest(config(toy_files))
-    from cyclotrain.networks.registry import Classifier
+    from cyclotrain.networks.registry import Model
 
     with pytest.raises(ValueError, match="says that it takes four-vectors; write forward"):
-        Classifier(contract, "deep_sets", ModelConfig(name="deep_sets").options)
+        Model(contract, "deep_sets", ModelConfig(name="deep_sets").options)
 
 
 def test_numbers_that_are_not_finite_leave_the_answer_finite(ingest: Any, toy_files: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract.results import MODEL
-from cyclotrain.networks.registry import Classifier, SavedWeights
+from cyclotrain.networks.registry import Model, SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.parity.cases import References
 from support.trained import Trained
@@ -105,7 +105,7 @@ def test_a_graph_that_replaces_nan_by_0_is_caught_in_every_session_despite_ties(
 
 def test_a_network_that_answers_in_float32_has_no_answers_in_float64(trained: Trained, tmp_path: Path) -> None:
     model = ModelConfig(name="support.networks:AnswersInSingle")
-    untrained = Classifier(trained.contract, model.name, model.options)
+    untrained = Model(trained.contract, model.name, model.options)
     SavedWeights(untrained.state_dict(), network_source(model.name), trained.contract).write(tmp_path / "weights.pt")
     references = References(trained.contract, model, tmp_path / "weights.pt")
     branches = {branch: torch.rand(4, 8 if name else 1) for branch, name in trained.contract.layout.inputs.items()}

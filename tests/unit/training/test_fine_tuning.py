@@ -19,7 +19,7 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.export.to_onnx import TrainedModel, export
 from cyclotrain.ingest.preflight import check_inputs
 from cyclotrain.ingest.sources import Sources
-from cyclotrain.networks.registry import Classifier, SavedWeights
+from cyclotrain.networks.registry import Model, SavedWeights
 from cyclotrain.training.fine_tuning import begin_with_parent, with_learning_rate_factors
 from cyclotrain.training.optimizers import make_optimizer
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
@@ -74,7 +74,7 @@ def test_the_same_number_of_other_classes_is_warned_of(
     child: Callable[..., Any], trained: Trained, caplog: pytest.LogCaptureFixture
 ) -> None:
     config, contract, _ = child(classes=["signal", "background"])
-    network = Classifier(contract, config.model.name, config.model.options)
+    network = Model(contract, config.model.name, config.model.options)
     begin_with_parent(network, trained.weights, contract=contract, model=config.model, training=config.training)
     assert "the classes are signal, background, and background, signal in the parent; the head was loaded" in caplog.text
 
@@ -83,7 +83,7 @@ def test_another_scale_of_a_quantity_is_warned_of(trained_to_regress: Trained, c
     contract, model = trained_to_regress.contract, trained_to_regress.config.model
     quantity = contract.regression[0]
     other = replace(contract, regression=(replace(quantity, offset=2.5, scale=4.0), *contract.regression[1:]))
-    network = Classifier(other, model.name, model.options)
+    network = Model(other, model.name, model.options)
     parent, training = trained_to_regress.weights, trained_to_regress.config.training
     begin_with_parent(network, parent, contract=contract, model=model, training=training)
     assert "offset and scale" not in caplog.text
@@ -107,7 +107,7 @@ def test_a_pattern_that_fits_nothing_and_weights_that_do_not_fit_are_named(
 ) -> None:
     model = {"name": "deep_sets", "options": {"phi": [16, 16], "rho": [16], **options}}
     config, contract, _ = child(training=training, model=model)
-    network = Classifier(contract, config.model.name, config.model.options)
+    network = Model(contract, config.model.name, config.model.options)
     with pytest.raises(InputError, match=message):
         begin_with_parent(network, trained.weights, contract=contract, model=config.model, training=config.training)
 
@@ -200,7 +200,7 @@ def test_layers_to_take_from_a_parent_need_one(key: str, toy_files: dict[str, st
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_layers_learn_at_their_factor_of_the_rate(optimizer: str, trained: Trained) -> None:
-    network = Classifier(trained.contract, "deep_sets", ModelConfig(name="deep_sets").options).network
+    network = Model(trained.contract, "deep_sets", ModelConfig(name="deep_sets").options).network
     training = TrainingConfig(optimizer=optimizer, learning_rate=0.01)
     plain = make_optimizer(network, training)
     rates = {id(p): group["lr"] for group in plain.param_groups for p in group["params"]}

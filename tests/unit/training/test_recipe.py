@@ -13,7 +13,7 @@ from torch import nn
 from cyclotrain.config import ConfigError, TrainingConfig, load
 from cyclotrain.config.training import OPTIMIZERS
 from cyclotrain.core.files import file_sha256
-from cyclotrain.networks.registry import Classifier
+from cyclotrain.networks.registry import Model
 from cyclotrain.training.callbacks import AveragedWeights
 from cyclotrain.training.machine import has_bfloat16
 from cyclotrain.training.optimizers import make_optimizer
@@ -179,7 +179,7 @@ def test_the_averaged_weights_are_kept_and_buffers_are_not_rounded(
     assert len(after_steps) > 20
     for name, value in kept.items():
         torch.testing.assert_close(value, average[name], rtol=1e-5, atol=1e-6)
-    fitted = Classifier(contract, config.model.name, config.model.options).state_dict()
+    fitted = Model(contract, config.model.name, config.model.options).state_dict()
     assert all(torch.equal(value, fitted[name]) for name, value in kept.items() if name.startswith("features."))
 
 
@@ -211,7 +211,7 @@ def test_the_gradient_is_clipped_to_its_norm(ingest: Any, toy_files: dict[str, s
     config, contract, shards = ingest(raw_config(toy_files, training=training))
     after = saved_weights(run_training(contract, config, shards, tmp_path / "run"))
     torch.manual_seed(contract.seed)
-    before = Classifier(contract, config.model.name, config.model.options)
+    before = Model(contract, config.model.name, config.model.options)
     change = sum(float(((after[name] - value.detach()) ** 2).sum()) for name, value in before.named_parameters())
     assert math.sqrt(change) == pytest.approx(1e-3, rel=1e-2)
 

@@ -22,7 +22,7 @@ from cyclotrain.contract.results import OUTSIDE_NOTE, History
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
-from cyclotrain.networks.registry import Classifier, load_model
+from cyclotrain.networks.registry import Model, load_model
 from cyclotrain.training.step import WeightedTraining
 from support import REPOSITORY
 from support.toys import raw_config
@@ -219,7 +219,7 @@ def test_a_training_that_stopped_early_and_was_killed_ends_with_the_same_weights
 
 @pytest.mark.parametrize("steps", [*range(1, 31), 100])
 def test_the_learning_rate_rises_and_falls_in_any_number_of_steps(steps: int, trained: Trained) -> None:
-    network = Classifier(trained.contract, "deep_sets", trained.config.model.options)
+    network = Model(trained.contract, "deep_sets", trained.config.model.options)
     training = TrainingConfig(learning_rate=0.01)
     configured = WeightedTraining(network, trained.contract, training=training, steps=steps).configure_optimizers()
     if steps < 3:
