@@ -24,7 +24,7 @@ from cyclotrain.contract.results import (
     Verification,
 )
 from cyclotrain.core.files import atomic, file_sha256, read_json
-from cyclotrain.core.memory import KEEPS_FREED_MEMORY
+from cyclotrain.core.memory import KEEPS_SOME_FREED_MEMORY
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
@@ -197,7 +197,7 @@ def _deployed(
             providers = _providers() if python == sys.executable else [CPU]
             try:
                 configurations = _configurations(artefact, providers, threads)
-                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, KEEPS_FREED_MEMORY))
+                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, KEEPS_SOME_FREED_MEMORY))
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise
