@@ -6,8 +6,7 @@ import sys
 # parameters of mallopt, from malloc.h of the GNU C library
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
-# For the environment of another process, one of many: it keeps 256 MB, in blocks of less than 32 MB. Eight runtimes that kept
-# all of their memory would take 20 GB for `particle_transformer`.
+# For the environment of another process, one of many: it keeps 256 MB, in blocks of less than 32 MB.
 KEEPS_SOME_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from cyclotrain.contract.results import (
     Verification,
 )
 from cyclotrain.core.files import atomic, file_sha256, read_json
-from cyclotrain.core.memory import KEEPS_SOME_FREED_MEMORY
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
@@ -116,9 +116,9 @@ def verify(
     with ExitStack() as stack:
         deployed, not_loaded = _deployed(artefacts, contract, reference, pythons, runtimes.threads, stack)
         for case in cases(test, contract, reference):
-            comparisons += _compare(case, deployed, contract.scales)
+            comparisons += _compare(case, deployed, contract.scales, at_once=runtimes.threads)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
-        first, second = (_answers(whole, deployed, "all") for _ in range(2))
+        first, second = (_answers(whole, deployed, "all", at_once=runtimes.threads) for _ in range(2))
         repeats = {session: first[session].tobytes() == second[session].tobytes() for session in first}
     failed = [comparison for comparison in comparisons if not comparison.passes]
     if failed:
@@ -197,7 +197,7 @@ def _deployed(
             providers = _providers() if python == sys.executable else [CPU]
             try:
                 configurations = _configurations(artefact, providers, threads)
-                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, KEEPS_SOME_FREED_MEMORY))
+                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, keeps_memory=False))
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise
@@ -245,23 +245,31 @@ def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> 
     )
 
 
-def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str) -> dict[Session, Array]:
-    """The answers of some sessions, as `Case.sessions` names them; the runtimes work side by side."""
+def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str, *, at_once: int) -> dict[Session, Array]:
+    """The answers of some sessions, as `Case.sessions` names them; `at_once` runtimes work side by side, to save memory."""
+    answers: dict[Session, Array] = {}
+    working: deque[tuple[Artefact, RuntimeProcess]] = deque()
+
+    def receive() -> None:
+        artefact, process = working.popleft()
+        for configuration, answer in process.answers().items():
+            answers[Session(artefact.name, f"onnxruntime {process.version}", configuration)] = answer
+
     taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name == MODEL]
     for one in taking_part:
         inputs = one.inputs(branches)
         for process in one.processes:
+            if len(working) == at_once:
+                receive()
             as_deployed = [c for c in process.configurations if (c.optimisation, c.threads) == ("enable_all", 1)]
             process.ask(inputs, process.configurations if sessions == "all" else as_deployed)
-    return {
-        Session(one.artefact.name, f"onnxruntime {process.version}", configuration): answer
-        for one in taking_part
-        for process in one.processes
-        for configuration, answer in process.answers().items()
-    }
+            working.append((one.artefact, process))
+    while working:
+        receive()
+    return answers
 
 
-def _compare(case: Case, deployed: Sequence[_Deployed], scales: tuple[float, ...]) -> list[Comparison]:
+def _compare(case: Case, deployed: Sequence[_Deployed], scales: tuple[float, ...], *, at_once: int) -> list[Comparison]:
     artefacts = {one.artefact.name: one.artefact for one in deployed}
     comparisons: dict[Session, Comparison] = {}
     waiting: list[tuple[Branches, Answers]] = []
@@ -279,7 +287,7 @@ def _compare(case: Case, deployed: Sequence[_Deployed], scales: tuple[float, ...
 
     for branches, expected in case.batches:
         waiting.append((branches, expected))
-        for session, answer in _answers(branches, deployed, case.sessions).items():
+        for session, answer in _answers(branches, deployed, case.sessions, at_once=at_once).items():
             answers.setdefault(session, []).append(answer)
         if len(waiting) * len(expected.single) >= _COMPARED:
             compare()

@@ -91,11 +91,7 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
     memory_before = peak_memory()
     start = time.perf_counter()
     try:
-        # only the session with the settings of a deployment keeps its memory, as it does there; if all did, it would take 8 GB
-        sessions = [
-            make_session(request["model"], keeps_memory=(c["optimisation"], c["threads"]) == ("enable_all", 1), **c)
-            for c in request["configurations"]
-        ]
+        sessions = [make_session(request["model"], **configuration) for configuration in request["configurations"]]
     except Exception as error:  # the other side reports whatever ONNX Runtime raises
         write_message(stdout, {"error": str(error)}, {})
         return
