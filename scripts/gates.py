@@ -1,16 +1,16 @@
 """Rule `gates`: every verdict of a run. It does not fail if a gate does; the rule `require_gates` does."""
 
-from cyclotrain.config import EvaluationConfig, QuantityConfig
-from cyclotrain.contract.results import Evaluation, Verification
+from cyclotrain.contract.results import Evaluation, Timing, Verification, all_figures
 from cyclotrain.core.logs import rule
 from cyclotrain.gates.judge import judge
 
 with rule(snakemake.log[0]):
+    verification = Verification.read(snakemake.input.verification)
+    evaluation, timing = Evaluation.read(snakemake.input.evaluation), Timing.read(snakemake.input.timing)
     gates = judge(
-        Verification.read(snakemake.input.verification),
-        Evaluation.read(snakemake.input.evaluation),
-        limits=EvaluationConfig(**snakemake.params.limits),
+        verification,
+        all_figures(verification, evaluation, timing),
+        bounds=snakemake.params.bounds,
         rejection_losses=snakemake.params.rejection_losses,
-        regression={name: QuantityConfig(**quantity) for name, quantity in snakemake.params.regression.items()},
     )
     gates.write(snakemake.output[0])

@@ -2,7 +2,7 @@
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import MODEL
+from cyclotrain.contract.results import MODEL, NETWORK
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.cases import References
@@ -14,7 +14,7 @@ with rule(snakemake.log[0]):
     artefacts = [Artefact(MODEL, snakemake.input.onnx, tolerance, tf32_tolerance=snakemake.params.tf32_tolerance)]
     if snakemake.input.network:
         network, preprocess = snakemake.input.network
-        artefacts.append(Artefact("network", network, tolerance, preprocess))
+        artefacts.append(Artefact(NETWORK, network, tolerance, preprocess))
     for (kind, tolerances), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
         artefacts.append(Artefact(kind, path, **tolerances))
     verification = verify(

@@ -12,10 +12,9 @@ from typing import Any
 import onnx
 import torch
 
-from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
-from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification
+from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification, all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.evaluation.boosted_trees import baseline
 from cyclotrain.evaluation.evaluate import Models, evaluate
@@ -124,10 +123,12 @@ class Trained:
         files = {name: self.folder / f"{name}.json" for name in ("verification", "evaluation", "curves", "timing", "gates")}
         if not files["gates"].exists():
             verification, (evaluation, curves) = self.verify(), self.evaluate()
-            results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": self.time()}
+            timing = self.time()
+            results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": timing}
             for name, result in results.items():
                 result.write(files[name])
-            judge(verification, evaluation, limits=EvaluationConfig(minimum_auc=0.5), rejection_losses={}).write(files["gates"])
+            figures = all_figures(verification, evaluation, timing)
+            judge(verification, figures, bounds={"auc.*": [">= 0.5"]}, rejection_losses={}).write(files["gates"])
         contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
         return Run.read(
             {

@@ -23,7 +23,7 @@ def small_demo() -> dict[str, Any]:
         sample["simulate"] |= {"jets": 1000, "files": 2}
     raw["inputs"]["constituents"]["max_length"] = 16
     raw["training"] |= {"epochs": 2}
-    raw["evaluation"] |= {"minimum_auc": 0.8}
+    raw["gates"] = {"auc.qcd": ">= 0.8"}
     raw["export"]["targets"] = ["CMSSW_15_0_X"]
     return raw
 

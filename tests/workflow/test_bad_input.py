@@ -91,11 +91,11 @@ def test_a_new_file_is_the_only_one_that_is_read(workflow: Workflow) -> None:
 
 
 def test_a_failed_gate_fails_the_run_at_its_end_and_every_result_tells_it(workflow: Workflow, toy_files: dict[str, str]) -> None:
-    raw = raw_config(toy_files, verification={"tolerance": 1e-12}, evaluation={"minimum_auc": 0.9999})
+    raw = raw_config(toy_files, verification={"tolerance": 1e-12}, gates={"auc.*": ">= 0.9999"})
     done = workflow.run(raw, check=False)
     assert done.returncode != 0
     assert "2 of 2 gates failed, so no bundle is made" in done.stdout
-    assert "required >= 0.9999; the limit is evaluation.minimum_auc" in done.stdout
+    assert "required >= 0.9999; the limit is gates.auc.*" in done.stdout
     assert "(tolerance 1e-12) at example" in done.stdout
     results = workflow.folder / "results/test"
     gates = Gates.read(results / "gates.json")

@@ -94,7 +94,7 @@ def test_top_tagging_runs_from_the_published_layout_to_the_gates(project: Workfl
     raw["training"] |= {"epochs": 6, "batch_size": 64, "learning_rate": 0.01}
     raw["inputs"]["part"]["max_length"] = 32
     raw["export"] = {"targets": ["CMSSW_15_0_X"]}
-    raw["evaluation"] = {"minimum_auc": 0.75}
+    raw["gates"] = {"auc.*": ">= 0.75"}
     project.run(raw)
     gates = Gates.read(project.folder / "results/top-tagging/gates.json")
     assert gates.passed and (project.folder / "results/top-tagging/deploy").is_dir()

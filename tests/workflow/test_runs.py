@@ -149,7 +149,7 @@ def test_regression_without_classes(tmp_path: Path, toy_files: dict[str, str]) -
     """A cross-training whole of a model that has no classes: a figure for each quantity, gates, bundle and friend trees."""
     workflow = Workflow(tmp_path / "project")
     raw = without_classes(with_regression(raw_config(toy_files, folds=2, export={"targets": ["CMSSW_15_0_X"]})))
-    raw["regression"]["far"]["maximum_resolution"] = 1e9
+    raw["gates"] = {"resolution.far": "<= 1e9"}
     workflow.run(raw)
     workflow.run(raw, "score")
     results = workflow.folder / "results/test"

@@ -123,6 +123,7 @@ rule gates:
     input:
         verification=rules.verify.output[0],
         evaluation=rules.evaluate.output.evaluation,
+        timing=rules.time_model.output[0],
     output:
         report(
             "<fold>/gates.json",
@@ -136,11 +137,7 @@ rule gates:
     conda:
         "../../envs/cyclotrain.yaml"
     params:
-        limits=settings.evaluation.model_dump(),
-        regression={
-            name: quantity.model_dump()
-            for name, quantity in settings.regression.items()
-        },
+        bounds=settings.gates,
         rejection_losses={
             kind: variant.rejection_loss
             for kind, variant in settings.export.variants.items()

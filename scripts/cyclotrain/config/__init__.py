@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from cyclotrain.config import gates as figure_gates
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
 from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
 from cyclotrain.config.export import VARIANT_KINDS, ExportConfig, VariantKind
 from cyclotrain.config.flatten import FlattenConfig
+from cyclotrain.config.gates import Bounds
 from cyclotrain.config.inputs import InputSetConfig
 from cyclotrain.config.model import ModelConfig
 from cyclotrain.config.regression import QuantityConfig
@@ -114,7 +116,14 @@ class Config(Section):
     export: ExportConfig = Field(ExportConfig(), description="Where it will run.")
     verification: VerificationConfig = Field(VerificationConfig(), description="The parity gate.")
     baseline: BaselineConfig = Field(BaselineConfig(), description="Boosted trees to compare the model with.")
-    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Physics performance, and its gate.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Physics performance.")
+    gates: dict[str, Bounds] = Field(
+        {},
+        description="Limits of figures, such as `auc.qcd: '>= 0.97'`: the run fails at its end, without a bundle, if one is not "
+        "met. A bound is `>= x`, `<= x` or `absolute <= x`, or a list of them; quote it. `*` stands for one part of a name: "
+        "`auc.*` is of every background. `python -m cyclotrain figures` lists the names (docs/gates.md).",
+        json_schema_extra=figure_gates.completed,
+    )
     tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
     score: dict[Name, ScoreConfig] = Field(
         {},
@@ -185,6 +194,7 @@ class Config(Section):
         for name in self.define:
             if not name.isidentifier():
                 raise ValueError(f"define.{name}: expressions cannot use this name; choose one with letters, digits and '_'")
+        figure_gates.check(self)
         return self
 
     def _check_outputs(self) -> None:
@@ -231,7 +241,6 @@ class Config(Section):
         """What is for classes only has no meaning without them."""
         meant_for_classes = {
             "evaluation.signal": self.evaluation.signal,
-            "evaluation.minimum_auc": self.evaluation.minimum_auc,
             "training.label_smoothing": self.training.label_smoothing,
         }
         for key, value in meant_for_classes.items():

@@ -1,8 +1,6 @@
 """`baseline:` and `evaluation:`: the physics performance."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,25 +15,6 @@ class BaselineConfig(Section):
     )
 
 
-@dataclass(frozen=True)
-class SmallestAllowed:
-    """Makes a key a gate: the smallest value that a figure of evaluation.json may have. Without the key, there is no gate.
-
-    `figure`: a name that `Evaluation.figures` gives, such as `auc.{background}`, which stands for those of all backgrounds;
-    `{class_name}` stands for all classes.
-    """
-
-    figure: str
-
-
-class FigureGate(NamedTuple):
-    """The smallest allowed value of a figure, and the config key that sets it."""
-
-    figure: str
-    limit: float
-    key: str
-
-
 class EvaluationConfig(Section):
     """The physics performance on the test split."""
 
@@ -43,16 +22,3 @@ class EvaluationConfig(Section):
     signal_efficiencies: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         [0.3, 0.5], min_length=1, description="Signal efficiencies at which the background rejection is measured."
     )
-    minimum_auc: Annotated[float | None, SmallestAllowed("auc.{background}")] = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Gate: the run fails if the area under the ROC curve is smaller than this for any background.",
-    )
-
-    def gates(self) -> Iterator[FigureGate]:
-        """The keys marked with SmallestAllowed that have a value."""
-        for name, field in type(self).model_fields.items():
-            for mark in field.metadata:
-                if isinstance(mark, SmallestAllowed) and (limit := getattr(self, name)) is not None:
-                    yield FigureGate(mark.figure, limit, f"evaluation.{name}")

@@ -45,15 +45,6 @@ class QuantityConfig(Section):
         description="Bias and resolution are also measured in ten bins of each of these expressions, such as `gen_pt`, with one "
         "number per example.",
     )
-    maximum_bias: float | None = Field(
-        None,
-        gt=0,
-        description="Gate: the run fails if the median of the response differs by more than this from 0 (`difference`) or 1 "
-        "(`ratio`).",
-    )
-    maximum_resolution: float | None = Field(
-        None, gt=0, description="Gate: the run fails if half of the central 68 % interval of the response is wider than this."
-    )
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -85,11 +76,14 @@ class QuantityConfig(Section):
         for name, names in (("classes", self.classes), ("samples", self.samples), ("against", self.against)):
             if len(set(names)) < len(names):
                 raise ValueError(f"{name}: an entry is listed twice")
-        if self.quantiles and 0.5 not in self.quantiles:
-            for name in ("against", "maximum_bias", "maximum_resolution"):
-                if getattr(self, name):
-                    raise ValueError(f"'{name}' is of the median; add 0.5 to 'quantiles', or remove '{name}'")
+        if self.against and not self.has_estimate:
+            raise ValueError("'against' is of the median; add 0.5 to 'quantiles', or remove 'against'")
         return self
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether one number estimates the quantity, the median for quantiles, so that it has a bias and a resolution."""
+        return not self.quantiles or 0.5 in self.quantiles
 
     def is_defined(self, *, sample: str, label: str, classes: list[str]) -> bool:
         """Whether examples of a sample can have the quantity; `label`: the sample's, a class or an expression for it."""

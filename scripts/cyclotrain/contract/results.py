@@ -5,17 +5,18 @@ gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from cyclotrain.contract import figures
 from cyclotrain.core.files import atomic, read_json_lines, write_json
 
 # The exported model, which takes raw branches, among the files that are verified and among what gives scores. A variant goes by
-# its kind, the network alone by `network`.
+# its kind.
 MODEL = "model"
+NETWORK = "network"  # alone, behind a preprocess.json
 BOOSTED_TREES = "boosted_trees"
 
 # What `area_mark` marks, wherever people read such a figure.
@@ -338,12 +339,12 @@ class Verification(_Result):
 
     def figures(self) -> dict[str, Figure]:
         """Largest difference on the test split: of each artefact, and of each as deployed, by runtime."""
-        figures = {f"parity.{name}": Figure(value=max(s.max_abs for s in self.sessions(name))) for name in self.artefacts}
+        found = {figures.parity(name): Figure(value=max(s.max_abs for s in self.sessions(name))) for name in self.artefacts}
         for row in self.matrix:
             if row.optimisation == "enable_all" and row.threads == 1:
                 device = ".CUDA" * row.is_on_gpu + ".TF32" * row.tf32
-                figures[f"parity.{row.artefact}.{row.runtime.replace(' ', '_')}{device}"] = Figure(value=row.max_abs)
-        return figures
+                found[figures.parity(f"{row.artefact}.{row.runtime.replace(' ', '_')}{device}")] = Figure(value=row.max_abs)
+        return found
 
 
 # --- physics: rule evaluate ---
@@ -447,23 +448,23 @@ class Evaluation(_Result):
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
-        figures: dict[str, Figure] = {}
+        found: dict[str, Figure] = {}
         for scorer, by_background in self.performance.items():
-            suffix = "" if scorer == MODEL else f".{scorer}"
+            other = None if scorer == MODEL else scorer
             for background, performance in by_background.items():
-                figures[f"auc.{background}{suffix}"] = performance.auc
+                found[figures.auc(background, other)] = performance.auc
                 for point in performance.rejection:
-                    figures[f"rejection.{background}.at_{point.signal_efficiency:g}{suffix}"] = point.rejection
+                    found[figures.rejection(background, point.signal_efficiency, other)] = point.rejection
         for scorer, by_quantity in self.regression.items():
-            suffix = "" if scorer == MODEL else f".{scorer}"
+            other = None if scorer == MODEL else scorer
             for name, quantity in by_quantity.items():
                 if quantity.bias and quantity.resolution:
-                    figures[f"bias.{name}{suffix}"] = quantity.bias
-                    figures[f"resolution.{name}{suffix}"] = quantity.resolution
-                figures |= {f"coverage.{name}.at_{c.quantile:g}{suffix}": c.share for c in quantity.coverage}
-        figures |= {f"rejection_loss.{kind}": Figure(value=loss) for kind, loss in self.rejection_loss.items()}
-        figures |= {f"ks_p_value.{name}": Figure(value=test.p_value) for name, test in self.overtraining.items()}
-        return figures
+                    found[figures.bias(name, other)] = quantity.bias
+                    found[figures.resolution(name, other)] = quantity.resolution
+                found |= {figures.coverage(name, one.quantile, other): one.share for one in quantity.coverage}
+        found |= {figures.rejection_loss(kind): Figure(value=loss) for kind, loss in self.rejection_loss.items()}
+        found |= {figures.ks_p_value(name): Figure(value=test.p_value) for name, test in self.overtraining.items()}
+        return found
 
 
 class RocCurve(_Frozen):
@@ -503,6 +504,8 @@ class Curves(_Result):
 
 
 # --- speed: rule time_model ---
+
+TIMED_BATCHES = (1, 32, 64, 128, 256, 512, 1024)
 
 
 class Percentiles(_Frozen):
@@ -559,12 +562,12 @@ class Timing(_Result):
     def figures(self) -> dict[str, Figure]:
         """All figures by name, of the runtime of this environment."""
         here = self.runtimes[0]
-        figures = {f"latency_ms.{q}": value for q, value in here.batch_1_latency_ms.model_dump().items()}
-        figures |= {f"throughput.batch_{n}": rate for n, rate in here.examples_per_second.items()}
-        figures["cold_start_ms"] = here.cold_start_ms
+        found = {figures.latency(q): value for q, value in here.batch_1_latency_ms.model_dump().items()}
+        found |= {figures.throughput(n): rate for n, rate in here.examples_per_second.items()}
+        found[figures.COLD_START] = here.cold_start_ms
         for kind, variant in self.variants.items():
-            figures |= {f"gain.{kind}.{name}": value for name, value in variant.gain.model_dump().items()}
-        return {name: Figure(value=value) for name, value in figures.items()}
+            found |= {figures.gain(kind, name): value for name, value in variant.gain.model_dump().items()}
+        return {name: Figure(value=value) for name, value in found.items()}
 
 
 # --- verdicts: rule gates ---
@@ -573,11 +576,13 @@ class Timing(_Result):
 class Gate(_Frozen):
     """A verdict: `value` is to be on the right side of `limit`, such as `>= 0.97`; `message` says what failed, and where.
 
-    `value` is None where there is none: a file that does not load, an answer that is not a probability.
+    `value` is None where there is none: a file that does not load, an answer that is not a probability, nothing that is left to
+    measure. `uncertainty`: one standard deviation of the value; the verdict does not take it into account.
     """
 
     name: str
     value: float | None
+    uncertainty: float | None = None
     limit: str
     passed: bool
     message: str = ""
@@ -587,7 +592,8 @@ class Gate(_Frozen):
         """The value, with `area_mark` if it is an area."""
         if self.value is None:
             return "no value"
-        return f"{self.value:.4g}{area_mark(self.value) if self.name.startswith('auc.') else ''}"
+        uncertainty = "" if self.uncertainty is None else f" ± {self.uncertainty:.2g}"
+        return f"{self.value:.4g}{uncertainty}{area_mark(self.value) if self.name.startswith('auc.') else ''}"
 
     def __str__(self) -> str:
         words = f"{self.name} = {self.value_in_words}, required {self.limit}"
@@ -610,7 +616,6 @@ class Gates(_Result):
         return not self.failed
 
 
-def all_figures(results: Sequence[Verification | Evaluation | Timing]) -> dict[str, float]:
-    """The figures of several results by name, without those that nothing was left to measure."""
-    figures = {name: figure.value for result in results for name, figure in result.figures().items()}
-    return {name: value for name, value in figures.items() if value is not None}
+def all_figures(verification: Verification, evaluation: Evaluation, timing: Timing) -> dict[str, Figure]:
+    """The figures of a run by name."""
+    return {**verification.figures(), **evaluation.figures(), **timing.figures()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from cyclotrain.contract.contract import Contract
-from cyclotrain.contract.results import Dataset, Evaluation, Gates, History, Timing, Verification
+from cyclotrain.contract.results import Dataset, Evaluation, Figure, Gates, History, Timing, Verification, all_figures
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,10 @@ class Run:
     evaluation: Evaluation
     timing: Timing
     gates: Gates
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name."""
+        return all_figures(self.verification, self.evaluation, self.timing)
 
     @classmethod
     def read(cls, files: Mapping[str, str | Path]) -> Self:

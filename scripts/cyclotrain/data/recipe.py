@@ -44,10 +44,7 @@ class DatasetRecipe:
             samples=list(config.samples),
             classes=config.classes,
             signal=config.signal,
-            regression=[
-                {"name": name, **quantity.model_dump(exclude={"maximum_bias", "maximum_resolution"})}
-                for name, quantity in config.regression.items()
-            ],
+            regression=[{"name": name, **quantity.model_dump()} for name, quantity in config.regression.items()],
             balance=config.balance,
             training_weights=config.training.weights,
             negative_weights=config.negative_weights,

@@ -14,7 +14,7 @@ import torch
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import Gain, Percentiles, PytorchTiming, RuntimeTiming, Timing, VariantTiming
+from cyclotrain.contract.results import TIMED_BATCHES, Gain, Percentiles, PytorchTiming, RuntimeTiming, Timing, VariantTiming
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
@@ -22,7 +22,6 @@ from cyclotrain.networks.registry import Outputs, load_model
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.sessions import CPU, Configuration, RuntimeProcess
 
-BATCH_SIZES = (1, 32, 64, 128, 256, 512, 1024)
 _AS_DEPLOYED = Configuration(CPU, "enable_all", 1)
 _EXAMPLES, _WARM_UP, _REPEATS = 500, 20, 10
 _log = logging.getLogger(__name__)
@@ -56,11 +55,11 @@ def time_model(
     runtimes.environments.install wrote.
     """
     torch.set_num_threads(1)
-    test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
+    test = Batches(read_split(shards, contract, "test"), contract.layout, max(TIMED_BATCHES))
     spread = torch.linspace(0, test.n - 1, _EXAMPLES).long()  # over all samples, so over the real lengths
     singles = [test.gather(row[None]) for row in spread]
     mixed = torch.randperm(test.n, generator=torch.Generator().manual_seed(0))
-    large = {n: test.gather(mixed[torch.arange(n) % test.n]) for n in BATCH_SIZES if n > 1}
+    large = {n: test.gather(mixed[torch.arange(n) % test.n]) for n in TIMED_BATCHES if n > 1}
     pythons = [sys.executable, *(environment["python"] for environment in installed(environments) if "python" in environment)]
     runtimes = [_measure(python, exported.onnx, singles, large) for python in pythons]
     variants = {}
@@ -72,7 +71,7 @@ def time_model(
     here = runtimes[0]
     _log.info(
         "%.3g ms for one example, %.0f examples/s in batches of %d, in %d runtimes",
-        here.batch_1_latency_ms.p50, here.examples_per_second[max(BATCH_SIZES)], max(BATCH_SIZES), len(runtimes),
+        here.batch_1_latency_ms.p50, here.examples_per_second[max(TIMED_BATCHES)], max(TIMED_BATCHES), len(runtimes),
     )  # fmt: skip
     return Timing(
         model_sha256=file_sha256(exported.onnx),
@@ -100,7 +99,7 @@ def _measure(python: str, exported: str | Path, singles: Sequence[Batch], large:
         seconds = np.array([run(batch) for batch in singles])
         small = process.memory
         rates = {n: n / float(np.median([run(batch) for _ in range(_REPEATS)])) for n, batch in large.items()}
-        peaks = {1: small, max(BATCH_SIZES): process.memory}
+        peaks = {1: small, max(TIMED_BATCHES): process.memory}
     return RuntimeTiming(
         runtime=f"onnxruntime {process.version}",
         batch_1_latency_ms=_percentiles(seconds),

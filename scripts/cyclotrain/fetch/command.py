@@ -1,33 +1,13 @@
 """`python -m cyclotrain fetch <set>`: load a public data set and convert it to ROOT files."""
 
-import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 from cyclotrain.core.errors import InputError
 from cyclotrain.fetch.download import PublishedFile, UnreachableError, bytes_in, check, download, part_of, size_of, zenodo_record
-from cyclotrain.fetch.public_sets import PUBLIC_SETS, PublicSet
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetch the set that is asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cyclotrain", description="Cyclotrain, beside its workflow")
-    fetch_parser = parser.add_subparsers(dest="command", required=True).add_parser(
-        "fetch", help="load a public data set and convert it to ROOT files (docs/public-data-sets.md)"
-    )
-    fetch_parser.add_argument("set", choices=PUBLIC_SETS)
-    fetch_parser.add_argument("--folder", type=Path, help="where to; default: data/<set>, as in config/examples/")
-    fetch_parser.add_argument("--files", nargs="*", default=["*"], metavar="GLOB", help="only these of the published files")
-    options = parser.parse_args(arguments)
-    try:
-        fetch(PUBLIC_SETS[options.set], options.folder or Path("data") / options.set, options.files)
-    except (InputError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+from cyclotrain.fetch.public_sets import PublicSet
 
 
 def fetch(public_set: PublicSet, folder: Path, globs: Sequence[str] = ("*",)) -> None:

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cyclotrain.config import EvaluationConfig, QuantityConfig
-from cyclotrain.contract.results import Evaluation, Gate, Gates, SessionParity, Verification
+from cyclotrain.contract.figures import Bound, fitting, parity, rejection_loss
+from cyclotrain.contract.results import Figure, Gate, Gates, SessionParity, Verification
 
 _SHOWN = 5  # failed cases
 _log = logging.getLogger(__name__)
@@ -17,29 +17,23 @@ class GateError(RuntimeError):
 
 def judge(
     verification: Verification,
-    evaluation: Evaluation,
+    figures: Mapping[str, Figure],
     *,
-    limits: EvaluationConfig,
+    bounds: Mapping[str, Sequence[str]],
     rejection_losses: Mapping[str, float],
-    regression: Mapping[str, QuantityConfig] = {},
 ) -> Gates:
-    """All gates: parity of each exported file, figures with a limit in the config, and what each variant loses.
+    """All gates: parity of each exported file, figures with bounds in the config, and what each variant loses.
 
-    `rejection_losses`: the largest allowed, by variant; without classes there are none. `regression`: the quantities by name.
+    figures: all of the run. bounds: of figures, by name or pattern, as in `gates` of the config. rejection_losses: the largest
+    allowed, by variant; a model without classes has none.
     """
     gates = [*_parity(verification)]
-    figures = evaluation.figures()
-    for names, limit, key in limits.gates():
-        for name in _names(names, evaluation):
-            gates.append(_at_least(name, figures[name].value or 0.0, limit, key))
-    for name, quantity in regression.items():
-        for figure, largest in (("bias", quantity.maximum_bias), ("resolution", quantity.maximum_resolution)):
-            if largest is not None:
-                value, key = figures[f"{figure}.{name}"].value, f"regression.{name}.maximum_{figure}"
-                gates.append(_at_most(f"{figure}.{name}", value, largest, key, is_signed=figure == "bias"))
-    for kind, limit in rejection_losses.items() if evaluation.classes else ():
-        loss = evaluation.rejection_loss[kind]
-        gates.append(_at_most(f"rejection_loss.{kind}", loss, limit, f"export.variants.{kind}.rejection_loss"))
+    for pattern, texts in bounds.items():
+        for name in fitting(pattern, figures):
+            gates += [_gate(name, figures[name], Bound.parse(text), f"gates.{pattern}") for text in texts]
+    for kind, largest in rejection_losses.items():
+        if (name := rejection_loss(kind)) in figures:
+            gates.append(_gate(name, figures[name], Bound("<=", largest), f"export.variants.{kind}.rejection_loss"))
     verdicts = Gates(gates=tuple(gates))
     if verdicts.passed:
         _log.info("all %d gates passed", len(gates))
@@ -91,7 +85,7 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
         lines += [f"and {len(failures) - _SHOWN} more in verification.json"] * (len(failures) > _SHOWN)
         lines += [f"evidence: {verification.evidence}"] * (verification.evidence is not None)
     return Gate(
-        name=f"parity.{artefact}{'.TF32' * tf32}",
+        name=parity(f"{artefact}{'.TF32' * tf32}"),
         value=value if measured else None,
         limit=limit,
         passed=passed,
@@ -99,21 +93,9 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
     )
 
 
-def _names(names: str, evaluation: Evaluation) -> list[str]:
-    """The figures that a name such as `auc.{background}` or `ks_p_value.{class_name}` stands for."""
-    for word, classes in (("{background}", evaluation.backgrounds), ("{class_name}", evaluation.classes)):
-        if word in names:
-            return [names.replace(word, name) for name in classes]
-    return [names]
-
-
-def _at_least(name: str, value: float, limit: float, key: str) -> Gate:
-    passed = value >= limit
-    return Gate(name=name, value=value, limit=f">= {limit:g}", passed=passed, message="" if passed else f"the limit is {key}")
-
-
-def _at_most(name: str, value: float | None, limit: float, key: str, *, is_signed: bool = False) -> Gate:
-    """`is_signed`: the limit is that of the absolute value."""
-    passed = value is not None and (abs(value) if is_signed else value) <= limit
-    words = f"{'absolute ' * is_signed}<= {limit:g}"
-    return Gate(name=name, value=value, limit=words, passed=passed, message="" if passed else f"the limit is {key}")
+def _gate(name: str, figure: Figure, bound: Bound, key: str) -> Gate:
+    """The verdict on a figure; `key`: where the bound is in the config."""
+    passed = figure.value is not None and bound.holds(figure.value)
+    reason = "nothing is left to measure it, so more test examples are needed; " if figure.value is None else ""
+    message = "" if passed else f"{reason}the limit is {key}"
+    return Gate(name=name, value=figure.value, uncertainty=figure.uncertainty, limit=str(bound), passed=passed, message=message)

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.contract.results import History, all_figures
+from cyclotrain.contract.results import History
 from cyclotrain.contract.run import Run
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256, locked
@@ -159,8 +159,8 @@ def _epoch_metrics(history: History) -> list[Metric]:
 def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequence[str | Path]) -> None:
     """Figures, verdicts, provenance and files; `files`: plots and cards."""
     ended = int(run.history.epochs[-1].time * 1000)
-    figures = {**all_figures([run.verification, run.evaluation, run.timing]), "files_skipped": len(run.dataset.skipped)}
-    client.log_batch(run_id, metrics=[Metric(name, value, ended, 0) for name, value in figures.items()])
+    values = {name: figure.value for name, figure in run.figures().items()} | {"files_skipped": len(run.dataset.skipped)}
+    client.log_batch(run_id, metrics=[Metric(name, value, ended, 0) for name, value in values.items() if value is not None])
     metadata = model_metadata(onnx.load(run.files["model"]))
     failed = "; ".join(str(gate) for gate in run.gates.failed)
     tags = {

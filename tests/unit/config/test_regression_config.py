@@ -27,7 +27,7 @@ def toy_config(**changes: Any) -> dict[str, Any]:
         ({"loss": "quantile", "quantiles": [16, 50]}, "regression.mass.quantiles: 16 is not between 0 and 1"),
         ({"loss": "quantile", "quantiles": [i / 101 for i in range(1, 101)]}, "quantiles: these are 100; give 99 at most"),
         ({"loss": "quantile", "quantiles": [0.1234567891, 0.1234567892]}, "two quantiles are the same"),
-        ({"loss": "quantile", "quantiles": [0.1], "maximum_bias": 1}, "regression.mass: 'maximum_bias' is of the median"),
+        ({"loss": "quantile", "quantiles": [0.1], "against": ["x"]}, "regression.mass: 'against' is of the median"),
         ({"classes": ["signl"]}, "regression.mass.classes: 'signl' is not one of the classes; did you mean 'signal'?"),
         ({"samples": ["ttbar"]}, "regression.mass.samples: 'ttbar' is not one of the samples; there are: background, signal"),
         ({"classes": ["signal"], "samples": ["background"]}, "regression.mass: no sample has it"),
@@ -81,7 +81,7 @@ def test_a_model_needs_an_output() -> None:
     ("change", "message"),
     [
         ({"label": "signal"}, "samples.background.label: 'signal' has no meaning without 'classes'"),
-        ({"evaluation": {"minimum_auc": 0.9}}, "evaluation.minimum_auc: has no meaning without 'classes'"),
+        ({"gates": {"auc.*": ">= 0.9"}}, "gates.auc.*: this run measures no such figure"),
         ({"export": {"preprocess_json": True}}, "export.preprocess_json: the producers that take one read probabilities"),
         ({"training": {"label_smoothing": 0.1}}, "training.label_smoothing: has no meaning without 'classes'"),
     ],

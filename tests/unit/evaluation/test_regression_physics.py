@@ -2,14 +2,11 @@
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 
-from cyclotrain.config import load
-from cyclotrain.contract.results import MODEL, Evaluation, Regression, Verification
-from cyclotrain.gates.judge import judge
+from cyclotrain.contract.results import MODEL, Evaluation, Regression
 from support.toys import skim_and_assemble, write_tree
 from support.trained import Trained
 
@@ -37,7 +34,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         "run": "test",
         "samples": {"toy": {"files": [write_tree(folder / "toy.root", columns)], "tree": "Jets"}},
         "regression": {
-            "e": {"target": "energy", "loss": "mse", "against": ["x"], "maximum_bias": 1000, "maximum_resolution": 2000},
+            "e": {"target": "energy", "loss": "mse", "against": ["x"]},
             "f": {"target": "fraction", "against": ["z"]},
             "e_range": {"target": "energy", "response": "ratio", **quantiles},
         },
@@ -86,20 +83,6 @@ def test_bias_and_resolution_are_measured_in_bins_of_a_variable(measured: dict[s
         assert part.bias.value is not None and part.bias.uncertainty
         assert abs(part.bias.value) < 4 * part.bias.uncertainty + 500
         assert part.resolution.value == pytest.approx(3000, rel=0.2)
-
-
-def test_the_limits_of_a_quantity_are_gates(toy: Trained, evaluation: Evaluation) -> None:
-    verification = Verification.model_construct(matrix=(), failures=())
-    limits: dict[str, Any] = {"limits": toy.config.evaluation, "rejection_losses": {}}
-    gates = judge(verification, evaluation, **limits, regression=toy.config.regression)
-    assert [(gate.name, gate.limit, gate.passed) for gate in gates.gates] == [
-        ("bias.e", "absolute <= 1000", True), ("resolution.e", "<= 2000", False),
-    ]  # fmt: skip
-    assert gates.failed[0].message == "the limit is regression.e.maximum_resolution"
-    raw = toy.config.model_dump()
-    raw["regression"] = {"e": {"target": "energy", "maximum_bias": 1e-6, "maximum_resolution": 1e5}}
-    (failed,) = judge(verification, evaluation, **limits, regression=load(raw).regression).failed
-    assert failed.name == "bias.e"
 
 
 def test_the_figures_have_names(evaluation: Evaluation) -> None:

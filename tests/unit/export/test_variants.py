@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from cyclotrain.config import VARIANT_KINDS, EvaluationConfig, VariantKind
+from cyclotrain.config import VARIANT_KINDS, VariantKind
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import file_sha256
@@ -80,7 +80,7 @@ def test_a_variant_that_loses_rejection_fails_its_gate(
     assert set(evaluation.performance) >= {MODEL, "fp16", "int8_static"}
     assert abs(evaluation.rejection_loss["fp16"]) < 0.05 < evaluation.rejection_loss["int8_static"]
     limits = {"fp16": 0.05, "int8_static": 0.05}
-    gates = judge(trained.verify(), evaluation, limits=EvaluationConfig(), rejection_losses=limits)
+    gates = judge(trained.verify(), evaluation.figures(), bounds={}, rejection_losses=limits)
     assert [gate.name for gate in gates.failed] == ["rejection_loss.int8_static"]
     assert "required <= 0.05; the limit is export.variants.int8_static.rejection_loss" in str(gates.failed[0])
 

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import uproot
 
+from cyclotrain.__main__ import main
 from cyclotrain.core.errors import InputError
 from cyclotrain.fetch import download
-from cyclotrain.fetch.command import fetch, main
+from cyclotrain.fetch.command import fetch
 from cyclotrain.fetch.public_sets import PUBLIC_SETS, PublicSet
 from support import REPOSITORY
 from support.public_sets import top_tagging_h5

@@ -10,11 +10,10 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import pyplot as plt
 
-from cyclotrain.config import EvaluationConfig, TrainingConfig
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, OUTSIDE_NOTE, Curves, Figure, SkippedFile
+from cyclotrain.config import TrainingConfig
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, OUTSIDE_NOTE, TIMED_BATCHES, Curves, Figure, SkippedFile
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
-from cyclotrain.evaluation.timing import BATCH_SIZES
 from cyclotrain.gates.judge import judge
 from cyclotrain.report import ending
 from cyclotrain.report.card import About, Card, card
@@ -81,20 +80,20 @@ def test_ranges_are_those_of_real_constituents_in_training(trained: Trained, run
 
 
 def test_a_failed_gate_stands_on_the_first_page_and_in_the_summary(run: Run, plots: list[Path]) -> None:
-    gates = judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=0.9999), rejection_losses={})
+    gates = judge(run.verification, run.figures(), bounds={"auc.*": [">= 0.9999"]}, rejection_losses={})
     failed = changed(run, gates=gates)
     head, _, _ = make(failed, plots, description=None).markdown.partition("## Use")
     assert "1 of 2 FAILED" in head and "No description was given" in head
     assert "| `auc.background` |" in head and ">= 0.9999 | **FAILED** |" in head
     words = summary(failed, card="card.html", bundle="deploy")
-    assert f"auc.background = {gates.failed[0].value:.4g}, required >= 0.9999" in words
+    assert f"auc.background = {gates.failed[0].value_in_words}, required >= 0.9999" in words
     assert "Deploy      none: a gate failed" in words
     assert "Deploy      deploy" in summary(run, card="card.html", bundle="deploy")
 
 
 def test_the_times_are_of_every_batch_size_and_grow_with_the_batch(run: Run) -> None:
     (line,) = run.timing.runtimes
-    assert tuple(line.examples_per_second) == BATCH_SIZES
+    assert tuple(line.examples_per_second) == TIMED_BATCHES
     assert line.examples_per_second[1024] > line.examples_per_second[1]
     latency = line.batch_1_latency_ms
     assert 0 < latency.p50 <= latency.p95 <= latency.p99
@@ -182,11 +181,13 @@ def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: 
     outside = ours.model_copy(update={"auc": Figure(value=1.0213, uncertainty=0.04)})
     performance = {**run.evaluation.performance, MODEL: {"background": outside}}
     evaluation = run.evaluation.model_copy(update={"performance": performance})
-    gates = judge(run.verification, evaluation, limits=EvaluationConfig(minimum_auc=0.9), rejection_losses={})
+    gates = judge(
+        run.verification, changed(run, evaluation=evaluation).figures(), bounds={"auc.*": [">= 0.9"]}, rejection_losses={}
+    )
     signed = changed(run, evaluation=evaluation, gates=gates)
     assert "1.0213† ± 0.0400" in (words := summary(signed, card="card.html", bundle="deploy")) and OUTSIDE_NOTE in words
     assert "1.0213† ± 0.0400" in (page := make(signed, plots).markdown) and OUTSIDE_NOTE in page
-    assert "| `auc.background` | 1.021† | >= 0.9 | passed |" in page
+    assert "| `auc.background` | 1.021 ± 0.04† | >= 0.9 | passed |" in page
     table = "\n".join(spread_table([run.evaluation, evaluation], "each fold"))
     assert f"{ours.auc.value:.4f}, 1.0213†\n" in table and table.endswith(OUTSIDE_NOTE)
     physics.roc(evaluation, Curves.read(run.files["curves"]), [tmp_path / "roc.svg"])

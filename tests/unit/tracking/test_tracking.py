@@ -7,8 +7,6 @@ import mlflow
 import onnxruntime as ort
 import pytest
 
-from cyclotrain.config import EvaluationConfig
-from cyclotrain.contract.results import all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
@@ -39,7 +37,7 @@ def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(train
     run = trained.run()
     entry, client = tracked(run, store, tmp_path)
     assert entry.info.status == "FINISHED" and entry.data.tags["cyclotrain.gates"] == "passed"
-    figures = all_figures([run.verification, run.evaluation, run.timing])
+    figures = {name: figure.value for name, figure in run.figures().items() if figure.value is not None}
     assert {name: entry.data.metrics[name] for name in figures} == pytest.approx(figures)
     for name in ("auc.background", "rejection.background.at_0.5", "parity.model", "latency_ms.p99"):
         assert name in figures
@@ -57,12 +55,12 @@ def test_a_failed_gate_makes_the_run_failed_and_the_same_model_updates_its_run(
 ) -> None:
     run = trained.run()
     before, _ = tracked(run, store, tmp_path)
-    gates = judge(run.verification, run.evaluation, limits=EvaluationConfig(minimum_auc=0.9999), rejection_losses={})
+    gates = judge(run.verification, run.figures(), bounds={"auc.*": [">= 0.9999"]}, rejection_losses={})
     after, client = tracked(Run(**{**vars(run), "gates": gates}), store, tmp_path)
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FAILED"
     assert after.data.tags["cyclotrain.gates"].startswith("failed: auc.background = 0.")
-    assert "required >= 0.9999; the limit is evaluation.minimum_auc" in after.data.tags["cyclotrain.gates"]
+    assert "required >= 0.9999; the limit is gates.auc.*" in after.data.tags["cyclotrain.gates"]
     assert len(client.search_runs([after.info.experiment_id])) == 1
 
 

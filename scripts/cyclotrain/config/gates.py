@@ -1,0 +1,76 @@
+"""`gates:`: limits of the figures of a run."""
+
+import difflib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from cyclotrain.contract import figures
+from cyclotrain.contract.figures import Bound
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, TIMED_BATCHES, Gain, Percentiles
+
+if TYPE_CHECKING:
+    from cyclotrain.config import Config
+
+
+def _as_list(bounds: Any) -> Any:
+    given = bounds if isinstance(bounds, list) else [bounds]
+    if other := [bound for bound in given if not isinstance(bound, str)]:
+        raise ValueError(f"{other[0]!r} is no bound; write '>= {other[0]}' or '<= {other[0]}', in quotes")
+    return given
+
+
+def _are_bounds(bounds: list[str]) -> list[str]:
+    for bound in bounds:
+        Bound.parse(bound)
+    return bounds
+
+
+def completed(schema: dict[str, Any]) -> None:
+    """Add names to the JSON schema of `gates`, for an editor to complete; `*` stands for names of the config."""
+    patterns = [
+        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.bias("*"), figures.resolution("*"),
+        figures.coverage("*", 0.5), figures.parity(MODEL), *map(figures.latency, Percentiles.model_fields),
+        *map(figures.throughput, TIMED_BATCHES), figures.COLD_START, *(figures.gain("*", of) for of in Gain.model_fields),
+    ]  # fmt: skip
+    schema["properties"] = dict.fromkeys(patterns, schema["additionalProperties"])
+
+
+Bounds = Annotated[list[str], BeforeValidator(_as_list), AfterValidator(_are_bounds), Field(min_length=1)]
+
+
+def check(config: "Config") -> None:
+    """Raise ValueError, with the nearest name, for a gate on a figure that the run does not measure."""
+    known = list(names(config))
+    for pattern in config.gates:
+        if figures.fitting(pattern, known):
+            continue
+        near = difflib.get_close_matches(pattern, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known[:4])}, ..."
+        raise ValueError(
+            f"gates.{pattern}: this run measures no such figure; {hint} `python -m cyclotrain figures` with the config lists all"
+        )
+
+
+def names(config: "Config") -> Iterator[str]:
+    """The names of the figures that a run measures. Those of single runtimes are left out, because a runtime may be missing."""
+    variants = list(config.export.variants)
+    backgrounds = [name for name in config.classes if name != config.signal]
+    trees = [BOOSTED_TREES] * bool(config.baseline_features and config.classes)
+    for scorer in (None, *trees, *variants):
+        for background in backgrounds:
+            yield figures.auc(background, scorer)
+            yield from (figures.rejection(background, at, scorer) for at in config.evaluation.signal_efficiencies)
+        for name, quantity in config.regression.items() if scorer not in trees else ():
+            if quantity.has_estimate:
+                yield figures.bias(name, scorer)
+                yield figures.resolution(name, scorer)
+            yield from (figures.coverage(name, quantile, scorer) for quantile in quantity.quantiles)
+    yield from map(figures.ks_p_value, config.classes)
+    yield from map(figures.rejection_loss, variants if config.classes else ())
+    yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
+    yield from map(figures.latency, Percentiles.model_fields)
+    yield from map(figures.throughput, TIMED_BATCHES)
+    yield figures.COLD_START
+    yield from (figures.gain(kind, of) for kind in variants for of in Gain.model_fields)

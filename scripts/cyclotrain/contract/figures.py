@@ -1,0 +1,109 @@
+"""The names of the figures of a run, by which gates, MLflow and people ask for them, and limits of their values.
+
+`scorer`: what gives the scores or estimates, if it is not the model: `boosted_trees`, or a variant by its kind.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self, cast, get_args
+
+Relation = Literal[">=", "<=", "absolute <="]
+
+
+def auc(background: str, scorer: str | None = None) -> str:
+    """The area under the ROC curve of the signal against a background."""
+    return _of(f"auc.{background}", scorer)
+
+
+def rejection(background: str, efficiency: float, scorer: str | None = None) -> str:
+    """1 / background efficiency at a signal efficiency."""
+    return _of(f"rejection.{background}.at_{efficiency:g}", scorer)
+
+
+def bias(quantity: str, scorer: str | None = None) -> str:
+    """The median of the response, minus 1 for a ratio."""
+    return _of(f"bias.{quantity}", scorer)
+
+
+def resolution(quantity: str, scorer: str | None = None) -> str:
+    """Half of the width of the central 68.3 % of the response."""
+    return _of(f"resolution.{quantity}", scorer)
+
+
+def coverage(quantity: str, quantile: float, scorer: str | None = None) -> str:
+    """The share of the targets that are not above an estimated quantile."""
+    return _of(f"coverage.{quantity}.at_{quantile:g}", scorer)
+
+
+def rejection_loss(variant: str) -> str:
+    """The largest fraction of the model's rejection that a variant loses."""
+    return f"rejection_loss.{variant}"
+
+
+def ks_p_value(class_name: str) -> str:
+    """Of the Kolmogorov-Smirnov test, training against test split."""
+    return f"ks_p_value.{class_name}"
+
+
+def parity(artefact: str) -> str:
+    """The largest difference from PyTorch on the test split."""
+    return f"parity.{artefact}"
+
+
+def latency(percentile: str) -> str:
+    """Of one example on one thread, in ms."""
+    return f"latency_ms.{percentile}"
+
+
+def throughput(batch_size: int) -> str:
+    """Examples per second on one thread."""
+    return f"throughput.batch_{batch_size}"
+
+
+COLD_START = "cold_start_ms"
+
+
+def gain(variant: str, of: str) -> str:
+    """What the model takes over what a variant takes."""
+    return f"gain.{variant}.{of}"
+
+
+def _of(name: str, scorer: str | None) -> str:
+    return f"{name}.{scorer}" if scorer else name
+
+
+def fitting(pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that a pattern fits. `*` stands for one part, between points that are no decimal points."""
+    expression = re.escape(pattern).replace(r"\*", r"(?:[^.]|(?<=\d)\.(?=\d))*")
+    return [name for name in names if re.fullmatch(expression, name)]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A limit of a figure, written `>= 0.97`, `<= 1`, or `absolute <= 0.1` for a figure on both sides of 0."""
+
+    relation: Relation
+    limit: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError for another text."""
+        number = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+        relations = "|".join(get_args(Relation))
+        if not (match := re.fullmatch(rf"\s*({relations})\s*({number})\s*", text)):
+            raise ValueError(f"'{text}' is no bound; write '>= 0.97', '<= 1' or 'absolute <= 0.1'")
+        return cls(cast(Relation, match[1]), float(match[2]))
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is on the right side; the limit itself is."""
+        match self.relation:
+            case ">=":
+                return value >= self.limit
+            case "<=":
+                return value <= self.limit
+            case "absolute <=":
+                return abs(value) <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.relation} {self.limit:g}"
