@@ -81,6 +81,32 @@ rule plot_confusion:
         "../../scripts/plot.py"
 
 
+rule plot_calibration:
+    input:
+        evaluation=rules.evaluate.output.evaluation,
+        code=plot_code("physics"),
+    output:
+        report(
+            "<fold>/plots/calibration.png",
+            caption="../report/figure.rst",
+            category="Physics",
+            labels={"figure": "calibration", **FOLD_LABEL},
+        ),
+        "<fold>/plots/calibration.svg",
+    log:
+        "<fold>/logs/plot_calibration.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        figure="physics.calibration",
+        caption="In 15 bins of the probability of a class: its mean, and the share of the test examples that are of the class. "
+        "On the dashed line, a probability is a frequency. The weights and the shares of the classes are those of the "
+        "training, which the network learns. Error: the mean distance from the line.",
+    script:
+        "../../scripts/plot.py"
+
+
 rule plot_loss:
     input:
         history=rules.train.output.history,
@@ -190,6 +216,7 @@ PLOTS = [
             rules.plot_roc.output[0],
             rules.plot_scores.output[0],
             rules.plot_confusion.output[0],
+            rules.plot_calibration.output[0],
         ]
         if settings.classes
         else []

@@ -46,6 +46,11 @@ def ks_p_value(class_name: str) -> str:
     return f"ks_p_value.{class_name}"
 
 
+def calibration_error(class_name: str) -> str:
+    """The mean of |probability - fraction| over bins of the probability of a class."""
+    return f"calibration_error.{class_name}"
+
+
 def parity(artefact: str) -> str:
     """The largest difference from PyTorch on the test split."""
     return f"parity.{artefact}"

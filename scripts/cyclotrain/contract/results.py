@@ -383,6 +383,26 @@ class Confusion(_Frozen):
     fraction: tuple[tuple[float, ...], ...]
 
 
+class CalibrationBin(_Frozen):
+    """Examples whose probability of a class is between two values: its mean, and the share of them that is of the class."""
+
+    low: float
+    high: float
+    probability: float
+    fraction: Figure
+
+
+class Calibration(_Frozen):
+    """Whether the probability of a class is its share, with the weights of the training and the shares that classes have there.
+
+    error: the expected calibration error; if_calibrated: what fluctuations alone would make it.
+    """
+
+    error: Figure
+    if_calibrated: float
+    bins: tuple[CalibrationBin, ...]
+
+
 class ResponseBin(_Frozen):
     """Bias and resolution of the examples between two values of a variable."""
 
@@ -418,7 +438,7 @@ class Regression(_Frozen):
 class Evaluation(_Result):
     """evaluation.json: the physics of the exported model on the test split, and of what it is compared with.
 
-    Without classes, there is no signal, no performance, no confusion and no overtraining.
+    Without classes, there is no signal, no performance, no confusion, no overtraining and no calibration.
     """
 
     model_sha256: str
@@ -428,6 +448,7 @@ class Evaluation(_Result):
     rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
     confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class
+    calibration: dict[str, Calibration] = {}  # by class
     regression: dict[str, dict[str, Regression]] = {}  # by what estimates (MODEL, BOOSTED_TREES, a variant), by quantity
 
     @property
@@ -464,6 +485,7 @@ class Evaluation(_Result):
                 found |= {figures.coverage(name, one.quantile, other): one.share for one in quantity.coverage}
         found |= {figures.rejection_loss(kind): Figure(value=loss) for kind, loss in self.rejection_loss.items()}
         found |= {figures.ks_p_value(name): Figure(value=test.p_value) for name, test in self.overtraining.items()}
+        found |= {figures.calibration_error(name): one.error for name, one in self.calibration.items()}
         return found
 
 

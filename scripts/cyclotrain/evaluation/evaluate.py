@@ -13,6 +13,8 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.results import (
     BOOSTED_TREES,
     MODEL,
+    Calibration,
+    CalibrationBin,
     Confusion,
     Curves,
     Evaluation,
@@ -26,8 +28,10 @@ from cyclotrain.contract.results import (
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, read_split
+from cyclotrain.data.training_weights import training_weights
 from cyclotrain.evaluation.regression import histograms as response_histograms
 from cyclotrain.evaluation.regression import measure
+from cyclotrain.metrics.calibration import calibration
 from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
 from cyclotrain.metrics.roc import Roc, roc_auc_and_rejections
 from cyclotrain.runtimes.sessions import open_session, predict
@@ -90,6 +94,7 @@ def evaluate(
                 "rejection_loss": {kind: _rejection_loss(performance[MODEL], performance[kind]) for kind in models.variants},
                 "confusion": Confusion(classes=contract.classes, fraction=_confusion(test, scores["test"])),
                 "overtraining": _overtraining(contract, examples, scores),
+                "calibration": _calibration(contract, examples, scores["test"]),
             }
         )
         curves = curves.model_copy(update={"roc": roc_curves, "scores": tuple(_histograms(contract, examples, scores))})
@@ -168,6 +173,29 @@ def _overtraining(contract: Contract, examples: Mapping[str, Examples], scores: 
         )
         tests[name] = Overtraining(ks_distance=result.distance, p_value=result.p_value)
     return tests
+
+
+def _calibration(contract: Contract, examples: Mapping[str, Examples], probabilities: Answers) -> dict[str, Calibration]:
+    """Of each class. The weights are those of the training, and the classes have the shares that they have there.
+
+    A network learns these shares, and the test split may have others.
+    """
+    test, n = examples["test"], len(contract.classes)
+    weights = {split: training_weights(rows, contract).astype(np.float64) for split, rows in examples.items()}
+    sums = {split: np.bincount(rows.label, weights[split], n) for split, rows in examples.items()}
+    weight = weights["test"] * np.divide(sums["train"], sums["test"], where=sums["test"] > 0, out=np.zeros(n))[test.label]
+    measured = {
+        name: calibration(probabilities[:, index], test.label == index, weight=weight)
+        for index, name in enumerate(contract.classes)
+    }
+    return {
+        name: Calibration(
+            error=Figure(**asdict(one.error)),
+            if_calibrated=one.if_calibrated,
+            bins=tuple(CalibrationBin(**asdict(part)) for part in one.bins),
+        )
+        for name, one in measured.items()
+    }
 
 
 def _thinned(roc: Roc, scorer: str, background: str) -> RocCurve:

@@ -26,6 +26,7 @@ FIGURES = {
     "physics.roc": ("evaluation", "curves"),
     "physics.scores": ("evaluation", "curves"),
     "physics.confusion": ("evaluation",),
+    "physics.calibration": ("evaluation",),
     "training.loss": ("history",),
     "timing.latency": ("timing",),
 }

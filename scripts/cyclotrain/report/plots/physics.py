@@ -71,6 +71,24 @@ def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
+def calibration(evaluation: Evaluation, paths: Paths) -> None:
+    """The share of each class against its mean probability, in bins of it."""
+    with figure(paths) as axes:
+        axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
+        for index, (name, measured) in enumerate(evaluation.calibration.items()):
+            error = measured.error
+            label = name if error.value is None else f"{name}, error {error.value:.4f} ± {error.uncertainty:.4f}"
+            axes.errorbar(
+                [part.probability for part in measured.bins],
+                [part.fraction.value for part in measured.bins],
+                yerr=[part.fraction.uncertainty for part in measured.bins],
+                fmt="o-", markersize=6, capsize=3, linewidth=1, color=COLOURS[index % len(COLOURS)], label=label,
+            )  # fmt: skip
+        axes.set(xlabel="Mean probability in the bin", ylabel="Share that is of the class", xlim=(0, 1), ylim=(0, 1.05))
+        axes.legend(loc="upper left", fontsize=13 if len(evaluation.calibration) <= 4 else 9)
+        axes.grid(alpha=0.3)
+
+
 def confusion(evaluation: Evaluation, paths: Paths) -> None:
     """Fractions of each true class by the class of largest probability."""
     assert evaluation.confusion  # the rule is for models with classes
