@@ -85,7 +85,7 @@ def test_the_config_in_the_documentation_is_valid() -> None:
     raw = raw_config({"qcd": "b.root", "top": "s.root"}, classes=["qcd", "top"])
     quantiles = {"loss": "quantile", "quantiles": [0.16, 0.5, 0.84]}
     raw["regression"] = {"true_mass": {"target": "jet_mass"}, "pt_ratio": {"target": "jet_pt", **quantiles}}
-    assert len(load({**raw, **yaml.safe_load(text)}).gates) == 6
+    assert len(load({**raw, **yaml.safe_load(text)}).gates) == 7
 
 
 def test_the_names_are_those_of_the_figures_that_a_run_measures(trained_to_regress: Trained) -> None:
