@@ -29,8 +29,9 @@ def judge(
     """
     gates = [*_parity(verification)]
     for pattern, texts in bounds.items():
-        for name in fitting(pattern, figures):
-            gates += [_gate(name, figures[name], Bound.parse(text), f"gates.{pattern}") for text in texts]
+        for name in fitting(pattern, figures) or [pattern]:  # a gate is judged in any case
+            figure = figures.get(name, Figure(value=None))
+            gates += [_gate(name, figure, Bound.parse(text), f"gates.{pattern}") for text in texts]
     for kind, largest in rejection_losses.items():
         if (name := rejection_loss(kind)) in figures:
             gates.append(_gate(name, figures[name], Bound("<=", largest), f"export.variants.{kind}.rejection_loss"))
@@ -96,6 +97,6 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
 def _gate(name: str, figure: Figure, bound: Bound, key: str) -> Gate:
     """The verdict on a figure; `key`: where the bound is in the config."""
     passed = figure.value is not None and bound.holds(figure.value)
-    reason = "nothing is left to measure it, so more test examples are needed; " if figure.value is None else ""
+    reason = "there was nothing to measure it with, so more test examples are needed; " if figure.value is None else ""
     message = "" if passed else f"{reason}the limit is {key}"
     return Gate(name=name, value=figure.value, uncertainty=figure.uncertainty, limit=str(bound), passed=passed, message=message)

@@ -51,7 +51,11 @@ def test_a_figure_has_an_upper_limit_two_limits_or_one_of_its_size() -> None:
 
 def test_a_figure_that_nothing_is_left_to_measure_fails() -> None:
     (words,) = verdicts(rejection__qcd__any=[">= 10"])
-    assert words.startswith("False: rejection.qcd.at_0.3 = no value, required >= 10; nothing is left to measure it, so more test")
+    assert words.startswith("False: rejection.qcd.at_0.3 = no value, required >= 10; there was nothing to measure it with")
+
+
+def test_a_figure_that_the_run_did_not_measure_fails() -> None:
+    assert verdicts(auc__top=[">= 0.1"])[0].startswith("False: auc.top = no value, required >= 0.1")
 
 
 @given(st.sampled_from([">=", "<=", "absolute <="]), st.floats(allow_nan=False, allow_infinity=False))
