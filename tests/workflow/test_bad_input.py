@@ -100,7 +100,7 @@ def test_a_failed_gate_fails_the_run_at_its_end_and_every_result_tells_it(workfl
     results = workflow.folder / "results/test"
     gates = Gates.read(results / "gates.json")
     assert [gate.name for gate in gates.failed] == ["parity.model", "auc.background"]
-    area = f"auc.background = {gates.failed[1].value:.4g}, required >= 0.9999"
+    area = f"auc.background = {gates.failed[1].value_in_words}, required >= 0.9999"
     assert area in (results / "summary.txt").read_text()
     assert "Deploy      none: a gate failed" in (results / "summary.txt").read_text()
     assert "2 of 2 FAILED" in (results / "model_card.md").read_text()

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -184,9 +185,11 @@ def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequ
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Each value by its key; a mapping stays whole if MLflow takes a name in it for no key, such as a pattern or an expression."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+        has_keys = isinstance(value, Mapping) and value and all(re.fullmatch(r"[\w.:/ -]+", name, re.ASCII) for name in value)
+        flat |= _flat(value, f"{prefix}{key}.") if has_keys else {f"{prefix}{key}": value}
     return flat
 
 

@@ -26,7 +26,10 @@ def tracked(run: Run, uri: str, folder: Path) -> Any:
     (folder / "plots").mkdir(exist_ok=True)
     (folder / "plots/roc.png").write_bytes(b"png")
     (folder / "card.md").write_text("card")
-    config = {"run": "toys", "training": {"epochs": 3}, "samples": {}}
+    config = {
+        "run": "toys", "training": {"epochs": 3, "learning_rate_factors": {"phi.*": 0.1}}, "samples": {},
+        "gates": {"auc.*": [">= 0.9"]}, "flatten": {"variables": {"log(jet_pt)": [1, 2]}, "to": "flat"},
+    }  # fmt: skip
     files = {"plots": [folder / "plots/roc.png"], "cards": [folder / "card.md"]}
     address = track(run, uri=uri, experiment="toys", config=config, **files)
     client = mlflow.MlflowClient(uri)
@@ -43,6 +46,7 @@ def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(train
         assert name in figures
     assert len(client.get_metric_history(entry.info.run_id, "validation_loss")) == len(run.history.epochs)
     assert entry.data.params["training.epochs"] == "3"
+    assert entry.data.params["gates"] == "{'auc.*': ['>= 0.9']}" and entry.data.params["flatten.to"] == "flat"
     artifacts = {file.path for file in client.list_artifacts(entry.info.run_id)}
     assert {"card.md", "plots", "gates.json", "evaluation.json", "verification_matrix.json"} <= artifacts
     (model,) = client.search_logged_models([entry.info.experiment_id])
