@@ -185,7 +185,7 @@ def _log_results(client: mlflow.MlflowClient, run_id: str, run: Run, files: Sequ
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Each value by its key; a mapping stays whole if MLflow takes a name in it for no key, such as a pattern or an expression."""
+    """Each value by its key; a mapping stays whole if MLflow takes a name in it for no key, such as a pattern."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         has_keys = isinstance(value, Mapping) and value and all(re.fullmatch(r"[\w.:/ -]+", name, re.ASCII) for name in value)
