@@ -62,7 +62,7 @@ def evaluate(
     p_background). Regressed quantities are measured on the test examples that have them.
     """
     start = time.perf_counter()
-    splits = ("train", "test") if contract.classes else ("test",)  # the training split is for the classes' overtraining
+    splits = ("train", "test") if contract.classes else ("test",)  # the training split is for what is said of classes
     examples = {split: read_split(shards, contract, split) for split in splits}
     test, n_classes = examples["test"], len(contract.classes)
     answers = {split: _predict(models.exported, rows, contract, threads) for split, rows in examples.items()}

@@ -52,19 +52,15 @@ def calibration(probability: Floats, is_class: Bools, *, weight: Floats) -> Cali
     total = float(w.sum())
     if total <= 0:
         return Calibration((), Estimate(None, None), 0.0)
-    in_bin, of_class = sums(w), sums(w * y)
-    mean, variance = (
-        sums(w * p),
-        sums(w**2 * (y - np.divide(of_class, in_bin, where=in_bin > 0, out=np.zeros(_BINS))[index]) ** 2),
-    )
-    bins = tuple(
-        Bin(
-            i / _BINS, (i + 1) / _BINS, float(mean[i] / in_bin[i]),
-            Estimate(float(of_class[i] / in_bin[i]), float(np.sqrt(variance[i]) / in_bin[i])),
-        )
-        for i in np.flatnonzero(in_bin > 0)
-    )  # fmt: skip
-    error = float(np.abs(mean - of_class).sum()) / total
+    in_all, of_class, expected = sums(w), sums(w * y), sums(w * p)
+    squares, squares_of_class = sums(w**2), sums(w**2 * y)
+    bins = []
+    for i in np.flatnonzero(in_all > 0).tolist():
+        fraction = float(of_class[i] / in_all[i])
+        variance = squares_of_class[i] * (1 - 2 * fraction) + squares[i] * fraction**2  # sum of w^2 (y - fraction)^2
+        uncertainty = math.sqrt(max(variance, 0.0)) / float(in_all[i])
+        bins.append(Bin(i / _BINS, (i + 1) / _BINS, float(expected[i] / in_all[i]), Estimate(fraction, uncertainty)))
+    error = float(np.abs(expected - of_class).sum()) / total
     uncertainty = math.sqrt(float((w**2 * (p - y) ** 2).sum())) / total
     if_calibrated = math.sqrt(2 / math.pi) * float(np.sqrt(sums(w**2 * p * (1 - p))).sum()) / total
-    return Calibration(bins, Estimate(error, uncertainty), if_calibrated)
+    return Calibration(tuple(bins), Estimate(error, uncertainty), if_calibrated)
