@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cyclotrain.runtimes.worker import peak_memory as peak_memory_here
+from cyclotrain.runtimes.worker import memory as memory_here
 
 # {name, value, unit, reference, reference_value, ratio}; a ratio above 1 means better than the reference
 Figure = dict[str, str | float]
@@ -52,6 +52,6 @@ def peak_memory(call: Callable[..., Any], *arguments: Any) -> float:
 
 def _peak_memory(call: Callable[..., Any], arguments: Sequence[Any]) -> float:
     call(*arguments)
-    peak = peak_memory_here()
+    peak = memory_here("VmHWM")
     assert peak is not None, "peak memory is read from /proc, which this machine lacks"
     return peak

@@ -73,7 +73,7 @@ class RuntimeProcess:
     batch; None on macOS. `seconds`: of each session that ran the last batch.
 
     `keeps_memory`: the sessions keep the memory of a batch for the next one, as a deployed session does. Without it the process
-    keeps little, because there may be many: eight that keep all would take 24 GB for `particle_transformer`.
+    keeps at most a GB, because there may be many: eight that keep all would take 24 GB for `particle_transformer`.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ class RuntimeProcess:
         self._process = subprocess.Popen(
             [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
-        configurations = [{**c.to_dict(), "keeps_memory": self._keeps_memory} for c in self.configurations]
-        request = {"model": self._model, "configurations": configurations}
+        configurations = [c.to_dict() for c in self.configurations]
+        request = {"model": self._model, "configurations": configurations, "keeps_memory": self._keeps_memory}
         self._send(request, {})
         loaded, _ = self._receive()
         self.version, self.inputs = loaded["version"], loaded["inputs"]

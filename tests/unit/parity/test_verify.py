@@ -1,6 +1,7 @@
 """A wrong artefact does not pass."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,8 @@ from cyclotrain.contract.results import MODEL
 from cyclotrain.networks.registry import Model, SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.parity.cases import References
+from cyclotrain.parity.verify import Artefact
+from cyclotrain.runtimes.sessions import RuntimeProcess
 from support.trained import Trained
 
 
@@ -118,3 +121,26 @@ def test_a_network_that_works_in_float32_only_is_verified(trained: Trained, tmp_
     assert result.passed, result.failures
     assert result.max_abs_float64 is None and result.no_float64 and result.no_float64.startswith("RuntimeError: ")
     assert all(row.max_abs_float64 is None for row in result.matrix)
+
+
+def test_as_many_runtimes_as_threads_work_at_once(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes the memory of its largest batch."""
+    working: set[int] = set()
+    most = 0
+    ask, answers = RuntimeProcess.ask, RuntimeProcess.answers
+
+    def asked(process: RuntimeProcess, *arguments: Any) -> None:
+        nonlocal most
+        working.add(id(process))
+        most = max(most, len(working))
+        ask(process, *arguments)
+
+    def answered(process: RuntimeProcess) -> Any:
+        working.discard(id(process))
+        return answers(process)
+
+    monkeypatch.setattr(RuntimeProcess, "ask", asked)
+    monkeypatch.setattr(RuntimeProcess, "answers", answered)
+    others = [Artefact(name, str(trained.onnx), 1e-5) for name in ("second", "third", "fourth")]
+    assert trained.verify(others=others).passed
+    assert most == 2
