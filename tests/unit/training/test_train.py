@@ -1,6 +1,7 @@
 """Training: which epoch is kept, how one goes on after a kill, and what it refuses."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -215,6 +216,18 @@ def test_a_training_that_stopped_early_and_was_killed_ends_with_the_same_weights
     if is_moved:
         killed = killed.rename(tmp_path / "moved")
     assert file_sha256(run_training(contract, config, shards, killed)) == file_sha256(whole)
+
+
+def test_a_quantity_that_no_validation_example_has_gives_no_validation_loss(
+    toy_files: dict[str, str], ingest: Any, tmp_path: Path
+) -> None:
+    raw = raw_config(toy_files, training={"epochs": 1})
+    raw["samples"]["calibration"] = {**raw["samples"]["signal"], "files": [toy_files["signal"]], "split": "train"}
+    raw["regression"] = {"mass": {"target": "jet_mass", "samples": ["calibration"]}, "pt": {"target": "jet_pt"}}
+    config, contract, shards = ingest(raw)
+    run_training(contract, config, shards, tmp_path / "out")
+    (epoch,) = History.read(tmp_path / "out/history.jsonl").epochs
+    assert set(epoch.validation_losses) == {"probabilities", "pt"} and math.isfinite(epoch.validation_loss)
 
 
 @pytest.mark.parametrize("steps", [*range(1, 31), 100])
