@@ -2,19 +2,22 @@
 
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.evaluation.evaluate import Models, evaluate
+from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.predictions import Predictions
 
 with rule(snakemake.log[0]):
+    contract = Contract.read(snakemake.input.contract)
+    others = dict(zip(snakemake.params.scorers, snakemake.input.others, strict=True))
     evaluation, curves = evaluate(
-        Contract.read(snakemake.input.contract),
-        Models(
-            snakemake.input.onnx,
-            dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
-            snakemake.input.boosted_trees,
-        ),
-        shards=snakemake.input.shards,
+        contract,
+        {
+            "train": Predictions(contract, examples=snakemake.input.train_examples, answers={"model": snakemake.input.train}),
+            "test": Predictions(
+                contract, examples=snakemake.input.test_examples, answers={"model": snakemake.input.test, **others}
+            ),
+        },
+        model=snakemake.input.onnx,
         signal_efficiencies=snakemake.params.signal_efficiencies,
-        threads=snakemake.threads,
     )
     curves.write(snakemake.output.curves)
     evaluation.write(snakemake.output.evaluation)

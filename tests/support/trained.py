@@ -14,15 +14,17 @@ import torch
 
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
-from cyclotrain.contract.results import MODEL, Curves, Evaluation, Timing, Verification, all_figures
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation, Timing, Verification, all_figures
 from cyclotrain.contract.run import Run
 from cyclotrain.evaluation.boosted_trees import baseline
-from cyclotrain.evaluation.evaluate import Models, evaluate
+from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.predictions import Predictions, write_answers, write_examples
 from cyclotrain.evaluation.timing import Exported, time_model
 from cyclotrain.export.to_onnx import TrainedModel, export
 from cyclotrain.gates.judge import judge
 from cyclotrain.parity.cases import References
 from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.training.step import WeightedTraining
 from cyclotrain.training.train import TrainingFiles, train
 
@@ -107,12 +109,32 @@ class Trained:
 
     def evaluate(self, **variants: Path) -> tuple[Evaluation, Curves]:
         """The physics of the model and of variants, beside boosted trees."""
-        trees = self.folder / "baseline.npy"
+        return evaluate(self.contract, self.predictions(**variants), model=self.onnx, signal_efficiencies=[0.3, 0.5])
+
+    def predictions(self, **variants: Path) -> dict[str, Predictions]:
+        """What the model answers on both splits, and variants and boosted trees on the test split."""
+        folder = self.folder / "predictions"
+        for split in ("train", "test"):
+            if not (folder / split / "examples.arrow").exists():
+                write_answers(
+                    self.contract, self.shards, open_session(self.onnx, 1), split=split, path=folder / split / "model.arrow"
+                )
+                write_examples(self.contract, self.shards, split=split, path=folder / split / "examples.arrow")
+        trees = folder / "test/boosted_trees.arrow"
         if not trees.exists():
             baseline(self.contract, self.shards, path=trees)
-        return evaluate(
-            self.contract, Models(self.onnx, variants, trees), shards=self.shards, signal_efficiencies=[0.3, 0.5], threads=1
-        )
+        answers: dict[str, dict[str, Path]] = {"train": {}, "test": {BOOSTED_TREES: trees}}
+        for kind, path in variants.items():
+            answers["test"][kind] = folder / f"test/{kind}.arrow"
+            write_answers(self.contract, self.shards, open_session(path, 1), split="test", path=answers["test"][kind])
+        return {
+            split: Predictions(
+                self.contract,
+                examples=folder / split / "examples.arrow",
+                answers={MODEL: folder / split / "model.arrow", **others},
+            )
+            for split, others in answers.items()
+        }
 
     def time(self, **variants: Path) -> Timing:
         exported = Exported(self.onnx, self.weights, variants)

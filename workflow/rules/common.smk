@@ -315,6 +315,16 @@ def variants():
     return [f"<fold>/model/{kind}.onnx" for kind in settings.export.variants]
 
 
+def other_scorers():
+    """What gives scores on the test split besides the model."""
+    return ["boosted_trees", *settings.export.variants]
+
+
+def other_answers():
+    """The answers of each of them."""
+    return [f"<fold>/predictions/test/{scorer}.arrow" for scorer in other_scorers()]
+
+
 def variant_tolerances():
     """What `verify` allows each variant, in the order of `variants`."""
     return {

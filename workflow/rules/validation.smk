@@ -53,7 +53,7 @@ rule baseline:
         contract=rules.assemble.output.contract,
         shards=skims("arrow"),
     output:
-        "<fold>/baseline.npy",
+        "<fold>/predictions/test/boosted_trees.arrow",
     log:
         "<fold>/logs/baseline.log",
     conda:
@@ -65,13 +65,56 @@ rule baseline:
         "../../scripts/baseline.py"
 
 
+rule predict:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+    output:
+        train="<fold>/predictions/train/model.arrow",
+        train_examples="<fold>/predictions/train/examples.arrow",
+        test="<fold>/predictions/test/model.arrow",
+        test_examples="<fold>/predictions/test/examples.arrow",
+    log:
+        "<fold>/logs/predict.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        **resources_of("predict"),
+    script:
+        "../../scripts/predict.py"
+
+
+rule predict_other:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.variant.output[0],
+        shards=skims("arrow"),
+    output:
+        test="<fold>/predictions/test/{kind}.arrow",
+    log:
+        "<fold>/logs/predict/{kind}.log",
+    wildcard_constraints:
+        kind="|".join(VARIANT_KINDS),
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        **resources_of("predict"),
+    script:
+        "../../scripts/predict.py"
+
+
 rule evaluate:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
-        variants=variants(),
-        shards=skims("arrow"),
-        boosted_trees=rules.baseline.output[0],
+        train=rules.predict.output.train,
+        train_examples=rules.predict.output.train_examples,
+        test=rules.predict.output.test,
+        test_examples=rules.predict.output.test_examples,
+        others=other_answers(),
     output:
         evaluation=report(
             "<fold>/evaluation.json",
@@ -84,12 +127,11 @@ rule evaluate:
         "<fold>/logs/evaluate.log",
     conda:
         "../../envs/cyclotrain.yaml"
-    threads: 2
     resources:
         **resources_of("evaluate"),
     params:
         signal_efficiencies=settings.evaluation.signal_efficiencies,
-        variants=list(settings.export.variants),
+        scorers=other_scorers(),
     script:
         "../../scripts/evaluate.py"
 

@@ -23,6 +23,7 @@ RESOURCES: Mapping[str, Resources] = {
     "variant": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "verify": Resources(mem_mb=5000, disk_mb=2000, runtime=120),
     "baseline": Resources(mem_mb=4000, disk_mb=500, runtime=60),
+    "predict": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "evaluate": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "time_model": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "reference_vectors": Resources(mem_mb=4000, disk_mb=500, runtime=30),

@@ -19,6 +19,7 @@ from cyclotrain.config.flatten import FlattenConfig
 from cyclotrain.config.gates import Bounds
 from cyclotrain.config.inputs import InputSetConfig
 from cyclotrain.config.model import ModelConfig
+from cyclotrain.config.observers import ObserverConfig
 from cyclotrain.config.regression import QuantityConfig
 from cyclotrain.config.samples import SampleConfig
 from cyclotrain.config.score import ScoreConfig
@@ -86,6 +87,11 @@ class Config(Section):
     )
     regression: dict[Name, QuantityConfig] = Field(
         {}, description="Quantities that the model estimates, by name: each is an output of its own (docs/regression.md)."
+    )
+    observers: dict[Name, ObserverConfig] = Field(
+        {},
+        description="Variables that the model need not see, by name: its performance is shown against each, and what a cut on "
+        "its scores does to the distribution of each. `observers: {jet_mass: {label: 'Jet mass [GeV]'}}`",
     )
     negative_weights: Literal["keep", "absolute", "drop"] = Field(
         "keep",
@@ -287,19 +293,20 @@ class Config(Section):
         return tuple(self.baseline.features or flat)
 
     @property
-    def observers(self) -> tuple[str, ...]:
-        """Expressions stored for each example besides the model's inputs: for boosted trees, `flatten` and `regression`."""
+    def stored(self) -> tuple[str, ...]:
+        """Expressions stored for each example besides the model's inputs: for boosted trees, `flatten`, figures."""
         against = [text for quantity in self.regression.values() for text in quantity.against]
-        return tuple(dict.fromkeys([*self._observers_of_all, *against]))
+        return tuple(dict.fromkeys([*self._stored_of_all, *against]))
 
     @property
-    def _observers_of_all(self) -> tuple[str, ...]:
-        return (*self.baseline_features, *(self.flatten.variables if self.flatten else ()))
+    def _stored_of_all(self) -> tuple[str, ...]:
+        declared = [observer.expression or name for name, observer in self.observers.items()]
+        return (*self.baseline_features, *(self.flatten.variables if self.flatten else ()), *declared)
 
-    def observers_of(self, sample: str) -> tuple[str, ...]:
-        """The observers that a sample has: all but those of quantities that it does not have."""
+    def stored_of(self, sample: str) -> tuple[str, ...]:
+        """Those that a sample has: all but those of quantities that it does not have."""
         against = [text for quantity in self.quantities_of(sample).values() for text in quantity.against]
-        return tuple(dict.fromkeys([*self._observers_of_all, *against]))
+        return tuple(dict.fromkeys([*self._stored_of_all, *against]))
 
 
 def _check_expression(key: str, text: str, *, names: Sequence[str], kind: str, similarity: float) -> None:

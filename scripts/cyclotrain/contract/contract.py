@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cyclotrain.contract.layout import Layout, lists_to_tuples
+from cyclotrain.contract.layout import Layout, Observer, lists_to_tuples
 from cyclotrain.contract.outputs import OUTPUT, Output, Quantity
 from cyclotrain.contract.splits import Fold
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import read_json, write_json
 
-_FORMAT = 2
+_FORMAT = 3
 ALL = "all"  # stands for a class where there are no classes, in sums over examples
 
 
@@ -48,7 +48,8 @@ class Contract:
     training_weights: str  # what this weight is: physics, or none for 1
     negative_weights: str  # treatment in training: keep, absolute or drop
     flattening: Flattening | None
-    baseline_features: tuple[str, ...]  # the observers that the boosted trees use
+    baseline_features: tuple[str, ...]  # expressions among layout.observers
+    observers: tuple[Observer, ...]  # those that the config declares, for figures; their expressions are among layout.observers
     split: dict[str, float]
     fold: Fold | None  # in a cross-training
     event_id: tuple[str, ...] | Literal["entry"]  # branches, or the file and the entry number
@@ -119,6 +120,7 @@ class Contract:
         fields = {name: json_fields[name] for name in cls.__dataclass_fields__}
         fields["layout"] = Layout.from_dict(fields["layout"])
         fields["regression"] = tuple(map(Quantity.from_dict, fields["regression"]))
+        fields["observers"] = tuple(Observer(**one) for one in fields["observers"])
         fields["ranges"] = lists_to_tuples(fields["ranges"])
         fields["fold"] = Fold(**fields["fold"]) if fields["fold"] else None
         fields["flattening"] = Flattening.from_dict(fields["flattening"]) if fields["flattening"] else None

@@ -81,6 +81,15 @@ class Set:
 
 
 @dataclass(frozen=True)
+class Observer:
+    """A variable of an example that the config declares: its name, its expression, and its label on plots."""
+
+    name: str
+    expression: str
+    label: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """The branches of a shard: `scalars` have one value per example, jagged branches belong to a set.
 
@@ -90,7 +99,7 @@ class Layout:
 
     scalars: tuple[str, ...]
     sets: dict[str, Set]
-    observers: tuple[str, ...]  # expressions that the boosted trees and `flatten` use
+    observers: tuple[str, ...]  # expressions that boosted trees, `flatten` and figures use
     object: str | None = None
     targets: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclotrain.contract import Contract, Layout, Quantity
+from cyclotrain.contract import Contract, Layout, Observer, Quantity
 from cyclotrain.contract.parent import standardised_as_parent
 from cyclotrain.contract.results import Dataset
 from cyclotrain.contract.splits import SPLITS, Fold
@@ -105,6 +105,7 @@ def assemble(
         negative_weights=recipe.negative_weights,
         flattening=flattening,
         baseline_features=tuple(recipe.baseline_features),
+        observers=tuple(Observer(**fields) for fields in recipe.observers),
         split=recipe.split,
         fold=fold,
         event_id=tuple(recipe.event_id) if isinstance(recipe.event_id, list) else recipe.event_id,

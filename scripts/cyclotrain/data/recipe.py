@@ -27,6 +27,7 @@ class DatasetRecipe:
     luminosity: float
     skip_broken: float
     baseline_features: list[str]
+    observers: list[dict[str, str]]  # the fields of contract.Observer
     split: dict[str, float]
     fold: dict[str, Any] | None
     event_id: list[str] | Literal["entry"]
@@ -54,6 +55,10 @@ class DatasetRecipe:
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,
             baseline_features=list(config.baseline_features),
+            observers=[
+                {"name": name, "expression": observer.expression or name, "label": observer.label or name}
+                for name, observer in config.observers.items()
+            ],
             split=split.model_dump(),
             fold=fold_fields,
             event_id=config.event_id,

@@ -10,18 +10,18 @@ import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from cyclotrain.contract import Contract
-from cyclotrain.core.files import atomic
 from cyclotrain.data.shards import read_split
 from cyclotrain.data.training_weights import training_weights
+from cyclotrain.evaluation.predictions import write_probabilities
 
 _ENOUGH = 20  # examples of each class; early stopping holds back a tenth for validation
 _log = logging.getLogger(__name__)
 
 
 def baseline(contract: Contract, shards: Sequence[str], *, path: str | Path) -> None:
-    """Train scikit-learn's HistGradientBoostingClassifier and write its probabilities [n_test, n_classes] (.npy).
+    """Train scikit-learn's HistGradientBoostingClassifier and write its probabilities for the test split.
 
-    The array is empty, [n_test, 0], without classes and if the contract names no example-level features.
+    There are none without classes, and if the contract names no example-level features.
     """
     start = time.monotonic()
     train, test = (read_split(shards, contract, split) for split in ("train", "test"))
@@ -38,8 +38,7 @@ def baseline(contract: Contract, shards: Sequence[str], *, path: str | Path) -> 
         )
         trees.fit(_finite(train.observers[usable][:, columns]), train.label[usable], sample_weight=weight[usable])
         probabilities = trees.predict_proba(_finite(test.observers[:, columns])).astype(np.float32)
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, probabilities)
+    write_probabilities(contract, probabilities, path)
     if is_trained:
         _log.info(
             "boosted trees: %d iterations on %d examples, %.1f s in all",

@@ -7,31 +7,26 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.contract import Contract, Quantity
+from cyclotrain.contract import Quantity
 from cyclotrain.contract.results import Coverage, Figure, Regression, ResponseBin, ResponseHistogram
-from cyclotrain.data.shards import Examples
+from cyclotrain.evaluation.predictions import Scored
 from cyclotrain.metrics.response import coverage, equal_bins, in_bin, response
 
 _AGAINST = 10  # bins of a variable
 _BINS, _WIDTHS = 60, 5.0  # of the response histograms, which reach to this many half widths on each side of the median
 
-Answers = npt.NDArray[np.float32]
+
+def measure(test: Scored, scorer: str) -> dict[str, Regression]:
+    """The figures of each quantity, over the test examples that have it."""
+    contract = test.contract
+    return {part.quantity.name: _measured(part, contract.layout.observers, contract.seed) for part in _parts(test, scorer)}
 
 
-def measure(contract: Contract, test: Examples, answers: Answers) -> dict[str, Regression]:
-    """The figures of each quantity, from all outputs side by side [n, n_columns]; over the test examples that have it."""
-    return {
-        part.quantity.name: _measured(part, contract.layout.observers, contract.seed) for part in _parts(contract, test, answers)
-    }
-
-
-def histograms(
-    contract: Contract, test: Examples, by_scorer: Mapping[str, Answers], measured: Mapping[str, Mapping[str, Regression]]
-) -> Iterator[ResponseHistogram]:
+def histograms(test: Scored, measured: Mapping[str, Mapping[str, Regression]]) -> Iterator[ResponseHistogram]:
     """The distribution of the response of each quantity, for each that estimates it; `measured`: what `measure` gives."""
-    for scorer, answers in by_scorer.items():
-        for part in _parts(contract, test, answers):
-            figures = measured[scorer][part.quantity.name]
+    for scorer, by_quantity in measured.items():
+        for part in _parts(test, scorer):
+            figures = by_quantity[part.quantity.name]
             if part.response is None or figures.bias is None or figures.bias.value is None:
                 continue
             assert figures.resolution and figures.resolution.value is not None
@@ -73,7 +68,8 @@ class _Weighted:
     observers: npt.NDArray[np.float32]
 
 
-def _parts(contract: Contract, test: Examples, answers: Answers) -> Iterator[_Part]:
+def _parts(test: Scored, scorer: str) -> Iterator[_Part]:
+    contract, answers = test.contract, test.answers[scorer]
     first = len(contract.classes)
     for index, quantity in enumerate(contract.regression):
         last = first + len(quantity.columns)

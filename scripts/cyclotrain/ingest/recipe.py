@@ -43,7 +43,7 @@ class Recipe:
     def from_config(cls, config: Config, sample: str) -> "Recipe":
         """Take the part of the configuration that the sample's shards depend on."""
         settings = config.samples[sample]
-        observers = config.observers_of(sample)
+        observers = config.stored_of(sample)
         return cls(
             sample=sample,
             tree=settings.tree,
@@ -64,8 +64,8 @@ class Recipe:
             split=settings.split or config.split.model_dump(),
             sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
             inputs={name: _input_set(inputs, config.model) for name, inputs in config.inputs.items()},
-            observers=list(config.observers),
-            absent_observers=[text for text in config.observers if text not in observers],
+            observers=list(config.stored),
+            absent_observers=[text for text in config.stored if text not in observers],
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""What all results are made of, and the names of what gives scores."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from cyclotrain.core.files import write_json
+
+# The exported model, which takes raw branches, among the files that are verified and among what gives scores. A variant goes by
+# its kind.
+MODEL = "model"
+NETWORK = "network"  # alone, behind a preprocess.json
+BOOSTED_TREES = "boosted_trees"
+
+
+class Frozen(BaseModel):
+    """A part of a result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Result(Frozen):
+    """A result that is a JSON file."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read the file; raises pydantic's ValidationError for another content."""
+        return cls.model_validate_json(Path(path).read_bytes())
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all; raises ValueError for NaN and infinity, which JSON does not have."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+class Figure(Frozen):
+    """A number with its statistical uncertainty (one standard deviation); None where nothing is left to measure it."""
+
+    value: float | None
+    uncertainty: float | None = None
