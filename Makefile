@@ -14,7 +14,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 # HTCondor's bindings, which Snakemake imports at each start, warn where there is no HTCondor. Python reads this .pth file first.
 QUIET_HTCONDOR = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG")
 
-.PHONY: run plan score seeds networks readme ui test test-unit test-clusters mutations lint format bench bench-clusters docs lock clean
+.PHONY: run plan score seeds networks readme ui test test-unit test-clusters mutations lint format bench bench-clusters docs site lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
@@ -60,7 +60,7 @@ test-clusters: .venv/complete
 mutations: .venv/complete
 	python tests/mutations.py
 
-lint: .venv/complete
+lint: .venv/complete site
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
@@ -84,6 +84,14 @@ bench-clusters: .venv/complete
 docs: .venv/complete
 	PYTHONPATH=scripts python -m cyclotrain.config.docs
 	PYTHONPATH=scripts python -m cyclotrain.cluster.profiles
+
+# README.md and docs/ as a site, build/site/index.html; a dead link or a page outside the navigation is an error
+site: .venv/complete
+	@rm -rf build/pages && mkdir -p build/pages/config
+	@cp CHANGELOG.md build/pages && cp -R docs build/pages/docs
+	@printf -- '---\nhide: [navigation]\n---\n\n' | cat - README.md > build/pages/README.md
+	@cp -R config/README.md config/config.yaml config/examples build/pages/config
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 # the lock holds for Linux and macOS, Python 3.11 to 3.13
 lock: .venv/complete

@@ -42,7 +42,7 @@ def rejection_loss(variant: str) -> str:
 
 
 def ks_p_value(class_name: str) -> str:
-    """Of the Kolmogorov-Smirnov test, training against test split."""
+    """The p-value of the Kolmogorov-Smirnov test, scores of the training split against the test split."""
     return f"ks_p_value.{class_name}"
 
 
@@ -57,7 +57,7 @@ def parity(artefact: str) -> str:
 
 
 def latency(percentile: str) -> str:
-    """Of one example on one thread, in ms."""
+    """The latency of one example on one thread, in ms."""
     return f"latency_ms.{percentile}"
 
 

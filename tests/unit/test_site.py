@@ -1,0 +1,99 @@
+"""The documentation as a site, built by `make site` in a clean clone: what a reader's browser gets."""
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from support.workflow import Workflow, made_once
+
+# the attributes whose address a browser loads by itself
+LOADED = {"src", "srcset", "poster", "data", "action"}
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a page of HTML refers to. `anchors`: its ids; `links`: to be clicked; `loads`: what the browser fetches by itself."""
+
+    text: str
+    anchors: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.anchors.add(value)
+            elif name == "href" and value is not None:
+                (self.loads if tag == "link" else self.links).append(value)
+            elif name in LOADED and value:
+                self.loads.append(value)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def build(folder: Path) -> None:
+        done = Workflow(folder).shell("make --assume-old .venv/complete site")
+        assert done.returncode == 0, done.stdout
+
+    return made_once(tmp_path_factory, "site", build) / "build/site"
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    found = {path: Page(path.read_text()) for path in site.rglob("*.html")}
+    assert len(found) > 25
+    return found
+
+
+def test_no_link_and_no_anchor_is_dead(site: Path, pages: dict[Path, Page]) -> None:
+    dead = []
+    for path, page in pages.items():
+        for link in page.links + page.loads:
+            address = urlsplit(link)
+            if address.scheme in ("http", "https"):
+                continue
+            # the page of an error is served at any address, so its links begin at the root
+            folder = site if path.name == "404.html" else path.parent
+            target = (folder / unquote(address.path).removeprefix("/")).resolve() if address.path else path
+            target = site / "index.html" if target == site else target
+            has_anchor = not address.fragment or target not in pages or unquote(address.fragment) in pages[target].anchors
+            if not target.is_file() or not has_anchor:
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
+
+
+def test_a_page_asks_nothing_of_the_network(site: Path, pages: dict[Path, Page]) -> None:
+    assert [load for page in pages.values() for load in page.loads if urlsplit(load).netloc] == []
+    styles = [path for path in site.rglob("*.css") if re.search(r"(@import|url\()\s*[\"']?(https?:)?//", path.read_text())]
+    assert styles == []
+
+
+def test_the_search_and_all_pages_work_without_a_server(site: Path, pages: dict[Path, Page]) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium here")
+    requests: list[str] = []
+    errors: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for path in sorted(pages):
+            page.goto(path.as_uri())
+        page.goto((site / "index.html").as_uri())
+        page.fill("input[name=query]", "calibration")
+        page.wait_for_selector(".md-search-result__item")
+        assert "gates.html" in "".join(link.get_attribute("href") for link in page.query_selector_all(".md-search-result__link"))
+        browser.close()
+    assert errors == []
+    assert [url for url in requests if urlsplit(url).scheme not in ("file", "data", "blob")] == []
