@@ -113,14 +113,18 @@ def toys(folder: Path, n: int = 1500) -> dict[str, str]:
 def skim_and_assemble(raw: dict[str, Any], folder: Path, parent: Path | None = None) -> tuple[Config, Contract, list[str]]:
     """Load a config, skim its samples and assemble; gives the config, the contract and the shards.
 
+    Shards of data and of variations, which are not assembled, are `{sample}.arrow` in the same folder.
+
     `parent`: the contract of the training whose weights this one begins with.
     """
     config = load(raw)
     shards, receipts = [], []
     for name, files in resolve_files(config).items():
-        shards.append(str(folder / f"{name}.arrow"))
-        receipts.append(str(folder / f"{name}.json"))
-        skim(Recipe.from_config(config, name), files, friends={}, skip_broken=False, shard=shards[-1], receipt=receipts[-1])
+        shard, receipt = (str(folder / f"{name}.{suffix}") for suffix in ("arrow", "json"))
+        skim(Recipe.from_config(config, name), files, friends={}, skip_broken=False, shard=shard, receipt=receipt)
+        if name in config.nominal_samples:
+            shards.append(shard)
+            receipts.append(receipt)
     path = folder / "contract.json"
     recipe = DatasetRecipe.from_config(config, fold=None)
     assemble(recipe, receipts=receipts, shards=shards, contract=path, dataset=folder / "dataset.json", parent=parent)

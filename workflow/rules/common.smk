@@ -170,12 +170,12 @@ def remote(paths):
     return [path for path in paths if is_remote(path)]
 
 
-def skims(extension):
-    """Shards or receipts of all samples, in the order of the configuration."""
+def skims(extension, samples=settings.nominal_samples):
+    """Shards or receipts of samples, in their order: those that the model is made and tested with, unless others are given."""
     return [
         f"<run>/skims/{sample}/{job}.{extension}"
-        for sample, jobs in skim_jobs_of.items()
-        for job in jobs
+        for sample in samples
+        for job in skim_jobs_of[sample]
     ]
 
 
@@ -270,10 +270,11 @@ def friend_params(wildcards):
     """Tree, selection, definitions and own friends of the ntuple of a friend tree."""
     if wildcards.name in settings.samples:
         recipe = Recipe.from_config(settings, wildcards.name)
-        tree, selection = recipe.tree, recipe.selection
+        tree, selection, define = recipe.tree, recipe.selection, recipe.define
     else:
         of_name = settings.score[wildcards.name]
-        tree, selection = of_name.tree, [
+        tree, define = of_name.tree, settings.define
+        selection = [
             cut for cut in [of_name.selection or settings.selection] if cut
         ]
     of_name = settings.samples.get(wildcards.name) or settings.score[wildcards.name]
@@ -282,7 +283,7 @@ def friend_params(wildcards):
     return {
         "tree": tree,
         "selection": selection,
-        "define": settings.define,
+        "define": define,
         "friends": [
             {"path": of_path, "tree": of.tree, "by": of.by}
             for of_path, of in zip(files, of_name.friends.values(), strict=True)

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from cyclotrain.config import gates as figure_gates
+from cyclotrain.config import systematics as variations
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
+from cyclotrain.config.definitions import branches_of
 from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
 from cyclotrain.config.export import VARIANT_KINDS, ExportConfig, VariantKind
 from cyclotrain.config.flatten import FlattenConfig
@@ -24,6 +26,7 @@ from cyclotrain.config.regression import QuantityConfig
 from cyclotrain.config.samples import SampleConfig
 from cyclotrain.config.score import ScoreConfig
 from cyclotrain.config.split import SplitConfig
+from cyclotrain.config.systematics import SystematicConfig
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.config.training import TrainingConfig
 from cyclotrain.config.verification import VerificationConfig
@@ -130,6 +133,11 @@ class Config(Section):
         "`auc.*` is of every background. `python -m cyclotrain figures` lists the names (docs/gates.md).",
         json_schema_extra=figure_gates.completed,
     )
+    systematics: dict[Name, SystematicConfig] = Field(
+        {},
+        description="Systematic uncertainties, by name: variations of the simulation, and what they do to scores, ROC and working "
+        "points (docs/inputs-and-data.md).",
+    )
     tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
     score: dict[Name, ScoreConfig] = Field(
         {},
@@ -161,6 +169,8 @@ class Config(Section):
             if sample.split and sample.split not in SPLITS:
                 _check_expression(f"samples.{name}.split", sample.split, names=SPLITS, kind="a split", similarity=0.75)
             label = sample.label or self.label
+            if sample.data:
+                continue
             if not self.classes:
                 if label is not None:
                     raise ValueError(f"samples.{name}.label: '{label}' has no meaning without 'classes'; remove it, or add them")
@@ -169,6 +179,9 @@ class Config(Section):
                 raise ValueError(f"samples.{name}.label: no class is given; add it, or a common 'label'")
             if label not in self.classes:
                 _check_expression(f"samples.{name}.label", label, names=self.classes, kind="a class", similarity=0.9)
+        variations.check(self)
+        if not self.nominal_samples:
+            raise ValueError("samples: none is for training; all are data, or are used instead of another in 'systematics'")
         if not self.classes:
             self._check_without_classes()
         elif self.evaluation.signal not in (None, *self.classes):
@@ -228,7 +241,7 @@ class Config(Section):
                         near = difflib.get_close_matches(entry, known, n=1)
                         hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(known) or 'none'}"
                         raise ValueError(f"regression.{name}.{key}: '{entry}' is not one of the {key}{hint}")
-            if not any(self._is_defined(quantity, sample) for sample in self.samples):
+            if not any(self._is_defined(quantity, sample) for sample in self.nominal_samples):
                 raise ValueError(f"regression.{name}: no sample has it; change its 'classes' or 'samples'")
         branches: dict[str, str] = {}  # of friend trees
         for name in self.classes:
@@ -239,7 +252,26 @@ class Config(Section):
                 if (other := branches.setdefault(column, name)) != name or column in self.classes:
                     raise ValueError(f"regression.{name}: '{other}' has the same branch in friend trees; rename one of them")
 
+    @property
+    def variation_samples(self) -> list[str]:
+        """The samples that a systematic variation uses instead of others."""
+        used = {other for *_, variation in variations.variations(self) for other in variation.samples.values()}
+        return [name for name in self.samples if name in used]
+
+    @property
+    def data_samples(self) -> list[str]:
+        """The samples of recorded data."""
+        return [name for name, sample in self.samples.items() if sample.data]
+
+    @property
+    def nominal_samples(self) -> list[str]:
+        """The samples that the model is made and tested with: all but data and variations."""
+        others = {*self.data_samples, *self.variation_samples}
+        return [name for name in self.samples if name not in others]
+
     def _is_defined(self, quantity: QuantityConfig, sample: str) -> bool:
+        if self.samples[sample].data:
+            return False
         label = self.samples[sample].label or self.label or ""
         return quantity.is_defined(sample=sample, label=label, classes=self.classes)
 
@@ -254,7 +286,7 @@ class Config(Section):
                 raise ValueError(f"{key}: has no meaning without 'classes'; remove it, or add them")
 
     def quantities_of(self, sample: str) -> dict[str, QuantityConfig]:
-        """The regressed quantities that examples of a sample can have."""
+        """The regressed quantities that examples of a sample can have; none for data."""
         return {name: quantity for name, quantity in self.regression.items() if self._is_defined(quantity, sample)}
 
     def _check_preprocess_json(self) -> None:
@@ -294,19 +326,32 @@ class Config(Section):
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """Expressions stored for each example besides the model's inputs: for boosted trees, `flatten`, figures."""
+        """Expressions stored for each example besides the model's inputs: for boosted trees, `flatten`, figures,
+        systematics."""
         against = [text for quantity in self.regression.values() for text in quantity.against]
-        return tuple(dict.fromkeys([*self._stored_of_all, *against]))
+        return tuple(dict.fromkeys([*self._stored_of_all, *against, *self._factors]))
 
     @property
     def _stored_of_all(self) -> tuple[str, ...]:
-        declared = [observer.expression or name for name, observer in self.observers.items()]
-        return (*self.baseline_features, *(self.flatten.variables if self.flatten else ()), *declared)
+        return (*self.baseline_features, *(self.flatten.variables if self.flatten else ()), *self._declared)
+
+    @property
+    def _declared(self) -> tuple[str, ...]:
+        return tuple(observer.expression or name for name, observer in self.observers.items())
+
+    @property
+    def _factors(self) -> tuple[str, ...]:
+        """Of systematic variations, on the weight."""
+        return tuple(variation.weight for *_, variation in variations.variations(self) if variation.weight)
 
     def stored_of(self, sample: str) -> tuple[str, ...]:
-        """Those that a sample has: all but those of quantities that it does not have."""
+        """Those that a sample has: all but those of quantities that it does not have; of data, the declared observers."""
+        if self.samples[sample].data:
+            absent = set(self.samples[sample].absent)
+            return tuple(text for text in self._declared if absent.isdisjoint(branches_of([text], self.define)))
+        factors = () if sample in self.variation_samples else self._factors
         against = [text for quantity in self.quantities_of(sample).values() for text in quantity.against]
-        return tuple(dict.fromkeys([*self._stored_of_all, *against]))
+        return tuple(dict.fromkeys([*self._stored_of_all, *against, *factors]))
 
 
 def _check_expression(key: str, text: str, *, names: Sequence[str], kind: str, similarity: float) -> None:

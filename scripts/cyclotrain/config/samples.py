@@ -76,6 +76,16 @@ class SampleConfig(Section):
         description="For a sample that is already split: `train`, `validation` or `test`, or an expression that gives 0, 1 or 2 "
         "for them. Without it, the hash of the event decides.",
     )
+    data: bool = Field(
+        False,
+        description="Recorded data: no class, weight 1, never in training, validation or test. Inputs, observers and scores of "
+        "simulation are compared with it (docs/inputs-and-data.md). The common `label` and `weight` are not for it.",
+    )
+    absent: list[str] = Field(
+        [],
+        description="For `data: true`: branches of simulation that data do not have, such as `genWeight`. Observers that use "
+        "them are not compared.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "SampleConfig":
@@ -87,4 +97,13 @@ class SampleConfig(Section):
             raise ValueError(
                 "'cross_section' and 'sum_of_weights' go together: weights are multiplied by the first over the second"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _data_are_not_simulation(self) -> "SampleConfig":
+        for key in ("label", "weight", "cross_section", "split") if self.data else ():
+            if getattr(self, key) is not None:
+                raise ValueError(f"'{key}' is for simulation, and 'data: true' makes this sample data; remove one of the two")
+        if self.absent and not self.data:
+            raise ValueError("'absent' is for a sample with 'data: true'; remove it")
         return self

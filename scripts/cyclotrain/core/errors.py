@@ -4,3 +4,7 @@ class InputError(ValueError):
 
 class FileError(InputError):
     """A file cannot be read or does not fit its sample; `skip_broken` lets a run skip such files."""
+
+
+class MissingBranchError(FileError):
+    """A file does not have a branch that its sample needs."""

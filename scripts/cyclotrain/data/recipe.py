@@ -42,7 +42,7 @@ class DatasetRecipe:
         return cls(
             run=config.run if fold is None else f"{config.run}-fold{fold}",
             seed=config.seed,
-            samples=list(config.samples),
+            samples=config.nominal_samples,
             classes=config.classes,
             signal=config.signal,
             regression=[{"name": name, **quantity.model_dump()} for name, quantity in config.regression.items()],
@@ -51,7 +51,9 @@ class DatasetRecipe:
             negative_weights=config.negative_weights,
             flatten=config.flatten.model_dump() if config.flatten else None,
             other_inputs=config.training.other_inputs,
-            cross_sections={name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section},
+            cross_sections={
+                name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section and name in config.nominal_samples
+            },
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,
             baseline_features=list(config.baseline_features),

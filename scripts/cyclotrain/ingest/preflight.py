@@ -1,14 +1,17 @@
 """Checks before any job starts: trees, branches and their types, in the first file of each sample."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cyclotrain.config import Config
+from cyclotrain.config.systematics import variations
+from cyclotrain.contract import Layout
 from cyclotrain.contract.parent import require_same_features, weights_file
 from cyclotrain.contract.splits import identifying_branches
-from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.core.errors import FileError, InputError, MissingBranchError
 from cyclotrain.core.files import read_json
 from cyclotrain.demo.branches import DEPTHS, JETS_TREE
 from cyclotrain.expressions import Expression
@@ -23,6 +26,7 @@ def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
     _check_padding(config)
     _check_parent(config)
+    layouts = {}
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
         if sample.simulate:
@@ -30,9 +34,19 @@ def check_inputs(config: Config, sources: Sources) -> None:
                 raise InputError(f"samples.{name}.tree: '{sample.tree}' is not a tree of simulated samples; give '{JETS_TREE}'")
             require_event_id(recipe.event_id, DEPTHS, f"samples.{name}: a simulated sample")
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
-            check_branches(recipe, DEPTHS, f"samples.{name}")
+            layouts[name] = check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            _check_first(recipe, sources.samples[name], friends=sources.friends[name], skip_broken=config.skip_broken > 0)
+            paths, friends = sources.samples[name], sources.friends[name]
+            try:
+                layouts[name] = _check_first(recipe, paths, friends=friends, skip_broken=config.skip_broken > 0)
+            except MissingBranchError as error:
+                if not sample.data:
+                    raise
+                raise MissingBranchError(
+                    f"{error}. With 'data: true', a sample needs the branches of the inputs, of its selection and of 'observers'; "
+                    f"name those that data do not have in samples.{name}.absent, and their observers are not compared"
+                ) from None
+    _check_varied_branches(config, layouts[config.nominal_samples[0]])
     model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
     model_branches += identifying_branches(config.event_id) if config.folds else ()  # it decides which model scores an event
     for name, scored in config.score.items():
@@ -70,18 +84,35 @@ def _check_padding(config: Config) -> None:
                 )
 
 
-def _check_first(recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, Sequence[str]], skip_broken: bool) -> None:
-    """Check the first file; with `skip_broken`, the first that can be read."""
+def _check_first(recipe: Recipe, paths: Sequence[str], *, friends: Mapping[str, Sequence[str]], skip_broken: bool) -> Layout:
+    """Check the first file, or with `skip_broken` the first that can be read; gives its layout."""
     for path in paths:
         try:
             with open_joined(path, recipe.tree, friends_of_file(friends.get(path, ()), recipe.friends)) as ntuple:
                 ntuple.require_event_id(recipe.event_id)
-                check_branches(recipe, ntuple.depths(recipe.branches()), path)
+                file_layout = check_branches(recipe, ntuple.depths(recipe.branches()), path)
             if recipe.sum_of_weights:
                 expression = Expression(recipe.sum_of_weights["sum"])
                 with open_tree(path, recipe.sum_of_weights["tree"] or recipe.tree) as tree:
                     check_sum_of_weights(expression, depths(tree, path, expression.branches), path)
-            return
+            return file_layout
         except FileError:
             if not skip_broken or path == paths[-1]:
                 raise
+    raise AssertionError(f"samples.{recipe.sample} has no files")
+
+
+def _check_varied_branches(config: Config, layout: Layout) -> None:
+    """Raise InputError for a variation of what is no input of the model, or by what has another shape."""
+    for name, direction, variation in variations(config):
+        for branch, text in variation.branches.items():
+            where = f"systematics.{name}.{direction}.branches"
+            names = Expression(text).inputs
+            for used in (branch, *names):
+                if used not in layout.inputs:
+                    near = difflib.get_close_matches(used, layout.inputs, n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(layout.inputs)}"
+                    raise InputError(f"{where}: '{used}' is no input of the model, which sees nothing else; {hint}")
+            own_set = layout.inputs[branch]
+            if jagged := [used for used in names if layout.inputs[used] not in (None, own_set)]:
+                raise InputError(f"{where}.{branch}: '{text}' has a list per example, because '{jagged[0]}' is jagged")

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from cyclotrain.config import Config, InputSetConfig, ModelConfig
+from cyclotrain.config.definitions import needed_definitions
 from cyclotrain.contract import Layout, Link, Set, belongs_to
 from cyclotrain.contract.splits import SPLITS, identifying_branches
-from cyclotrain.core.errors import FileError, InputError
+from cyclotrain.core.errors import FileError, InputError, MissingBranchError
 from cyclotrain.expressions import Expression, ExpressionError
 from cyclotrain.expressions.functions import FUNCTIONS
 
@@ -41,27 +42,32 @@ class Recipe:
 
     @classmethod
     def from_config(cls, config: Config, sample: str) -> "Recipe":
-        """Take the part of the configuration that the sample's shards depend on."""
+        """Take the part of the configuration that the sample's shards depend on.
+
+        Data have no class, target and weight; all of them are in the test split, which no training and no other step reads.
+        """
         settings = config.samples[sample]
         observers = config.stored_of(sample)
+        selection = [cut for cut in (config.selection, settings.selection) if cut]
+        is_data = settings.data
         return cls(
             sample=sample,
             tree=settings.tree,
             friends=[friend.model_dump(exclude={"files"}) for friend in settings.friends.values()],
             object=config.object,
-            classes=config.classes,
-            label=settings.label or config.label or "",
+            classes=[] if is_data else config.classes,
+            label="" if is_data else settings.label or config.label or "",
             quantities=list(config.regression),
             targets={
                 name: quantity.model_dump(include={"target", "classes", "response"})
                 for name, quantity in config.quantities_of(sample).items()
             },
-            selection=[cut for cut in (config.selection, settings.selection) if cut],
-            define=config.define,
-            weight=settings.weight or config.weight,
+            selection=selection,
+            define=needed_definitions([*selection, *observers], config.define) if is_data else config.define,
+            weight=None if is_data else settings.weight or config.weight,
             event_id=config.event_id,
             seed=config.seed,
-            split=settings.split or config.split.model_dump(),
+            split="test" if is_data else settings.split or config.split.model_dump(),
             sum_of_weights=settings.sum_of_weights.model_dump() if settings.sum_of_weights else None,
             inputs={name: _input_set(inputs, config.model) for name, inputs in config.inputs.items()},
             observers=list(config.stored),
@@ -235,14 +241,14 @@ def check_sum_of_weights(expression: Expression, depths: Mapping[str, int], wher
 
 
 def require_branches(names: Collection[str], known: Collection[str], where: str) -> None:
-    """Raise FileError, with the nearest names, for a branch that `where` does not have; `known`: those that it has."""
+    """Raise MissingBranchError, with the nearest names, for a branch that `where` does not have; `known`: those that it has."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
             listed = ", ".join(list(known)[:20]) + (", ..." if len(known) > 20 else "")
             hint = f"nearest names: {', '.join(near)}" if near else f"it has {listed or 'none'}"
             hint = f"'{name}' is a function; write its arguments" if name in FUNCTIONS else hint
-            raise FileError(f"{where} has no branch '{name}'; {hint}")
+            raise MissingBranchError(f"{where} has no branch '{name}'; {hint}")
 
 
 def require_event_id(event_id: Sequence[str], known: Collection[str], where: str) -> None:
