@@ -274,9 +274,7 @@ def friend_params(wildcards):
     else:
         of_name = settings.score[wildcards.name]
         tree, define = of_name.tree, settings.define
-        selection = [
-            cut for cut in [of_name.selection or settings.selection] if cut
-        ]
+        selection = [cut for cut in [of_name.selection or settings.selection] if cut]
     of_name = settings.samples.get(wildcards.name) or settings.score[wildcards.name]
     (path,) = friend_ntuple(wildcards)
     files = friends_of(wildcards.name, path)

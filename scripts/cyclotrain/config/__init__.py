@@ -135,8 +135,8 @@ class Config(Section):
     )
     systematics: dict[Name, SystematicConfig] = Field(
         {},
-        description="Systematic uncertainties, by name: variations of the simulation, and what they do to scores, ROC and working "
-        "points (docs/inputs-and-data.md).",
+        description="Systematic uncertainties, by name: variations of the simulation, and what they do to scores, ROC and "
+        "working points (docs/inputs-and-data.md).",
     )
     tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
     score: dict[Name, ScoreConfig] = Field(

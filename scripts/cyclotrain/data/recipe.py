@@ -52,7 +52,9 @@ class DatasetRecipe:
             flatten=config.flatten.model_dump() if config.flatten else None,
             other_inputs=config.training.other_inputs,
             cross_sections={
-                name: sample.cross_section for name, sample in config.samples.items() if sample.cross_section and name in config.nominal_samples
+                name: sample.cross_section
+                for name, sample in config.samples.items()
+                if sample.cross_section and name in config.nominal_samples
             },
             luminosity=config.luminosity,
             skip_broken=config.skip_broken,

@@ -36,15 +36,15 @@ def check_inputs(config: Config, sources: Sources) -> None:
             require_branches(recipe.branches(), DEPTHS, f"samples.{name}: a simulated sample")
             layouts[name] = check_branches(recipe, DEPTHS, f"samples.{name}")
         else:
-            paths, friends = sources.samples[name], sources.friends[name]
+            paths, of_paths = sources.samples[name], sources.friends[name]
             try:
-                layouts[name] = _check_first(recipe, paths, friends=friends, skip_broken=config.skip_broken > 0)
+                layouts[name] = _check_first(recipe, paths, friends=of_paths, skip_broken=config.skip_broken > 0)
             except MissingBranchError as error:
                 if not sample.data:
                     raise
                 raise MissingBranchError(
-                    f"{error}. With 'data: true', a sample needs the branches of the inputs, of its selection and of 'observers'; "
-                    f"name those that data do not have in samples.{name}.absent, and their observers are not compared"
+                    f"{error}. With 'data: true', a sample needs the branches of the inputs, of its selection and of "
+                    f"'observers'; name those that data do not have in samples.{name}.absent, and their observers are left out"
                 ) from None
     _check_varied_branches(config, layouts[config.nominal_samples[0]])
     model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()

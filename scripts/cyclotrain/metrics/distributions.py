@@ -1,0 +1,81 @@
+"""Histograms of many columns at once, filled batch by batch with fixed edges, so that memory does not grow with the sample."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from cyclotrain.metrics.shapes import Shape
+
+Floats = npt.NDArray[np.floating]
+_BINS = 50
+_TAIL = 0.001  # of a first part of the values, on each side, is in the first and in the last bin
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Bins of equal width; values beyond the edges count in the first and in the last bin."""
+
+    low: float
+    high: float
+    bins: int
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """An axis for a quantity of which some values [n] are known.
+
+        Whole numbers get a bin each, if that is at most 50 bins. Other values get 50 bins between the quantiles 0.1 % and 99.9 %.
+        Non-finite values do not count.
+        """
+        finite = values[np.isfinite(values)].astype(np.float64)
+        if not len(finite):
+            return cls(0.0, 1.0, 1)
+        low, high = finite.min(), finite.max()
+        if (finite == np.round(finite)).all() and high - low < _BINS:
+            return cls(float(low) - 0.5, float(high) + 0.5, int(high - low) + 1)
+        low, high = np.quantile(finite, [_TAIL, 1 - _TAIL])
+        # of a constant, or of values that differ by less than float32 can tell
+        if high - low <= 1e-6 * max(abs(low), abs(high)):
+            width = max(1e-3 * abs(low), 1e-3)
+            return cls(float(low) - width, float(high) + width, 1)
+        return cls(float(low), float(high), _BINS)
+
+    @property
+    def edges(self) -> npt.NDArray[np.float64]:
+        """The edges [bins + 1]."""
+        return np.linspace(self.low, self.high, self.bins + 1)
+
+
+class Histograms:
+    """Of each of some columns: a shape for each group of examples, and the number of values and of non-finite ones."""
+
+    def __init__(self, axes: list[Axis], groups: int) -> None:
+        self.axes = axes
+        self.shapes = [[Shape.zeros(axis.bins) for axis in axes] for _ in range(groups)]
+        self.entries, self.non_finite = (np.zeros((groups, len(axes)), np.int64) for _ in range(2))
+        self._low, self._high, self._bins = (np.array([getattr(axis, name) for axis in axes]) for name in ("low", "high", "bins"))
+
+    def add(self, values: Floats, *, example: npt.NDArray[np.integer], group: npt.NDArray[np.integer], weight: Floats) -> None:
+        """Add values [n_values, n_columns] of some examples.
+
+        `example` [n_values]: the example of each row, an index of `group` and `weight` [n_examples].
+        """
+        n, columns, most = len(group), len(self.axes), int(self._bins.max(initial=1))
+        finite = np.isfinite(values)
+        with np.errstate(invalid="ignore", over="ignore"):
+            position = (values - self._low) * (self._bins / (self._high - self._low))
+            bins = np.clip(np.nan_to_num(position), 0, self._bins - 1).astype(np.int64)
+        cell = (example[:, None] * columns + np.arange(columns)) * most + bins
+        in_bins = np.bincount(cell[finite], minlength=n * columns * most).reshape(n, columns, most)
+        rows = np.bincount(example, minlength=n)
+        bad = np.stack([np.bincount(example[~finite[:, i]], minlength=n) for i in range(columns)], axis=1)
+        for index, shapes in enumerate(self.shapes):
+            own = group == index
+            self.entries[index] += int(rows[own].sum())
+            self.non_finite[index] += bad[own].sum(axis=0)
+            weighted = (in_bins[own] * weight[own, None, None]).astype(np.float64).transpose(1, 0, 2)
+            counts, products = weighted.sum(axis=1), weighted.transpose(0, 2, 1) @ weighted
+            for column, axis in enumerate(self.axes):
+                own_bins = slice(axis.bins)
+                shapes[column] += Shape(counts[column, own_bins], products[column, own_bins, own_bins])
