@@ -55,3 +55,23 @@ def test_negative_weights_take_away_and_no_weight_gives_no_figure() -> None:
     assert signed.bins[-1].fraction.value == pytest.approx(2.0)
     assert signed.error.value == pytest.approx((abs(0.9 - 2) + 0.1) / 2)
     assert calibration(p, y, weight=np.zeros(4)).error.value is None
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 300), signed=st.booleans())
+def test_the_error_is_that_of_its_definition_with_weights_of_any_sign(seed: int, n: int, signed: bool) -> None:
+    """sum over bins of W_bin / W |mean probability - share of the class|, as Naeini et al. write it."""
+    p, y = sample(seed, n)
+    random = np.random.default_rng(seed)
+    weight = random.exponential(1, n) * np.where(signed & (random.random(n) < 0.2), -1, 1)
+    measured = calibration(p, y, weight=weight)
+    if weight.sum() <= 0:
+        assert measured.error.value is None
+        return
+    index, error = np.minimum((15 * p).astype(int), 14), 0.0
+    for bin_ in set(index.tolist()):
+        w, total = weight[index == bin_], weight[index == bin_].sum()
+        if abs(total) > 1e-6:
+            error += abs(total) / weight.sum() * abs(w @ p[index == bin_] / total - w @ y[index == bin_] / total)
+        else:
+            error += abs(w @ (p - y)[index == bin_]) / weight.sum()
+    assert measured.error.value == pytest.approx(error, abs=1e-9)

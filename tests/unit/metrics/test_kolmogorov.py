@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
@@ -42,3 +44,20 @@ def test_the_p_value_counts_effective_numbers_of_events() -> None:
     result = kolmogorov_smirnov(first, second, first_weights=weights, second_weights=np.ones(400))
     n = effective * 400 / (effective + 400)
     assert result.p_value == pytest.approx(stats.kstwobign.sf(result.distance * np.sqrt(n)), rel=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 80), signed=st.booleans())
+def test_the_distance_is_that_of_the_weighted_distributions_with_weights_of_any_sign(seed: int, n: int, signed: bool) -> None:
+    random = np.random.default_rng(seed)
+    samples = [(np.round(random.normal(0, 1, m), 1), random.exponential(1, m)) for m in (n, n + 7)]
+    samples = [(x, w * np.where(signed & (random.random(len(w)) < 0.2), -1, 1)) for x, w in samples]
+    (x, v), (y, w) = samples
+    result = kolmogorov_smirnov(x, y, first_weights=v, second_weights=w)
+    if v.sum() <= 0 or w.sum() <= 0:
+        assert result == (None, None)
+        return
+    distance = max(abs(v[x <= at].sum() / v.sum() - w[y <= at].sum() / w.sum()) for at in [*x, *y])
+    n_effective = [one.sum() ** 2 / (one**2).sum() for one in (v, w)]
+    expected = stats.kstwobign.sf(distance * np.sqrt(np.prod(n_effective) / np.sum(n_effective)))
+    assert result.distance == pytest.approx(distance, abs=1e-9)
+    assert result.p_value == pytest.approx(expected, abs=1e-9)
