@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from cyclotrain.config import gates as figure_gates
 from cyclotrain.config import systematics as variations
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
+from cyclotrain.config.decorrelate import DecorrelateConfig
 from cyclotrain.config.definitions import branches_of
 from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
 from cyclotrain.config.export import VARIANT_KINDS, ExportConfig, VariantKind
@@ -35,8 +36,8 @@ from cyclotrain.contract.splits import ENTRY, SPLITS, identifying_branches
 from cyclotrain.expressions import Expression, ExpressionError
 
 __all__ = [
-    "VARIANT_KINDS", "Config", "ConfigError", "EvaluationConfig", "ExportConfig", "InputSetConfig", "ModelConfig",
-    "QuantityConfig", "TrainingConfig", "VariantKind", "inner_model", "keys", "load",
+    "VARIANT_KINDS", "Config", "ConfigError", "DecorrelateConfig", "EvaluationConfig", "ExportConfig", "InputSetConfig",
+    "ModelConfig", "QuantityConfig", "TrainingConfig", "VariantKind", "inner_model", "keys", "load",
 ]  # fmt: skip
 
 
@@ -186,6 +187,7 @@ class Config(Section):
             self._check_without_classes()
         elif self.evaluation.signal not in (None, *self.classes):
             raise ValueError(f"evaluation.signal: '{self.evaluation.signal}' is not one of {', '.join(self.classes)}")
+        self._check_decorrelation()
         if self.training.bucket and not any(features.max_length for features in self.inputs.values()):
             raise ValueError("training.bucket: no set of inputs has constituents, so all examples have one length; remove it")
         if self.model.is_built_in:  # a network of the user's is looked up when a run is planned
@@ -269,6 +271,13 @@ class Config(Section):
         others = {*self.data_samples, *self.variation_samples}
         return [name for name in self.samples if name not in others]
 
+    def _check_decorrelation(self) -> None:
+        decorrelate = self.training.decorrelate
+        if decorrelate and decorrelate.observer not in self.observers:
+            near = difflib.get_close_matches(decorrelate.observer, self.observers, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(self.observers) or 'none'}; add it there"
+            raise ValueError(f"training.decorrelate.observer: '{decorrelate.observer}' is not one of the 'observers'; {hint}")
+
     def _is_defined(self, quantity: QuantityConfig, sample: str) -> bool:
         if self.samples[sample].data:
             return False
@@ -280,6 +289,8 @@ class Config(Section):
         meant_for_classes = {
             "evaluation.signal": self.evaluation.signal,
             "training.label_smoothing": self.training.label_smoothing,
+            "training.decorrelate": self.training.decorrelate,
+            "training.calibrate": self.training.calibrate != "none",
         }
         for key, value in meant_for_classes.items():
             if value:

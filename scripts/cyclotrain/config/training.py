@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cyclotrain.config.base import Place, Section
+from cyclotrain.config.decorrelate import DecorrelateConfig
 
 # `adamw` is PyTorch's. The others are names of the package pytorch-optimizer, whose import needs PyTorch. The list has some that
 # go on with the same bits after an interruption, and need neither two passes for a step nor another mode for validation.
@@ -72,6 +73,14 @@ class TrainingConfig(Section):
         lt=1,
         description="Part of each example's wanted probability that goes to all classes alike, in training only: 0.1 makes the "
         "network less sure. The validation loss is without it, so that it can be compared.",
+    )
+    decorrelate: DecorrelateConfig | None = Field(
+        None, description="Keep the score independent of an observer; `flatten` does this with weights instead."
+    )
+    calibrate: Literal["none", "temperature"] = Field(
+        "none",
+        description="`temperature`: after the training, divide the logits by one number, fitted on the validation split, so that "
+        "probabilities are frequencies (docs/trust.md). It is part of the exported model; the order of the examples stays.",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32",

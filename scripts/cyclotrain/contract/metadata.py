@@ -11,5 +11,5 @@ METADATA_PREFIX = "cyclotrain."
 def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:
     """The metadata written at export: contract, model, targets, commit, software, ..."""
     metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props if p.key.startswith(METADATA_PREFIX)}
-    structured = ("contract", "preprocess", "model", "network_source", "targets", "software", "parent")
+    structured = ("contract", "preprocess", "model", "network_source", "targets", "software", "parent", "temperature")
     return {key: json.loads(value) if key in structured else value for key, value in metadata.items()}

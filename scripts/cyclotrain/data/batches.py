@@ -20,7 +20,7 @@ _POOL = 4
 
 class Batch(NamedTuple):
     """branches: scalars [B, 1], jagged [B, L] zero-padded; label [B] int64; weight [B] float32; target [B, n_quantities], NaN
-    where there is none; n_all: sum of B over ranks.
+    where there is none; observers [B, n_observers], those of the layout; n_all: sum of B over ranks.
 
     n_step: the sum of n_all over the batches of a step of the optimiser, divided by the number of batches in a full step.
     """
@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     label: Tensor
     weight: Tensor
     target: Tensor
+    observers: Tensor
     n_all: int
     n_step: float
 
@@ -79,6 +80,7 @@ class Batches:
         self._label = torch.from_numpy(examples.label).to(device)
         self._weight = torch.from_numpy(examples.weight).to(device)
         self._target = torch.from_numpy(examples.targets).to(device)
+        self._observers = torch.from_numpy(examples.observers).to(device)
         self._sets = {}
         # on the CPU: to read the length of a batch from a GPU waits until the GPU has finished the batch before
         self._counts = {name: torch.from_numpy(np.diff(offsets)) for name, (_, offsets) in examples.sets.items()}
@@ -140,4 +142,5 @@ class Batches:
             padded = values.index_select(0, source.flatten()).view(*source.shape, values.shape[1])
             branches |= dict(zip(self._layout.sets[name].branches, padded.unbind(-1), strict=True))
         n = len(rows)
-        return Batch(branches, self._label[rows], self._weight[rows], self._target[rows], n, float(n))
+        flat = (self._label[rows], self._weight[rows], self._target[rows], self._observers[rows])
+        return Batch(branches, *flat, n, float(n))

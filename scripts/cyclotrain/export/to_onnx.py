@@ -161,12 +161,13 @@ def _name_inputs(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
 
 
 def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:
-    contract, parent = trained.contract, SavedWeights.read(trained.weights).parent
+    contract, saved = trained.contract, SavedWeights.read(trained.weights)
     for_consumers = {"classes": ",".join(contract.classes)}  # those that read no JSON
     if contract.regression:
         for_consumers["columns"] = ",".join(contract.columns)
     return {
-        **({"parent": parent} if parent else {}),
+        **({"parent": saved.parent} if saved.parent else {}),
+        **({"temperature": saved.temperature} if saved.temperature else {}),
         **for_consumers,
         "model": trained.model.model_dump(),
         "network_source": network_source(trained.model.name),

@@ -38,7 +38,8 @@ def jensen_shannon(first: Floats, second: Floats, *, first_variance: Floats, sec
     m = (p + q) / 2
     log_p, log_q = (np.log2(np.divide(part, m, out=np.ones_like(m), where=part > 0)) for part in (p, q))
     value = float((p * log_p).sum() + (q * log_q).sum()) / 2
-    squares_p, squares_q = np.asarray(first_variance, np.float64) / total_p**2, np.asarray(second_variance, np.float64) / total_q**2
+    squares_p = np.asarray(first_variance, np.float64) / total_p**2
+    squares_q = np.asarray(second_variance, np.float64) / total_q**2
     linear = _linear_variance(log_p / 2, p, squares_p) + _linear_variance(log_q / 2, q, squares_q)
     # of p - q, bin by bin; a share fluctuates with its bin and with the sum of all
     variance = sum(s * (1 - 2 * share) + share**2 * s.sum() for share, s in ((p, squares_p), (q, squares_q)))

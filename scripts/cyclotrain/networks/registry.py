@@ -97,13 +97,15 @@ def is_recurrent(network: nn.Module) -> bool:
 class SavedWeights:
     """A weights.pt: the weights of a Model, the source of its network as from `network_source`, and the contract.
 
-    parent: `run` and `weights_sha256` of the training whose weights this one began with, if any.
+    parent: `run` and `weights_sha256` of the training whose weights this one began with, if any. temperature: what the logits
+    are divided by; None if the training did not calibrate.
     """
 
     weights: Mapping[str, Tensor]
     source: Mapping[str, str]
     contract: Contract
     parent: Mapping[str, str] | None = None
+    temperature: float | None = None
 
     def write(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
@@ -112,6 +114,7 @@ class SavedWeights:
             "source": dict(self.source),
             "contract": json.dumps(self.contract.to_dict()),
             "parent": dict(self.parent) if self.parent else None,
+            "temperature": self.temperature,
         }
         # to an open file: given a path, torch.save writes its name, here with a process number, into the archive
         with atomic(path) as temporary, temporary.open("wb") as file:
@@ -123,7 +126,7 @@ class SavedWeights:
         try:
             fields = torch.load(path, map_location="cpu", weights_only=True)
             contract = Contract.from_dict(json.loads(fields["contract"]))
-            return cls(fields["weights"], fields["source"], contract, fields["parent"])
+            return cls(fields["weights"], fields["source"], contract, fields["parent"], fields.get("temperature"))
         except (KeyError, TypeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise InputError(f"{path} is no weights.pt that this version of Cyclotrain wrote ({reason})") from error
@@ -140,6 +143,7 @@ def load_model(contract: Contract, model: config.ModelConfig, weights: str | Pat
         )
     trained = Model(contract, model.name, model.options)
     trained.load_state_dict(saved.weights)
+    trained.outputs.temperature = saved.temperature or 1.0
     return trained.eval()
 
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,11 +20,13 @@ from cyclotrain.data.batches import Batches, Rank
 from cyclotrain.networks.registry import SavedWeights
 from cyclotrain.networks.source import network_source
 from cyclotrain.training.callbacks import AveragedWeights, BestCheckpoint, HistoryOfEpochs, duration
+from cyclotrain.training.decorrelation import Decorrelation
 from cyclotrain.training.failures import FiniteLoss, memory_explained
 from cyclotrain.training.fine_tuning import begin_with_parent
 from cyclotrain.training.machine import device_name, rank, training_device
 from cyclotrain.training.setup import make_network, make_trainer, quiet_lightning, training_batches, weighted_examples
 from cyclotrain.training.step import WeightedTraining
+from cyclotrain.training.temperature import temperature_of
 
 _log = logging.getLogger(__name__)
 
@@ -68,14 +71,13 @@ def train(
     if files.parent:
         parent = begin_with_parent(network, files.parent, contract=contract, model=model, training=training)
     examples = weighted_examples(contract, shards, "train")
+    if training.decorrelate:
+        Decorrelation(training.decorrelate, contract).check(examples)
     batches = training_batches(examples, contract, training, device)
-    validation = Batches(
-        weighted_examples(contract, shards, "validation"),
-        contract.layout,
-        4 * training.batch_size,
-        device=device,
-        rank=Rank(rank(), training.devices),
+    of_validation = partial(
+        Batches, weighted_examples(contract, shards, "validation"), contract.layout, 4 * training.batch_size, device=device
     )
+    validation = of_validation(rank=Rank(rank(), training.devices))
     _log.info(
         "training %s with %d parameters on %s: %d examples, %d for validation",
         model.name, sum(p.numel() for p in network.parameters()), name, batches.n, validation.n, extra=SHOW,
@@ -112,7 +114,11 @@ def train(
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
     prefix = "model."
     weights = {name.removeprefix(prefix): value for name, value in best["state_dict"].items() if name.startswith(prefix)}
-    SavedWeights(weights, source, contract, parent).write(files.weights)
+    temperature = None
+    if training.calibrate == "temperature":
+        network.load_state_dict(weights)
+        temperature = temperature_of(network.to(device).eval(), of_validation(), n_classes=len(contract.classes))
+    SavedWeights(weights, source, contract, parent, temperature).write(files.weights)
     last.unlink()  # first: with it, but without the best epoch, a training that was killed here could never end
     shutil.rmtree(folder)
     _log.info(

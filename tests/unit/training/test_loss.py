@@ -16,12 +16,13 @@ def quantity(loss: str, *quantiles: float, weight: float = 1.0) -> Quantity:
 
 def batch_of(*targets: float) -> Batch:
     n = len(targets)
-    return Batch({}, torch.zeros(n, dtype=torch.int64), torch.ones(n), torch.tensor(targets)[:, None], n, float(n))
+    flat = (torch.zeros(n, dtype=torch.int64), torch.ones(n), torch.tensor(targets)[:, None], torch.empty(n, 0))
+    return Batch({}, *flat, n, float(n))
 
 
 def test_label_smoothing_gives_a_part_of_the_probability_to_all_classes() -> None:
     logits = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0]])
-    batch = Batch({}, torch.tensor([0, 2]), torch.ones(2), torch.empty(2, 0), 2, 2.0)
+    batch = Batch({}, torch.tensor([0, 2]), torch.ones(2), torch.empty(2, 0), torch.empty(2, 0), 2, 2.0)
     wanted = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
     expected = -(wanted * logits.log_softmax(-1)).sum(-1)
     torch.testing.assert_close(example_losses(logits, batch, label_smoothing=0.3)["probabilities"], expected)
@@ -29,7 +30,7 @@ def test_label_smoothing_gives_a_part_of_the_probability_to_all_classes() -> Non
 
 def test_the_loss_is_float32_for_logits_of_fewer_bits() -> None:
     logits = torch.tensor([[8.0, -8.0]], dtype=torch.bfloat16)
-    batch = Batch({}, torch.tensor([0]), torch.ones(1), torch.empty(1, 0), 1, 1.0)
+    batch = Batch({}, torch.tensor([0]), torch.ones(1), torch.empty(1, 0), torch.empty(1, 0), 1, 1.0)
     loss = example_losses(logits, batch)["probabilities"]
     assert float(loss[0]) < 1e-6 and loss.dtype == torch.float32
 
@@ -51,7 +52,7 @@ def test_a_quantity_has_its_loss_in_units_of_its_scale(loss: str, expected: list
 def test_the_loss_of_quantiles_is_least_at_the_quantiles() -> None:
     target = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
     quantiles = (0.16, 0.5, 0.84)
-    batch = Batch({}, torch.zeros(20_000, dtype=torch.int64), torch.ones(20_000), 100 + 20 * target[:, None], 20_000, 20_000.0)
+    batch = batch_of(*(100 + 20 * target).tolist())
     best = torch.quantile(target, torch.tensor(quantiles))
     losses = [
         float(example_losses((best + shift).expand(20_000, 3), batch, [quantity("quantile", *quantiles)])["mass"].mean())
