@@ -7,4 +7,6 @@ from cyclotrain.report.card import About, card
 with rule(snakemake.log[0]):
     run = Run.read({name: snakemake.input[name] for name in snakemake.params.files})
     about = About(snakemake.params.description, snakemake.params.licence, snakemake.params.training)
-    card(run, about, snakemake.input.plots).write(snakemake.output.markdown, snakemake.output.html)
+    card(run, about, dict(zip(snakemake.params.titles, snakemake.input.plots, strict=True))).write(
+        snakemake.output.markdown, snakemake.output.html
+    )

@@ -15,12 +15,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.contract.parent import weights_file
+from cyclotrain.contract.run import RESULT_FILES
 from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
 from cyclotrain.ingest.recipe import RECEIPT_FORMAT, Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
 from cyclotrain.networks.source import network_source
-from cyclotrain.report import ending, terminal
+from cyclotrain.report import catalogue, ending, terminal
 from cyclotrain.runtimes.targets import runtime_of
 
 # results hold letters of all kinds, whatever the locale of a job
@@ -220,15 +221,42 @@ def all_folds(name):
     return [f"{fold}/{name.removeprefix(f'{FOLD}/')}" for fold in FOLDS]
 
 
-def plot_code(module):
+def plot_results(wildcards):
+    """The results that a figure shows, by their names."""
+    entry = catalogue.plot(settings, wildcards.figure)
+    return {
+        name: f"{FOLD}/{RESULT_FILES[name]}".format(**wildcards)
+        for name in entry.results
+    }
+
+
+def plot_code(wildcards):
     """The source of a figure, so that a change of it draws the figure again."""
+    function = catalogue.plot(settings, wildcards.figure).function
     folder = Path(workflow.basedir) / "scripts/cyclotrain/report/plots"
-    return [str(folder / f"{name}.py") for name in ("style", module)]
+    return [
+        str(folder / f"{name}.py") for name in ("style", function.partition(".")[0])
+    ]
 
 
-def response_options(wildcards):
-    """Which quantity a figure of the response shows."""
-    return {"quantity": wildcards.quantity}
+def plot_section(wildcards):
+    """Where Snakemake's report shows a figure."""
+    return catalogue.plot(settings, wildcards.figure).section
+
+
+def plot_function(wildcards):
+    """What draws a figure."""
+    return catalogue.plot(settings, wildcards.figure).function
+
+
+def plot_options(wildcards):
+    """What the figure is of, such as a quantity."""
+    return dict(catalogue.plot(settings, wildcards.figure).options)
+
+
+def plot_caption(wildcards):
+    """What people are told of a figure."""
+    return catalogue.plot(settings, wildcards.figure).caption
 
 
 def shown():
@@ -241,7 +269,9 @@ def shown():
         "verification.json",
     ]
     files = [path for name in names for path in all_folds(name)]
-    files += [path for plot in PLOTS for path in all_folds(plot)]
+    files += [
+        path for plot in PLOTS for path in all_folds(plot.removeprefix("<fold>/"))
+    ]
     return [*files, f"{RUN}/summary.txt"] if settings.folds else files
 
 

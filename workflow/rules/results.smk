@@ -32,6 +32,7 @@ rule model_card:
         description=settings.description,
         licence=settings.licence,
         training=settings.training.model_dump(),
+        titles=[entry.title for entry in catalogue.plots(settings)],
         files=list(RESULTS),
     script:
         "../../scripts/model_card.py"

@@ -8,6 +8,21 @@ from typing import Self
 from cyclotrain.contract.contract import Contract
 from cyclotrain.contract.results import Dataset, Evaluation, Figure, Gates, History, Timing, Verification, all_figures
 
+# of each result, in the folder of a run or fold
+RESULT_FILES: Mapping[str, str] = {
+    "contract": "model/contract.json",
+    "model": "model/model.onnx",
+    "weights": "train/weights.pt",
+    "dataset": "dataset.json",
+    "history": "train/history.jsonl",
+    "learning_rate": "train/learning_rate.json",
+    "verification": "verification.json",
+    "evaluation": "evaluation.json",
+    "curves": "curves.json",
+    "timing": "timing.json",
+    "gates": "gates.json",
+}
+
 
 @dataclass(frozen=True)
 class Run:

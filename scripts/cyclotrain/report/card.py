@@ -4,7 +4,7 @@ import base64
 import html
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,12 +48,12 @@ class Card:
         _log.info("%s: %.1f MB", path_html, len(self.html) / 1e6)
 
 
-def card(run: Run, about: About, plots: Sequence[str | Path]) -> Card:
-    """The card of a run; `plots`: PNG files."""
+def card(run: Run, about: About, plots: Mapping[str, str | Path]) -> Card:
+    """The card of a run; `plots`: PNG files by their titles."""
     text = _template("model_card.md.jinja").render(_values(run, about, plots))
     text = re.sub(r"\n{3,}", "\n\n", text)
     body = markdown.markdown(text, extensions=["tables", "sane_lists"])
-    for plot in map(Path, plots):
+    for plot in map(Path, plots.values()):
         body = body.replace(f'src="plots/{plot.name}"', f'src="{_data_uri(plot)}"')
     title = text.partition("\n")[0].removeprefix("# ")
     return Card(text, _template("model_card.html.jinja").render(title=title, body=body))
@@ -78,7 +78,7 @@ def _with_uncertainty(figure: Figure, form: str, mark: str = "") -> str:
     return "none left" if figure.value is None else f"{figure.value:{form}}{mark} ± {figure.uncertainty:{form}}"
 
 
-def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, Any]:
+def _values(run: Run, about: About, plots: Mapping[str, str | Path]) -> dict[str, Any]:
     model = onnx.load(run.files["model"])
     sessions = run.verification.sessions(MODEL)
     return {
@@ -104,7 +104,7 @@ def _values(run: Run, about: About, plots: Sequence[str | Path]) -> dict[str, An
         "farthest": {row.artefact: row for row in sorted(run.verification.matrix, key=lambda row: row.max_abs)},
         "model": run.evaluation.performance.get(MODEL, {}),
         "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
-        "plots": [Path(plot).stem for plot in plots],
+        "titles": {Path(path).stem: title for title, path in plots.items()},
     }
 
 

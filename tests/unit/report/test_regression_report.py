@@ -60,7 +60,7 @@ def test_the_loss_of_each_output_is_drawn(run: Run, tmp_path: Path) -> None:
 
 
 def test_card_and_summary_tell_of_the_quantities(run: Run) -> None:
-    page = card(run, About("Toys.", None, {"epochs": 3}), [])
+    page = card(run, About("Toys.", None, {"epochs": 3}), {})
     words = summary(run, card="card.html", bundle="deploy")
     has_classes = bool(run.contract.classes)
     for text in (page.markdown, words):

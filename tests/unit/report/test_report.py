@@ -17,16 +17,16 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.gates.judge import judge
 from cyclotrain.report import ending
 from cyclotrain.report.card import About, Card, card
-from cyclotrain.report.plots import physics
 from cyclotrain.report.plots.draw import draw
+from cyclotrain.report.plots.performance import roc
 from cyclotrain.report.summary import spread_table, summary
 from support.trained import Trained
 
 FIGURES = {
-    "physics.roc": ("evaluation", "curves"),
-    "physics.scores": ("evaluation", "curves"),
-    "physics.confusion": ("evaluation",),
-    "physics.calibration": ("evaluation",),
+    "performance.roc": ("evaluation", "curves"),
+    "trust.scores": ("evaluation", "curves"),
+    "performance.confusion": ("evaluation",),
+    "trust.calibration": ("evaluation",),
     "training.loss": ("history",),
     "timing.latency": ("timing",),
 }
@@ -42,13 +42,13 @@ def plots(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Each figure as PNG and as SVG."""
     folder = tmp_path_factory.mktemp("plots")
     for name, results in FIGURES.items():
-        paths = [folder / f"{name.partition('.')[2]}.{form}" for form in ("png", "svg")]
+        paths = [folder / f"{name.partition('.')[2]}.{form}" for form in ("png", "svg", "json")]
         draw(name, {result: run.files[result] for result in results}, paths)
     return sorted(folder.iterdir())
 
 
 def make(run: Run, plots: list[Path], description: str | None = "Toys.") -> Card:
-    return card(run, About(description, "CC0-1.0", {"epochs": 3}), [plot for plot in plots if plot.suffix == ".png"])
+    return card(run, About(description, "CC0-1.0", {"epochs": 3}), {plot.stem: plot for plot in plots if plot.suffix == ".png"})
 
 
 def changed(run: Run, **results: Any) -> Run:
@@ -149,14 +149,14 @@ def test_hostile_examples_without_a_defined_answer_and_a_missing_float64_are_tol
 
 
 def test_every_figure_is_drawn_as_png_and_as_vector_and_the_same_again(run: Run, plots: list[Path], tmp_path: Path) -> None:
-    assert len(plots) == 2 * len(FIGURES)
+    assert len(plots) == 3 * len(FIGURES)
     for plot in plots:
         if plot.suffix == ".png":
             assert plt.imread(plot).std() > 0.05, plot  # it is not a blank page
-        else:
+        elif plot.suffix == ".svg":
             assert ElementTree.parse(plot).getroot().tag.endswith("svg")
     again = [tmp_path / f"roc.{form}" for form in ("png", "svg")]
-    physics.roc(run.evaluation, Curves.read(run.files["curves"]), again)
+    list(roc(run.evaluation, Curves.read(run.files["curves"]), again))
     for path in again:
         (first,) = (plot for plot in plots if plot.name == path.name)
         assert path.read_bytes() == first.read_bytes()
@@ -170,7 +170,7 @@ def test_a_roc_plot_has_every_model(run: Run, tmp_path: Path) -> None:
         update={"roc": (*curves.roc, *(curves.roc[0].model_copy(update={"scorer": name}) for name in others))}
     )
     path = tmp_path / "roc.svg"
-    physics.roc(run.evaluation.model_copy(update={"performance": performance}), many, [path])
+    list(roc(run.evaluation.model_copy(update={"performance": performance}), many, [path]))
     text = path.read_text()
     for name in ("exported model", "boosted trees", *others):
         assert f"<!-- {name} vs background" in text, name
@@ -191,7 +191,7 @@ def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: 
     assert "| `auc.background` | 1.021 ± 0.04† | >= 0.9 | passed |" in page
     table = "\n".join(spread_table([run.evaluation, evaluation], "each fold"))
     assert f"{ours.auc.value:.4f}, 1.0213†\n" in table and table.endswith(OUTSIDE_NOTE)
-    physics.roc(evaluation, Curves.read(run.files["curves"]), [tmp_path / "roc.svg"])
+    list(roc(evaluation, Curves.read(run.files["curves"]), [tmp_path / "roc.svg"]))
     assert "AUC 1.0213† ± 0.0400" in (tmp_path / "roc.svg").read_text()
     for text in (summary(run, card="card.html", bundle="deploy"), make(run, plots).markdown):
         assert "†" not in text
@@ -204,7 +204,7 @@ def test_the_card_names_the_options_in_use_and_a_split_that_is_given(run: Run, p
         "more": run.contract.samples["signal"] | {"recipe": run.contract.samples["signal"]["recipe"] | {"split": "test"}},
     }
     of_more = changed(run, contract=replace(run.contract, samples=samples))
-    page = card(of_more, About(None, None, training), []).markdown
+    page = card(of_more, About(None, None, training), {}).markdown
     assert "`gradient_clipping: 0.5`" in page and "None" not in page and "`load:" not in page
     assert "That of `more` is given: `test`." in page and page.count("is given") == 1
 

@@ -4,15 +4,67 @@ A step measures and writes one of them; gates, card, summary, plots and tracking
 gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0.5`, `parity.model`, `latency_ms.p99`.
 """
 
-from cyclotrain.contract.results.base import BOOSTED_TREES, Figure, Frozen, MODEL, NETWORK, Result
-from cyclotrain.contract.results.dataset import Constituents, Dataset, Flattened, FlattenedClass, FriendFile, InputFile, Sample, SampleRecipe, SkippedFile, Totals
-from cyclotrain.contract.results.training import Epoch, History, LearningRateScan
-from cyclotrain.contract.results.verification import CaseParity, Float64Distance, ParityFailure, RuntimeNotRun, SessionParity, Verification
-from cyclotrain.contract.results.evaluation import Calibration, CalibrationBin, Confusion, Coverage, Curves, Evaluation, OUTSIDE, OUTSIDE_NOTE, Overtraining, Performance, Regression, ResponseBin, ResponseHistogram, RocCurve, ScoreHistogram, WorkingPoint, area_mark
-from cyclotrain.contract.results.timing import Gain, Percentiles, PytorchTiming, RuntimeTiming, TIMED_BATCHES, Timing, VariantTiming
+from cyclotrain.contract.results.base import BOOSTED_TREES, MODEL, NETWORK, Figure, Frozen, Result
+from cyclotrain.contract.results.dataset import (
+    Constituents,
+    Dataset,
+    Flattened,
+    FlattenedClass,
+    FriendFile,
+    InputFile,
+    Sample,
+    SampleRecipe,
+    SkippedFile,
+    Totals,
+)
+from cyclotrain.contract.results.evaluation import (
+    OUTSIDE,
+    OUTSIDE_NOTE,
+    Calibration,
+    CalibrationBin,
+    Confusion,
+    Coverage,
+    Curves,
+    Evaluation,
+    Overtraining,
+    Performance,
+    Regression,
+    ResponseBin,
+    ResponseHistogram,
+    RocCurve,
+    ScoreHistogram,
+    WorkingPoint,
+    area_mark,
+)
 from cyclotrain.contract.results.gates import Gate, Gates
+from cyclotrain.contract.results.timing import (
+    TIMED_BATCHES,
+    Gain,
+    Percentiles,
+    PytorchTiming,
+    RuntimeTiming,
+    Timing,
+    VariantTiming,
+)
+from cyclotrain.contract.results.training import Epoch, History, LearningRateScan
+from cyclotrain.contract.results.verification import (
+    CaseParity,
+    Float64Distance,
+    ParityFailure,
+    RuntimeNotRun,
+    SessionParity,
+    Verification,
+)
 
-__all__ = ["BOOSTED_TREES", "Calibration", "CalibrationBin", "CaseParity", "Confusion", "Constituents", "Coverage", "Curves", "Dataset", "Epoch", "Evaluation", "Figure", "Flattened", "FlattenedClass", "Float64Distance", "FriendFile", "Frozen", "Gain", "Gate", "Gates", "History", "InputFile", "LearningRateScan", "MODEL", "NETWORK", "OUTSIDE", "OUTSIDE_NOTE", "Overtraining", "ParityFailure", "Percentiles", "Performance", "PytorchTiming", "Regression", "ResponseBin", "ResponseHistogram", "Result", "RocCurve", "RuntimeNotRun", "RuntimeTiming", "Sample", "SampleRecipe", "ScoreHistogram", "SessionParity", "SkippedFile", "TIMED_BATCHES", "Timing", "Totals", "VariantTiming", "Verification", "WorkingPoint", "all_figures", "area_mark"]  # fmt: skip
+__all__ = [
+    "BOOSTED_TREES", "MODEL", "NETWORK", "OUTSIDE", "OUTSIDE_NOTE", "TIMED_BATCHES", "Calibration", "CalibrationBin",
+    "CaseParity", "Confusion", "Constituents", "Coverage", "Curves", "Dataset", "Epoch", "Evaluation", "Figure",
+    "Flattened", "FlattenedClass", "Float64Distance", "FriendFile", "Frozen", "Gain", "Gate", "Gates", "History",
+    "InputFile", "LearningRateScan", "Overtraining", "ParityFailure", "Percentiles", "Performance", "PytorchTiming",
+    "Regression", "ResponseBin", "ResponseHistogram", "Result", "RocCurve", "RuntimeNotRun", "RuntimeTiming", "Sample",
+    "SampleRecipe", "ScoreHistogram", "SessionParity", "SkippedFile", "Timing", "Totals", "VariantTiming", "Verification",
+    "WorkingPoint", "all_figures", "area_mark",
+]  # fmt: skip
 
 
 def all_figures(verification: Verification, evaluation: Evaluation, timing: Timing) -> dict[str, Figure]:

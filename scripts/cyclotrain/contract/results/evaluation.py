@@ -1,5 +1,7 @@
 """evaluation.json and curves.json: the physics of a model on the test split. Rule `evaluate`."""
 
+from pydantic import Field
+
 from cyclotrain.contract import figures
 from cyclotrain.contract.results.base import MODEL, Figure, Frozen, Result
 
@@ -115,8 +117,8 @@ class Evaluation(Result):
     rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
     confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class
-    calibration: dict[str, Calibration] = {}  # by class
-    regression: dict[str, dict[str, Regression]] = {}  # by what estimates (MODEL, BOOSTED_TREES, a variant), by quantity
+    calibration: dict[str, Calibration] = Field({})  # by class
+    regression: dict[str, dict[str, Regression]] = Field({})  # by what estimates (MODEL, BOOSTED_TREES, a variant), by quantity
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from cyclotrain.contract import figures
 from cyclotrain.contract.results.base import Figure, Frozen, Result
 
-
 TIMED_BATCHES = (1, 32, 64, 128, 256, 512, 1024)
 
 

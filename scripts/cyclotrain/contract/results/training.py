@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Self
 
+from pydantic import Field
+
 from cyclotrain.contract.results.base import Frozen, Result
 from cyclotrain.core.files import atomic, read_json_lines
 
@@ -18,7 +20,7 @@ class Epoch(Frozen):
     train_loss: float
     validation_loss: float
     validation_auc: float | None
-    validation_losses: dict[str, float] = {}
+    validation_losses: dict[str, float] = Field({})
     learning_rate: float
     seconds: float
     device: str

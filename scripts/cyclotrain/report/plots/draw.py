@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclotrain.contract.results import Curves, Dataset, Evaluation, History, LearningRateScan, Timing, Verification
+from cyclotrain.report.tables import Tables
 
 _RESULTS: Mapping[str, Any] = {
     "dataset": Dataset,
@@ -22,9 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path], **options: str) -> None:
-    """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, paths and options."""
+    """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, paths and options.
+
+    paths: `.png`, `.svg`, and `.json` for the tables of the numbers that the function gives.
+    """
     module, _, function = figure.partition(".")
     read = {name: _RESULTS[name].read(path) for name, path in results.items()}
     start = time.perf_counter()
-    getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=paths, **options)
+    images = [path for path in paths if Path(path).suffix != ".json"]
+    drawn = getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=images, **options)
+    tables = Tables(tables=tuple(drawn))
+    for path in (path for path in paths if Path(path).suffix == ".json"):
+        tables.write(path)
     _log.info("%s, drawn in %.1f s", " and ".join(Path(path).name for path in paths), time.perf_counter() - start)

@@ -1,6 +1,6 @@
 """How well the quantities are estimated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ import numpy as np
 
 from cyclotrain.contract.results import MODEL, Curves, Evaluation, Regression
 from cyclotrain.report.plots.style import COLOURS, figure
+from cyclotrain.report.tables import Column, Table, binned
 
 _RESPONSE = {"difference": "estimate - target", "ratio": "estimate / target"}
 
 
-def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path], *, quantity: str) -> None:
+def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path], *, quantity: str) -> Iterator[Table]:
     """The response of a quantity as a distribution, and its bias and resolution against each variable; a colour an estimator.
 
     For quantiles without the median, which have no response: the share of targets below each quantile.
@@ -23,6 +24,18 @@ def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path]
     if model.bias is None:
         with figure(paths) as axes:
             _coverage(axes, model, quantity)
+        known = [part for part in model.coverage if part.share.value is not None]
+        yield Table(
+            name=f"coverage of {quantity}",
+            columns=(
+                Column(name="quantile", values=tuple(part.quantile for part in known), is_independent=True),
+                Column(
+                    name="share of targets below",
+                    values=tuple(part.share.value for part in known),
+                    uncertainty=tuple(part.share.uncertainty for part in known),
+                ),
+            ),
+        )
         return
     n_axes = 1 + len(model.against)
     with figure(paths, width=6.5 * n_axes, height=5.5, columns=n_axes) as drawn:
@@ -33,11 +46,41 @@ def response(evaluation: Evaluation, curves: Curves, paths: Sequence[str | Path]
                     label = f"{_name(scorer)}: bias {_text(figures.bias)}, resolution {_text(figures.resolution)}"
                     values = np.array(histogram.values), np.array(histogram.edges)
                     mplhep.histplot(values, ax=axes, yerr=False, color=colour, label=label)
+                    yield Table(
+                        name=f"response of {quantity}, {_name(scorer)}",
+                        columns=(
+                            binned(_RESPONSE[model.response], histogram.edges),
+                            Column(name="fraction of examples", values=histogram.values),
+                        ),
+                    )
         axes.axvline(float(model.response == "ratio"), color="grey", linestyle=":")
         axes.set(xlabel=f"{quantity}: {_RESPONSE[model.response]}", ylabel="Fraction of examples")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
         for panel, variable in zip(against, model.against, strict=True):
             _in_bins(panel, model, variable)
+            bins = model.against[variable]
+            yield Table(
+                name=f"{quantity} against {variable}",
+                columns=(
+                    Column(
+                        name=variable,
+                        values=tuple((part.low + part.high) / 2 for part in bins),
+                        low=tuple(part.low for part in bins),
+                        high=tuple(part.high for part in bins),
+                        is_independent=True,
+                    ),
+                    Column(
+                        name="bias",
+                        values=tuple(part.bias.value for part in bins),
+                        uncertainty=tuple(part.bias.uncertainty for part in bins),
+                    ),
+                    Column(
+                        name="resolution",
+                        values=tuple(part.resolution.value for part in bins),
+                        uncertainty=tuple(part.resolution.uncertainty for part in bins),
+                    ),
+                ),
+            )
 
 
 def _in_bins(axes: Any, model: Regression, variable: str) -> None:

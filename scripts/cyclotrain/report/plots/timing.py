@@ -1,7 +1,7 @@
 """What the model costs."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from cyclotrain.contract.results import Timing
 from cyclotrain.report.plots.style import COLOURS, figure
+from cyclotrain.report.tables import Column, Table
 
 
-def latency(timing: Timing, paths: Sequence[str | Path]) -> None:
+def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
     """The latency of single examples as a distribution by runtime, and the rate by the size of the batch."""
     lines = [(runtime.runtime, runtime) for runtime in timing.runtimes] + [("PyTorch, eager", timing.pytorch)]
     with figure(paths, width=13.0, height=5.5, columns=2) as (single, rate):
@@ -37,3 +38,20 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> None:
         rate.legend(loc="lower right", fontsize=11)
         for axes in (single, rate):
             axes.grid(alpha=0.3)
+    yield Table(
+        name="latency of one example",
+        columns=(
+            Column(name="share of examples below", values=tuple(share.tolist()), is_independent=True),
+            *(Column(name=name, values=line.batch_1_quantiles_ms, unit="ms") for name, line in lines),
+        ),
+    )
+    yield Table(
+        name="throughput",
+        columns=(
+            Column(name="examples in a batch", values=sizes, is_independent=True),
+            *(
+                Column(name=runtime.runtime, values=tuple(runtime.examples_per_second.values()), unit="1/s")
+                for runtime in timing.runtimes
+            ),
+        ),
+    )

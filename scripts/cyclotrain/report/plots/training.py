@@ -1,15 +1,16 @@
 """How the training went."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
 from cyclotrain.contract.results import History, LearningRateScan
 from cyclotrain.report.plots.style import figure
+from cyclotrain.report.tables import Column, Table
 
 
-def loss(history: History, paths: Sequence[str | Path]) -> None:
+def loss(history: History, paths: Sequence[str | Path]) -> Iterator[Table]:
     """Training and validation loss by epoch, the kept epoch marked."""
     numbers = [epoch.epoch for epoch in history.epochs]
     with figure(paths) as axes:
@@ -23,9 +24,17 @@ def loss(history: History, paths: Sequence[str | Path]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
         axes.grid(alpha=0.3)
+    yield Table(
+        name="loss by epoch",
+        columns=(
+            Column(name="epoch", values=tuple(numbers), is_independent=True),
+            Column(name="training loss", values=tuple(epoch.train_loss for epoch in history.epochs)),
+            Column(name="validation loss", values=tuple(epoch.validation_loss for epoch in history.epochs)),
+        ),
+    )
 
 
-def rates(learning_rate: LearningRateScan, paths: Sequence[str | Path]) -> None:
+def rates(learning_rate: LearningRateScan, paths: Sequence[str | Path]) -> Iterator[Table]:
     """Loss against learning rate, the suggested rate marked."""
     lowest, first = min(learning_rate.losses), learning_rate.losses[0]
     with figure(paths) as axes:
@@ -40,3 +49,10 @@ def rates(learning_rate: LearningRateScan, paths: Sequence[str | Path]) -> None:
         )
         axes.legend()
         axes.grid(alpha=0.3)
+    yield Table(
+        name="loss by learning rate",
+        columns=(
+            Column(name="learning rate", values=learning_rate.rates, is_independent=True),
+            Column(name="loss", values=learning_rate.losses),
+        ),
+    )

@@ -1,20 +1,20 @@
-"""What the model tells apart: ROC, scores, confusion matrix."""
+"""What the model tells apart: ROC, confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import mplhep
 import numpy as np
 import numpy.typing as npt
 
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation, WorkingPoint
 from cyclotrain.report.plots.style import COLOURS, LINES, figure
+from cyclotrain.report.tables import Column, Table
 
 _NAMES = {MODEL: "exported model", BOOSTED_TREES: "boosted trees"}
 Paths = Sequence[str | Path]
 
 
-def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
+def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> Iterator[Table]:
     """Background rejection against signal efficiency of any number of models, with working points and uncertainties.
 
     A colour a model, a line style a background.
@@ -27,10 +27,9 @@ def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
             performance = evaluation.performance[curve.scorer][curve.background]
             signal, background = np.array(curve.signal_efficiency), np.array(curve.background_efficiency)
             shown = (background > 0) & (signal > 0.05)
-            name = _NAMES.get(curve.scorer, curve.scorer)
+            name = f"{_NAMES.get(curve.scorer, curve.scorer)} vs {curve.background}"
             area = f"{performance.auc.value:.4f}{performance.auc_mark} ± {performance.auc.uncertainty:.4f}"
-            label = f"{name} vs {curve.background}, AUC {area}"
-            axes.plot(signal[shown], 1 / background[shown], line, color=colour, label=label)
+            axes.plot(signal[shown], 1 / background[shown], line, color=colour, label=f"{name}, AUC {area}")
             points = [point for point in performance.rejection if point.rejection.value is not None]
             axes.errorbar(
                 [point.signal_efficiency for point in points],
@@ -38,6 +37,25 @@ def roc(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
                 yerr=_errors(points),
                 fmt="o", markersize=5, capsize=3, color=colour,
             )  # fmt: skip
+            efficiency = f"efficiency of {evaluation.signal}"
+            yield Table(
+                name=f"ROC, {name}",
+                columns=(
+                    Column(name=efficiency, values=curve.signal_efficiency, is_independent=True),
+                    Column(name=f"efficiency of {curve.background}", values=curve.background_efficiency),
+                ),
+            )
+            yield Table(
+                name=f"working points, {name}",
+                columns=(
+                    Column(name=efficiency, values=tuple(point.signal_efficiency for point in points), is_independent=True),
+                    Column(
+                        name=f"rejection of {curve.background}",
+                        values=tuple(point.rejection.value for point in points),
+                        uncertainty=tuple(point.rejection.uncertainty for point in points),
+                    ),
+                ),
+            )
         axes.set(xlabel=f"Signal efficiency ({evaluation.signal})", ylabel="Background rejection 1/ε", yscale="log", xlim=(0, 1))
         axes.legend(loc="upper right", fontsize=13 if len(curves.roc) <= 4 else 9)
         axes.set_ylim(1, axes.get_ylim()[1] * 4 ** max(1.0, len(curves.roc) / 3))
@@ -51,47 +69,9 @@ def _errors(points: Sequence[WorkingPoint]) -> npt.NDArray[np.float64]:
     return np.stack([np.minimum(uncertainties, 0.9 * values), uncertainties])
 
 
-def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> None:
-    """The signal probability by class, training split filled and test split as points."""
-    classes = evaluation.classes
-    with figure(paths) as axes:
-        for histogram in curves.scores:
-            colour = COLOURS[classes.index(histogram.class_name) % len(COLOURS)]
-            counts = (np.array(histogram.values), np.array(histogram.edges))
-            if histogram.split == "train":
-                label = f"{histogram.class_name}, training"
-                mplhep.histplot(counts, ax=axes, histtype="fill", alpha=0.35, yerr=False, color=colour, label=label)
-            else:
-                test = evaluation.overtraining[histogram.class_name]
-                label = f"{histogram.class_name}, test (KS p = {test.p_value:.2f})"
-                errors = np.sqrt(histogram.variances)
-                mplhep.histplot(counts, ax=axes, histtype="errorbar", yerr=errors, markersize=6, color=colour, label=label)
-        axes.set(xlabel=f"Probability of {evaluation.signal}", ylabel="Fraction of events", yscale="log", xlim=(0, 1))
-        axes.set_ylim(top=axes.get_ylim()[1] * 1.5)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-
-
-def calibration(evaluation: Evaluation, paths: Paths) -> None:
-    """The share of each class against its mean probability, in bins of it."""
-    with figure(paths) as axes:
-        axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
-        for index, (name, measured) in enumerate(evaluation.calibration.items()):
-            error = measured.error
-            label = name if error.value is None else f"{name}, error {error.value:.4f} ± {error.uncertainty:.4f}"
-            axes.errorbar(
-                [part.probability for part in measured.bins],
-                [part.fraction.value for part in measured.bins],
-                yerr=[part.fraction.uncertainty for part in measured.bins],
-                fmt="o-", markersize=6, capsize=3, linewidth=1, color=COLOURS[index % len(COLOURS)], label=label,
-            )  # fmt: skip
-        axes.set(xlabel="Mean probability in the bin", ylabel="Share that is of the class", xlim=(0, 1), ylim=(0, 1.05))
-        axes.legend(loc="upper left", fontsize=13 if len(evaluation.calibration) <= 4 else 9)
-        axes.grid(alpha=0.3)
-
-
-def confusion(evaluation: Evaluation, paths: Paths) -> None:
+def confusion(evaluation: Evaluation, paths: Paths) -> Iterator[Table]:
     """Fractions of each true class by the class of largest probability."""
-    assert evaluation.confusion  # the rule is for models with classes
+    assert evaluation.confusion  # the figure is for models with classes
     classes, fraction = evaluation.classes, np.array(evaluation.confusion.fraction)
     with figure(paths, width=1.5 * len(classes) + 3.5, height=1.3 * len(classes) + 2.5) as axes:
         axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1)
@@ -102,3 +82,10 @@ def confusion(evaluation: Evaluation, paths: Paths) -> None:
         axes.set_yticklabels(classes)
         axes.tick_params(which="both", length=0)
         axes.minorticks_off()
+    yield Table(
+        name="confusion matrix",
+        columns=(
+            Column(name="true class", values=classes, is_independent=True),
+            *(Column(name=f"as {name}", values=tuple(fraction[:, i].tolist())) for i, name in enumerate(classes)),
+        ),
+    )

@@ -1,0 +1,135 @@
+"""All figures of a run: what draws each, from which results, and what people are told of it.
+
+The rule `plot`, the report, the model card and MLflow take from here which figures there are, so a figure is a function in
+`report/plots/` and an entry here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cyclotrain.config import Config
+
+PERFORMANCE, TRUST, REGRESSION, TRAINING, SPEED = "Performance", "Trust", "Regressed quantities", "Training", "Speed"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure. name: of its files; function: `module.function` in `report/plots`; results: what the function reads.
+
+    options: keyword arguments of the function. is_wide: whether it has several panels side by side.
+    """
+
+    name: str
+    function: str
+    results: tuple[str, ...]
+    section: str
+    title: str
+    caption: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    is_wide: bool = False
+
+
+LEARNING_RATES = Plot(
+    name="learning_rates",
+    function="training.rates",
+    results=("learning_rate",),
+    section=TRAINING,
+    title="Learning rate",
+    caption="The loss, averaged over steps, while the learning rate rises from step to step. Suggested: a rate well below that "
+    "at which the loss rises.",
+)
+
+
+def plots(config: Config) -> list[Plot]:
+    """The figures of a run, in the order in which they are shown."""
+    return [*_of_classes(config), *_of_quantities(config), *_of_training()]
+
+
+def plot(config: Config, name: str) -> Plot:
+    """The figure of this name; raises KeyError if the run has none."""
+    return {entry.name: entry for entry in [*plots(config), LEARNING_RATES]}[name]
+
+
+def _of_classes(config: Config) -> Iterator[Plot]:
+    if not config.classes:
+        return
+    signal = config.signal
+    points = ", ".join(f"{efficiency:.0%}" for efficiency in config.evaluation.signal_efficiencies)
+    yield Plot(
+        name="roc",
+        function="performance.roc",
+        results=("evaluation", "curves"),
+        section=PERFORMANCE,
+        title="ROC",
+        caption=f"Background rejection, 1 / background efficiency, against the efficiency of {signal} on the test split: the "
+        "exported model, its variants, and boosted trees on example-level features, a colour each; with several backgrounds, a "
+        f"line style each. Points: the working points ({points}), with the uncertainty from 200 Poisson bootstrap replicas. "
+        "†: negative weights, which count as they are, take this AUC out of [0, 1].",
+    )
+    yield Plot(
+        name="confusion",
+        function="performance.confusion",
+        results=("evaluation",),
+        section=PERFORMANCE,
+        title="Confusion matrix",
+        caption="For each true class, the weighted fraction of examples by the class with the largest probability, on the test "
+        "split.",
+    )
+    yield Plot(
+        name="scores",
+        function="trust.scores",
+        results=("evaluation", "curves"),
+        section=TRUST,
+        title="Scores, training against test",
+        caption=f"Probability of {signal} by class, for the training split (filled) and the test split (points). Each class is "
+        "normalised to 1. KS p: p-value of the Kolmogorov-Smirnov test between the two splits; a small value is a sign of "
+        "overtraining.",
+    )
+    yield Plot(
+        name="calibration",
+        function="trust.calibration",
+        results=("evaluation",),
+        section=TRUST,
+        title="Calibration",
+        caption="In 15 bins of the probability of a class: its mean, and the share of the test examples that are of the class. "
+        "On the dashed line, a probability is a frequency. The weights and the shares of the classes are those of the training, "
+        "which the network learns. Error: the mean distance from the line.",
+    )
+
+
+def _of_quantities(config: Config) -> Iterator[Plot]:
+    for name, quantity in config.regression.items():
+        yield Plot(
+            name=f"response_{name}",
+            function="regression.response",
+            results=("evaluation", "curves"),
+            section=REGRESSION,
+            title=f"Response of {name}",
+            caption="How well the quantity is estimated on the test split: the distribution of estimate - target or estimate / "
+            "target, and its median (bias) with half of the width of its central 68.3 % (resolution) in bins of the variables "
+            "in `against`. For quantiles without the median: the share of targets below each.",
+            options={"quantity": name},
+            is_wide=bool(quantity.against),
+        )
+
+
+def _of_training() -> Iterator[Plot]:
+    yield Plot(
+        name="loss",
+        function="training.loss",
+        results=("history",),
+        section=TRAINING,
+        title="Loss by epoch",
+        caption="Weighted loss by epoch. The exported weights are those of the epoch with the lowest validation loss.",
+    )
+    yield Plot(
+        name="latency",
+        function="timing.latency",
+        results=("timing",),
+        section=SPEED,
+        title="Latency and throughput",
+        caption="Cost of the exported model on one CPU thread, in each ONNX Runtime of its targets. Left: one test example at a "
+        "time, over the real lengths, as in an event loop; the share of examples that take less than a time, with PyTorch for "
+        "comparison. Right: examples per second against the batch size.",
+        is_wide=True,
+    )
