@@ -14,8 +14,8 @@ from cyclotrain.fetch.public_sets import PUBLIC_SETS
 from cyclotrain.gates.command import listed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked for; return the exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """The commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m cyclotrain", description="Cyclotrain, beside its workflow")
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="load a public data set and convert it to ROOT files (docs/public-data-sets.md)")
@@ -24,7 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fetching.add_argument("--files", nargs="*", default=["*"], metavar="GLOB", help="only these of the published files")
     figures = commands.add_parser("figures", help="list the figures that a run measures, for `gates` of its config")
     figures.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"))
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked for; return the exit code."""
+    options = command_line().parse_args(arguments)
     try:
         if options.command == "fetch":
             fetch(PUBLIC_SETS[options.set], options.folder or Path("data") / options.set, options.files)

@@ -73,12 +73,6 @@ def test_tracking_again_updates_the_run(demo: Workflow) -> None:
     assert contract["dataset_sha256"].startswith(dataset[0])
 
 
-def test_the_python_of_the_documentation_runs(demo: Workflow) -> None:
-    code = "".join(re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs/use-the-model.md").read_text(), re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", code], cwd=demo.folder, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("['qcd', 'top']\n")
-
-
 def test_the_report_is_made(demo: Workflow) -> None:
     assert (demo.folder / "results/demo/report.html").stat().st_size > 1_000_000
 

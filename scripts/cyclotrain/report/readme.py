@@ -60,7 +60,7 @@ def _cell(values: Sequence[float | None], form: str) -> str:
 def main(runs: Sequence[str]) -> None:
     """Write README.md and its plot anew."""
     text = README.read_text()
-    text = replaced(text, "summary", f"```\n{(Path(runs[0]) / 'summary.txt').read_text()}```\n")
+    text = replaced(text, "summary", f"```text\n{(Path(runs[0]) / 'summary.txt').read_text()}```\n")
     text = replaced(text, "seeds", spread([Evaluation.read(Path(run) / "evaluation.json") for run in runs]))
     with atomic(README) as temporary:
         temporary.write_text(text)

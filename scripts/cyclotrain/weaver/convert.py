@@ -246,8 +246,8 @@ class _Conversion:
             self._note("weights.reweight_hists: left out; the histograms are made from the training split")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the YAML to standard output and the notes to standard error; return the exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(prog="python -m cyclotrain.weaver", description="weaver data config to Cyclotrain config")
     parser.add_argument("config", type=Path, help="the data config, or the .auto.yaml that weaver made from it")
     for option, split in (("--data", "training"), ("--data-val", "validation"), ("--data-test", "test")):
@@ -255,7 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tree", help="name of the tree in the files")
     parser.add_argument("--classes", nargs="*", default=[], help="names of the classes of a custom label")
     parser.add_argument("--run", help="name of the run; default: the name of the config")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the YAML to standard output and the notes to standard error; return the exit code."""
+    options = command_line().parse_args(arguments)
     try:
         weaver = read_yaml(options.config)
         if not isinstance(weaver, dict):

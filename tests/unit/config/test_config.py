@@ -1,9 +1,7 @@
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from cyclotrain.config import ConfigError, ModelConfig, load
 from cyclotrain.config import docs as config_docs
@@ -15,14 +13,6 @@ from support.toys import raw_config
 @pytest.mark.parametrize("path", config_docs.files())
 def test_generated_files_are_up_to_date(path: Path) -> None:
     assert (REPOSITORY / path).read_text() == config_docs.files()[path], "run `make docs`"
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/your-own-ntuples.md"])
-def test_the_configs_in_the_documentation_are_valid(page: str) -> None:
-    configs = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
-    assert configs
-    for text in configs:
-        load(yaml.safe_load(text))
 
 
 def changed(*path: str, value: Any) -> dict[str, Any]:

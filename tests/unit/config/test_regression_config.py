@@ -1,13 +1,10 @@
 """What `regression:` refuses, each with its reason."""
 
-import re
 from typing import Any
 
 import pytest
-import yaml
 
 from cyclotrain.config import ConfigError, load
-from support import REPOSITORY
 from support.toys import raw_config, with_regression, without_classes
 
 
@@ -61,13 +58,6 @@ def test_columns_of_two_quantities_need_different_names() -> None:
     quantiles = {"target": "jet_mass", "loss": "quantile", "quantiles": [0.5]}
     with pytest.raises(ConfigError, match=r"regression.mass_q50: 'mass' has the same branch in friend trees"):
         load(toy_config(regression={"mass": quantiles, "mass_q50": {"target": "jet_mass"}}))
-
-
-def test_the_configs_in_the_documentation_are_valid() -> None:
-    part, whole = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / "docs/regression.md").read_text(), re.DOTALL)
-    raw = raw_config({"qcd": "b.root", "top": "s.root"}, classes=["qcd", "top"])
-    assert list(load({**raw, **yaml.safe_load(part)}).regression) == ["true_mass", "pt_ratio"]
-    assert load(yaml.safe_load(whole)).classes == []
 
 
 def test_a_model_needs_an_output() -> None:

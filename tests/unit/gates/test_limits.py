@@ -1,6 +1,5 @@
 """The gates on figures: bounds in the config, the figures that they are of, and the list of figures."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from cyclotrain.config.gates import names
 from cyclotrain.contract.figures import Bound, fitting
 from cyclotrain.contract.results import Figure, Verification
 from cyclotrain.gates.judge import judge
-from support import REPOSITORY
 from support.toys import raw_config, with_regression
 from support.trained import Trained
 
@@ -82,14 +80,6 @@ def test_a_wrong_gate_is_named_with_the_fix(gates: dict[str, Any], message: str)
     with pytest.raises(ConfigError) as error:
         load(raw_config(FILES, gates=gates))
     assert message in str(error.value)
-
-
-def test_the_config_in_the_documentation_is_valid() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / "docs/gates.md").read_text(), re.DOTALL)
-    raw = raw_config({"qcd": "b.root", "top": "s.root"}, classes=["qcd", "top"])
-    quantiles = {"loss": "quantile", "quantiles": [0.16, 0.5, 0.84]}
-    raw["regression"] = {"true_mass": {"target": "jet_mass"}, "pt_ratio": {"target": "jet_pt", **quantiles}}
-    assert len(load({**raw, **yaml.safe_load(text)}).gates) == 7
 
 
 def test_the_names_are_those_of_the_figures_that_a_run_measures(trained_to_regress: Trained) -> None:

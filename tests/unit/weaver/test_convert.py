@@ -31,6 +31,7 @@ from cyclotrain.runtimes.environments import uv
 from cyclotrain.weaver.convert import Converted, Files, convert, main
 from cyclotrain.weaver.expressions import Expressions, WeaverError
 from support import REPOSITORY
+from support.pages import blocks
 from support.toys import skim_and_assemble
 
 OURS = REPOSITORY / "tests/weaver"
@@ -224,8 +225,8 @@ def test_what_the_command_writes_is_a_config(config: Path, capsys: pytest.Captur
 
 
 def test_the_example_of_the_documentation_is_up_to_date() -> None:
-    page = (REPOSITORY / "docs/from-weaver.md").read_text()
-    weaver, example = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    page = blocks(REPOSITORY / "docs/from-weaver.md")
+    weaver, example = (yaml.safe_load(block.code) for block in page if block.language == "yaml")
     config = convert(weaver, run="run", files=Files()).config
     assert {key: config[key] for key in example} == example
 
