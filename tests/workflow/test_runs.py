@@ -137,7 +137,7 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
     assert "2 folds, 3,000 examples, each tested once" in (results / "summary.txt").read_text()
     with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
         assert store.execute("select name, status from runs order by name").fetchall() == [
-            ("test-fold0", "FINISHED"), ("test-fold1", "FINISHED"),
+            ("test", "FINISHED"), ("test-fold0", "FINISHED"), ("test-fold1", "FINISHED"),
         ]  # fmt: skip
     with uproot.open(results / "friends/signal/signal.root") as friend:
         assert json.loads(friend["cyclotrain"])["model_sha256"] == shas

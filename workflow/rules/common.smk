@@ -275,6 +275,13 @@ def shown():
     return [*files, f"{RUN}/summary.txt"] if settings.folds else files
 
 
+def tracked_files():
+    """The files for people that go into MLflow."""
+    names = ["model_card.md", "model_card.html", *PLOTS]
+    files = [path for name in names for path in all_folds(name)]
+    return [*files, f"{RUN}/summary.txt", f"{RUN}/report.html"]
+
+
 def friend_files(name):
     """The ntuples of a sample, or of a name of `score`, each by the file name of its friend tree."""
     if name in settings.samples and settings.samples[name].simulate:

@@ -40,19 +40,21 @@ rule model_card:
 
 rule track:
     input:
-        **RESULTS,
-        plots=PLOTS,
-        cards=rules.model_card.output,
+        **{name: all_folds(path) for name, path in RESULTS.items()},
+        references=all_folds("reference"),
+        # plots, cards and reports for the artifacts
+        shown=tracked_files(),
     output:
-        "<fold>/mlflow_run.json",
+        "<run>/mlflow_run.json",
     log:
-        "<fold>/logs/track.log",
+        "<run>/logs/track.log",
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
     params:
         config=settings.model_dump(),
         files=list(RESULTS),
+        folds=FOLDS,
     script:
         "../../scripts/track.py"
 
@@ -124,7 +126,7 @@ rule report_page:
 rule require_gates:
     input:
         gates=all_folds("gates.json"),
-        runs=all_folds("mlflow_run.json"),
+        run=rules.track.output[0],
         report=rules.report_page.output,
     output:
         "<run>/gates_passed.txt",
