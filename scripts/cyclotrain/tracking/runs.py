@@ -178,6 +178,9 @@ def epoch_metrics(history: History) -> list[Metric]:
     for epoch in history.epochs:
         figures = {name: getattr(epoch, name) for name in ("train_loss", "validation_auc", "learning_rate")}
         figures |= {f"validation_loss.{name}": loss for name, loss in epoch.validation_losses.items()}
+        if epoch.usage:  # the UI shows `system/` on a page of its own
+            usage = epoch.usage.model_dump(exclude={"batch_job"})
+            figures |= {f"system/{name}": value for name, value in usage.items()}
         figures[_LAST_OF_EPOCH] = epoch.validation_loss
         metrics += [Metric(name, x, int(epoch.time * 1000), epoch.epoch) for name, x in figures.items() if x is not None]
     return metrics
@@ -208,6 +211,8 @@ def _provenance(run: Run) -> dict[str, str]:
         "cyclotrain.dataset_sha256": run.contract.dataset_sha256,
         "cyclotrain.contract_sha256": file_sha256(run.files["contract"]),
     }
+    if jobs := dict.fromkeys(epoch.usage.batch_job for epoch in run.history.epochs if epoch.usage and epoch.usage.batch_job):
+        tags["cyclotrain.training_jobs"] = ", ".join(jobs)
     return tags | ({"cyclotrain.note": run.evaluation.note} if run.evaluation.note else {})
 
 

@@ -16,6 +16,7 @@ from cyclotrain.contract.results import OUTSIDE_NOTE, Epoch, History, area_mark
 from cyclotrain.core.files import atomic
 from cyclotrain.core.logs import SHOW
 from cyclotrain.training.step import OUTPUT_LOSS
+from cyclotrain.training.usage import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
 class HistoryOfEpochs(Callback):
     """A line for each epoch, in the log and as JSON; the checkpoint holds the lines too, for a resumed training."""
 
-    def __init__(self, path: Path, n_examples: int, device: str) -> None:
-        self._path, self._n_examples, self._device = path, n_examples, device
+    def __init__(self, path: Path, n_examples: int, device: str, meter: Meter) -> None:
+        self._path, self._n_examples, self._device, self._meter = path, n_examples, device, meter
         self._epochs: tuple[Epoch, ...] = ()
         self._start = 0.0
 
@@ -104,6 +105,7 @@ class HistoryOfEpochs(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
         self._start = time.monotonic()
+        self._meter.start()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add the line of this epoch."""
@@ -123,6 +125,7 @@ class HistoryOfEpochs(Callback):
             seconds=round(seconds, 3),
             device=self._device,
             time=round(time.time(), 3),
+            usage=self._meter.read(),
         )
         # validation ends before the checkpoint is written, so the checkpoint holds the line of this epoch
         self._epochs = (*self._epochs, epoch)

@@ -27,6 +27,7 @@ from cyclotrain.training.machine import device_name, rank, training_device
 from cyclotrain.training.setup import make_network, make_trainer, quiet_lightning, training_batches, weighted_examples
 from cyclotrain.training.step import WeightedTraining
 from cyclotrain.training.temperature import temperature_of
+from cyclotrain.training.usage import Meter
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def train(
     folder = Path(files.checkpoints) / fingerprint[:16]
     last = folder / "last.ckpt"
     checkpoint = BestCheckpoint(folder, filename="best", monitor="validation_loss", enable_version_counter=False)
-    history = HistoryOfEpochs(Path(files.history), batches.n, name)
+    history = HistoryOfEpochs(Path(files.history), batches.n, name, Meter(device))
     callbacks = [
         FiniteLoss(contract.layout, folder),
         history,

@@ -65,6 +65,10 @@ def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(train
     for name in ("validation_loss", "train_loss", "validation_auc", "learning_rate"):
         curve = client.get_metric_history(entry.info.run_id, name)
         assert [(point.step, point.value) for point in curve] == [(e.epoch, getattr(e, name)) for e in run.history.epochs]
+    memory = client.get_metric_history(entry.info.run_id, "system/memory_mb")
+    assert [(point.step, point.value) for point in memory] == [
+        (e.epoch, e.usage.memory_mb) for e in run.history.epochs if e.usage
+    ]
     artifacts = {file.path for file in client.list_artifacts(entry.info.run_id)}
     assert {"card.md", "plots", "gates.json", "evaluation.json", "verification_matrix.json", "weights.pt"} <= artifacts
     assert [file.path for file in client.list_artifacts(entry.info.run_id, "plots")] == ["plots/roc.png"]

@@ -10,10 +10,24 @@ from cyclotrain.contract.results.base import Frozen, Result
 from cyclotrain.core.files import atomic, read_json_lines
 
 
+class Usage(Frozen):
+    """What an epoch took of the machine; of the first process, if several train together.
+
+    cpu_cores: the mean number of cores that computed; memory_mb: the largest memory of the process so far; gpu_memory_mb: the
+    largest that PyTorch reserved on its GPU; batch_job: such as `Slurm 123`, if it was one.
+    """
+
+    cpu_cores: float
+    memory_mb: int
+    gpu_memory_mb: int | None = None
+    batch_job: str | None = None
+
+
 class Epoch(Frozen):
     """One pass over the training split; losses are weighted, `time` is its end in seconds since 1970.
 
     validation_auc: None without classes. validation_losses: by output, if there are several, over the examples that have it.
+    usage: None in files of older versions.
     """
 
     epoch: int
@@ -25,6 +39,7 @@ class Epoch(Frozen):
     seconds: float
     device: str
     time: float
+    usage: Usage | None = None
 
 
 class History(Frozen):
