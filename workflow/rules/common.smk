@@ -277,7 +277,8 @@ def shown():
 
 def tracked_files():
     """The files for people that go into MLflow."""
-    names = ["model_card.md", "model_card.html", *PLOTS]
+    plots = [plot.removeprefix("<fold>/") for plot in PLOTS]
+    names = ["model_card.md", "model_card.html", *plots]
     files = [path for name in names for path in all_folds(name)]
     return [*files, f"{RUN}/summary.txt", f"{RUN}/report.html"]
 

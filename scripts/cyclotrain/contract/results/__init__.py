@@ -46,7 +46,7 @@ from cyclotrain.contract.results.timing import (
     Timing,
     VariantTiming,
 )
-from cyclotrain.contract.results.training import Epoch, History, LearningRateScan
+from cyclotrain.contract.results.training import Epoch, History, LearningRateScan, Usage
 from cyclotrain.contract.results.verification import (
     CaseParity,
     Float64Distance,
@@ -62,8 +62,8 @@ __all__ = [
     "Flattened", "FlattenedClass", "Float64Distance", "FriendFile", "Frozen", "Gain", "Gate", "Gates", "History",
     "InputFile", "LearningRateScan", "Overtraining", "ParityFailure", "Percentiles", "Performance", "PytorchTiming",
     "Regression", "ResponseBin", "ResponseHistogram", "Result", "RocCurve", "RuntimeNotRun", "RuntimeTiming", "Sample",
-    "SampleRecipe", "ScoreHistogram", "SessionParity", "SkippedFile", "Timing", "Totals", "VariantTiming", "Verification",
-    "WorkingPoint", "all_figures", "area_mark",
+    "SampleRecipe", "ScoreHistogram", "SessionParity", "SkippedFile", "Timing", "Totals", "Usage", "VariantTiming",
+    "Verification", "WorkingPoint", "all_figures", "area_mark",
 ]  # fmt: skip
 
 
