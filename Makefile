@@ -85,13 +85,14 @@ docs: .venv/complete
 	PYTHONPATH=scripts python -m cyclotrain.config.docs
 	PYTHONPATH=scripts python -m cyclotrain.cluster.profiles
 
-# README.md and docs/ as a site, build/site/index.html; a dead link or a page outside the navigation is an error
+# README.md and docs/ as a site, build/site/index.html; a dead link or a page outside the navigation is an error.
+# Not with --quiet: mkdocs then sees no warning, and `strict` has none to fail on
 site: .venv/complete
 	@rm -rf build/pages && mkdir -p build/pages/config
 	@cp CHANGELOG.md build/pages && cp -R docs build/pages/docs
 	@printf -- '---\nhide: [navigation]\n---\n\n' | cat - README.md > build/pages/README.md
 	@cp -R config/README.md config/config.yaml config/examples build/pages/config
-	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build
 
 # the lock holds for Linux and macOS, Python 3.11 to 3.13
 lock: .venv/complete

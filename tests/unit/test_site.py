@@ -1,6 +1,7 @@
 """The documentation as a site, built by `make site` in a clean clone: what a reader's browser gets."""
 
 import re
+import shutil
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -52,6 +53,25 @@ def pages(site: Path) -> dict[Path, Page]:
     found = {path: Page(path.read_text()) for path in site.rglob("*.html")}
     assert len(found) > 25
     return found
+
+
+@pytest.mark.parametrize(
+    ("page", "text", "message"),
+    [
+        ("docs/gates.md", "[to](nowhere.md)", "'docs/gates.md' contains a link 'nowhere.md'"),
+        ("docs/gates.md", "[to](training.md#nowhere)", "does not contain an anchor '#nowhere'"),
+        ("docs/lonely.md", "# Lonely", 'not included in the "nav" configuration'),
+    ],
+)
+def test_a_dead_link_or_a_page_outside_the_navigation_fails(
+    page: str, text: str, message: str, site: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(site.parents[1], project)
+    with (project / page).open("a") as file:
+        file.write(f"\n{text}\n")
+    done = Workflow(project, copy=False).shell("make --assume-old .venv/complete site")
+    assert done.returncode != 0 and message in done.stdout, done.stdout
 
 
 def test_no_link_and_no_anchor_is_dead(site: Path, pages: dict[Path, Page]) -> None:
