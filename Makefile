@@ -14,7 +14,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 # HTCondor's bindings, which Snakemake imports at each start, warn where there is no HTCondor. Python reads this .pth file first.
 QUIET_HTCONDOR = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG")
 
-.PHONY: run plan score seeds networks readme ui test test-unit test-clusters mutations lint format bench bench-clusters docs site lock clean
+.PHONY: run plan score seeds networks readme images ui test test-unit test-clusters mutations lint format bench bench-clusters docs site lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
@@ -35,10 +35,15 @@ seeds: .venv/complete
 networks: run
 	@PYTHONPATH=scripts python -m cyclotrain.report.networks --cores $(CORES)
 
-# the figures and the plot in README.md, from the runs of `make seeds`
+# the figures and the pictures in README.md, from the runs of `make seeds`
 readme: override CONFIG = config/config.yaml
-readme: seeds
+readme: seeds images
 	@PYTHONPATH=scripts python -m cyclotrain.report.readme results/demo results/demo-seed-2 results/demo-seed-3
+
+# the pictures of the documentation, from the demo's run and from the rules; needs Graphviz
+images: override CONFIG = config/config.yaml
+images: run
+	@PYTHONPATH=scripts python -m cyclotrain.report.images results/demo
 
 # the address is of the page of training runs; MLflow's first page is for language models
 ui: .venv/complete

@@ -1,10 +1,9 @@
-"""The figures and the plot in README.md, from the demo's own results.
+"""The figures in README.md, from the demo's own results.
 
 Run: python -m cyclotrain.report.readme results/demo results/demo-seed-2 results/demo-seed-3     (`make readme`)
 """
 
 import re
-import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Evaluation
 from cyclotrain.core.files import atomic
 from cyclotrain.report.summary import mean_gain
 
-README, PLOT = Path("README.md"), Path("docs/images/roc.png")
+README = Path("README.md")
 
 
 def replaced(text: str, name: str, block: str) -> str:
@@ -58,13 +57,12 @@ def _cell(values: Sequence[float | None], form: str) -> str:
 
 
 def main(runs: Sequence[str]) -> None:
-    """Write README.md and its plot anew."""
+    """Write README.md anew."""
     text = README.read_text()
     text = replaced(text, "summary", f"```text\n{(Path(runs[0]) / 'summary.txt').read_text()}```\n")
     text = replaced(text, "seeds", spread([Evaluation.read(Path(run) / "evaluation.json") for run in runs]))
     with atomic(README) as temporary:
         temporary.write_text(text)
-    shutil.copyfile(Path(runs[0]) / "plots/roc.png", PLOT)
 
 
 if __name__ == "__main__":
