@@ -51,6 +51,16 @@ def calibration_error(class_name: str) -> str:
     return f"calibration_error.{class_name}"
 
 
+def non_finite(set_name: str) -> str:
+    """The largest share of values of a feature of a set that are NaN or infinite, over features, classes and splits."""
+    return f"non_finite.{set_name}"
+
+
+def clipped(set_name: str) -> str:
+    """The largest share of values of a feature of a set that are cut after standardisation."""
+    return f"clipped.{set_name}"
+
+
 def parity(artefact: str) -> str:
     """The largest difference from PyTorch on the test split."""
     return f"parity.{artefact}"

@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Self
 
 from cyclotrain.contract.contract import Contract
-from cyclotrain.contract.results import Dataset, Evaluation, Figure, Gates, History, Timing, Verification, all_figures
+from cyclotrain.contract.results import (
+    STUDIES,
+    Dataset,
+    Evaluation,
+    Figure,
+    Gates,
+    History,
+    Study,
+    Timing,
+    Verification,
+    all_figures,
+)
 
 # of each result, in the folder of a run or fold
 RESULT_FILES: Mapping[str, str] = {
@@ -21,6 +32,7 @@ RESULT_FILES: Mapping[str, str] = {
     "curves": "curves.json",
     "timing": "timing.json",
     "gates": "gates.json",
+    **{name: f"{name}.json" for name in STUDIES},
 }
 
 
@@ -36,14 +48,17 @@ class Run:
     evaluation: Evaluation
     timing: Timing
     gates: Gates
+    studies: Mapping[str, Study]
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
-        return all_figures(self.verification, self.evaluation, self.timing)
+        return all_figures(self.verification, self.evaluation, self.timing, self.studies.values())
 
     @classmethod
     def read(cls, files: Mapping[str, str | Path]) -> Self:
-        """Read the files of a run: model, weights, contract, dataset, history, verification, evaluation, timing, gates."""
+        """Read the files of a run: model, weights, contract, dataset, history, verification, evaluation, timing, gates, and those of
+        its studies.
+        """
         return cls(
             files={name: Path(path) for name, path in files.items()},
             contract=Contract.read(files["contract"]),
@@ -53,4 +68,5 @@ class Run:
             evaluation=Evaluation.read(files["evaluation"]),
             timing=Timing.read(files["timing"]),
             gates=Gates.read(files["gates"]),
+            studies={name: study.read(files[name]) for name, study in STUDIES.items() if name in files},
         )

@@ -66,15 +66,15 @@ class Histograms:
         with np.errstate(invalid="ignore", over="ignore"):
             position = (values - self._low) * (self._bins / (self._high - self._low))
             bins = np.clip(np.nan_to_num(position), 0, self._bins - 1).astype(np.int64)
-        cell = (example[:, None] * columns + np.arange(columns)) * most + bins
-        in_bins = np.bincount(cell[finite], minlength=n * columns * most).reshape(n, columns, most)
+        cell = (np.arange(columns) * n + example[:, None]) * most + bins
+        in_bins = np.bincount(cell[finite], minlength=columns * n * most).reshape(columns, n, most)
         rows = np.bincount(example, minlength=n)
         bad = np.stack([np.bincount(example[~finite[:, i]], minlength=n) for i in range(columns)], axis=1)
-        for index, shapes in enumerate(self.shapes):
-            own = group == index
+        for index in np.unique(group).tolist():
+            shapes, own = self.shapes[index], group == index
             self.entries[index] += int(rows[own].sum())
             self.non_finite[index] += bad[own].sum(axis=0)
-            weighted = (in_bins[own] * weight[own, None, None]).astype(np.float64).transpose(1, 0, 2)
+            weighted = in_bins[:, own] * weight[own, None].astype(np.float64)
             counts, products = weighted.sum(axis=1), weighted.transpose(0, 2, 1) @ weighted
             for column, axis in enumerate(self.axes):
                 own_bins = slice(axis.bins)

@@ -4,7 +4,9 @@ A step measures and writes one of them; gates, card, summary, plots and tracking
 gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0.5`, `parity.model`, `latency_ms.p99`.
 """
 
-from cyclotrain.contract.results.base import BOOSTED_TREES, MODEL, NETWORK, Figure, Frozen, Result
+from collections.abc import Iterable, Mapping
+
+from cyclotrain.contract.results.base import BOOSTED_TREES, MODEL, NETWORK, Figure, Frozen, Result, Study
 from cyclotrain.contract.results.dataset import (
     Constituents,
     Dataset,
@@ -37,6 +39,7 @@ from cyclotrain.contract.results.evaluation import (
     area_mark,
 )
 from cyclotrain.contract.results.gates import Gate, Gates
+from cyclotrain.contract.results.inputs import Feature, FeatureDistribution, Inputs
 from cyclotrain.contract.results.timing import (
     TIMED_BATCHES,
     Gain,
@@ -57,16 +60,76 @@ from cyclotrain.contract.results.verification import (
 )
 
 __all__ = [
-    "BOOSTED_TREES", "MODEL", "NETWORK", "OUTSIDE", "OUTSIDE_NOTE", "TIMED_BATCHES", "Calibration", "CalibrationBin",
-    "CaseParity", "Confusion", "Constituents", "Coverage", "Curves", "Dataset", "Epoch", "Evaluation", "Figure",
-    "Flattened", "FlattenedClass", "Float64Distance", "FriendFile", "Frozen", "Gain", "Gate", "Gates", "History",
-    "InputFile", "LearningRateScan", "Overtraining", "ParityFailure", "Percentiles", "Performance", "PytorchTiming",
-    "Regression", "ResponseBin", "ResponseHistogram", "Result", "RocCurve", "RuntimeNotRun", "RuntimeTiming", "Sample",
-    "SampleRecipe", "ScoreHistogram", "SessionParity", "SkippedFile", "Timing", "Totals", "Usage", "VariantTiming",
-    "Verification", "WorkingPoint", "all_figures", "area_mark",
-]  # fmt: skip
+    "BOOSTED_TREES",
+    "MODEL",
+    "NETWORK",
+    "OUTSIDE",
+    "OUTSIDE_NOTE",
+    "STUDIES",
+    "TIMED_BATCHES",
+    "Calibration",
+    "CalibrationBin",
+    "CaseParity",
+    "Confusion",
+    "Constituents",
+    "Coverage",
+    "Curves",
+    "Dataset",
+    "Epoch",
+    "Evaluation",
+    "Feature",
+    "FeatureDistribution",
+    "Figure",
+    "Flattened",
+    "FlattenedClass",
+    "Float64Distance",
+    "FriendFile",
+    "Frozen",
+    "Gain",
+    "Gate",
+    "Gates",
+    "History",
+    "InputFile",
+    "Inputs",
+    "LearningRateScan",
+    "Overtraining",
+    "ParityFailure",
+    "Percentiles",
+    "Performance",
+    "PytorchTiming",
+    "Regression",
+    "ResponseBin",
+    "ResponseHistogram",
+    "Result",
+    "RocCurve",
+    "RuntimeNotRun",
+    "RuntimeTiming",
+    "Sample",
+    "SampleRecipe",
+    "ScoreHistogram",
+    "SessionParity",
+    "SkippedFile",
+    "Study",
+    "Timing",
+    "Totals",
+    "Usage",
+    "VariantTiming",
+    "Verification",
+    "WorkingPoint",
+    "all_figures",
+    "area_mark",
+]
 
 
-def all_figures(verification: Verification, evaluation: Evaluation, timing: Timing) -> dict[str, Figure]:
+# What a run measures besides, each in a file of its own; the config says which (config.Config.studies).
+STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs}
+
+
+def all_figures(
+    verification: Verification, evaluation: Evaluation, timing: Timing, studies: Iterable[Study] = ()
+) -> dict[str, Figure]:
     """The figures of a run by name."""
-    return {**verification.figures(), **evaluation.figures(), **timing.figures()}
+    found = {**verification.figures(), **evaluation.figures(), **timing.figures()}
+    for study in studies:
+        found |= study.figures()
+    return found

@@ -33,6 +33,14 @@ class Result(Frozen):
         write_json(path, self.model_dump(mode="json"))
 
 
+class Study(Result):
+    """A result that not every run has."""
+
+    def figures(self) -> "dict[str, Figure]":
+        """What it measures, by name."""
+        raise NotImplementedError
+
+
 class Figure(Frozen):
     """A number with its statistical uncertainty (one standard deviation); None where nothing is left to measure it."""
 

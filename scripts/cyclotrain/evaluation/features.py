@@ -1,0 +1,71 @@
+"""The features of examples, before standardisation, as the model's own layer computes them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cyclotrain.contract import Contract
+from cyclotrain.data.batches import Batches
+from cyclotrain.data.shards import Examples, iterate_split
+from cyclotrain.metrics.distributions import Axis
+from cyclotrain.networks.features import FeatureLayer, is_finite
+
+BATCH = 1024
+_SHARDS, _FIRST = 32, 2000  # whose first examples the axes are made for, and how many of each
+Axes = dict[str, list[Axis]]
+
+
+@dataclass(frozen=True)
+class SetValues:
+    """The features of one set: values [n_values, n_features], and the example [n_values] that each row belongs to.
+
+    A flat set has a row an example; a set of constituents a row for each real constituent that the model sees. What the layer
+    replaces by the training mean is NaN.
+    """
+
+    values: npt.NDArray[np.float32]
+    example: npt.NDArray[np.int64]
+
+
+class Features:
+    """The feature layer of a model."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._layer, self._sets = FeatureLayer(contract.layout), contract.layout.sets
+
+    def of(self, branches: Mapping[str, Tensor]) -> dict[str, SetValues]:
+        """By set, from a batch of branches."""
+        by_set = {}
+        with torch.no_grad():
+            for name in self._sets:
+                x, mask, _ = self._layer.raw(branches, name)
+                example = torch.arange(len(x)) if mask is None else mask.nonzero()[:, 0]
+                values = x if mask is None else x[mask]
+                by_set[name] = SetValues(torch.where(is_finite(values), values, torch.nan).numpy(), example.numpy())
+        return by_set
+
+
+def fitting_axes(contract: Contract, shards: Sequence[str]) -> Axes:
+    """By set, an axis for each feature, from the first training examples of up to 32 shards that are spread over all."""
+    features = Features(contract)
+    parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in contract.layout.sets}
+    for shard in shards[:: -(-len(shards) // _SHARDS)]:
+        for examples in iterate(contract, [shard], "train"):
+            batch = Batches(examples, contract.layout, BATCH).gather(torch.arange(min(len(examples), _FIRST)))
+            for name, of_set in features.of(batch.branches).items():
+                parts[name].append(of_set.values)
+            break
+    return {
+        name: [Axis.of(np.concatenate([part[:, i] for part in parts[name]] or [np.empty(0)])) for i in range(len(s.features))]
+        for name, s in contract.layout.sets.items()
+    }
+
+
+def iterate(contract: Contract, shards: Sequence[str], split: str) -> Iterator[Examples]:
+    """The examples of a split, in parts that are not empty."""
+    parts = iterate_split(shards, contract.layout, split, normalisation=contract.normalisation, fold=contract.fold)
+    return (part for part in parts if len(part))
