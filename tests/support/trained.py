@@ -18,6 +18,7 @@ from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation
 from cyclotrain.contract.run import Run
 from cyclotrain.evaluation.boosted_trees import baseline
 from cyclotrain.evaluation.evaluate import evaluate
+from cyclotrain.evaluation.inputs import describe_inputs
 from cyclotrain.evaluation.predictions import Predictions, write_answers, write_examples
 from cyclotrain.evaluation.timing import Exported, time_model
 from cyclotrain.export.to_onnx import TrainedModel, export
@@ -142,14 +143,19 @@ class Trained:
 
     def run(self) -> Run:
         """A finished run, as its files tell it."""
-        files = {name: self.folder / f"{name}.json" for name in ("verification", "evaluation", "curves", "timing", "gates")}
+        files = {
+            name: self.folder / f"{name}.json" for name in ("verification", "evaluation", "curves", "timing", "gates", "inputs")
+        }
         if not files["gates"].exists():
             verification, (evaluation, curves) = self.verify(), self.evaluate()
             timing = self.time()
             results = {"verification": verification, "evaluation": evaluation, "curves": curves, "timing": timing}
             for name, result in results.items():
                 result.write(files[name])
-            figures = all_figures(verification, evaluation, timing)
+            studies = {"inputs": describe_inputs(self.contract, self.shards)}
+            for name, study in studies.items():
+                study.write(self.folder / f"{name}.json")
+            figures = all_figures(verification, evaluation, timing, studies.values())
             judge(verification, figures, bounds={"auc.*": [">= 0.5"]}, rejection_losses={}).write(files["gates"])
         contract, history = self.dataset.with_name("contract.json"), self.folder / "history.jsonl"
         return Run.read(

@@ -111,6 +111,10 @@ FOLD_LABEL = {"fold": "{fold}"} if settings.folds else {}
 FOLDS = [f"{RUN}/fold-{fold}" for fold in range(settings.folds or 0)] or [RUN]
 
 
+# what this run measures besides, by name
+STUDIES = {name: f"<fold>/{RESULT_FILES[name]}" for name in settings.studies}
+
+
 def parent_weights():
     """The file with the weights that the training begins with, if it is one."""
     initial_weights = settings.training.initial_weights

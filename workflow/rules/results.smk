@@ -8,6 +8,7 @@ RESULTS = {
     "evaluation": rules.evaluate.output.evaluation,
     "timing": rules.time_model.output[0],
     "gates": rules.gates.output[0],
+    **STUDIES,
 }
 
 

@@ -136,6 +136,22 @@ rule evaluate:
         "../../scripts/evaluate.py"
 
 
+rule describe_inputs:
+    input:
+        contract=rules.assemble.output.contract,
+        shards=skims("arrow"),
+    output:
+        "<fold>/inputs.json",
+    log:
+        "<fold>/logs/describe_inputs.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        **resources_of("describe_inputs"),
+    script:
+        "../../scripts/describe_inputs.py"
+
+
 rule time_model:
     input:
         contract=rules.assemble.output.contract,
@@ -163,6 +179,7 @@ rule time_model:
 
 rule gates:
     input:
+        **STUDIES,
         verification=rules.verify.output[0],
         evaluation=rules.evaluate.output.evaluation,
         timing=rules.time_model.output[0],

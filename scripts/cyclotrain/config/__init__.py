@@ -330,6 +330,11 @@ class Config(Section):
         return self.evaluation.signal or self.classes[-1] if self.classes else None
 
     @property
+    def studies(self) -> tuple[str, ...]:
+        """What a run measures besides, by the names of contract.results.STUDIES: all whose inputs are there."""
+        return ("inputs",)
+
+    @property
     def baseline_features(self) -> tuple[str, ...]:
         """The features of the boosted trees."""
         flat = [text for inputs in self.inputs.values() if inputs.max_length is None for text in inputs.features]

@@ -30,7 +30,7 @@ def _are_bounds(bounds: list[str]) -> list[str]:
 def completed(schema: dict[str, Any]) -> None:
     """Add names to the JSON schema of `gates`, for an editor to complete; `*` stands for names of the config."""
     patterns = [
-        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.calibration_error("*"),
+        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.calibration_error("*"), figures.non_finite("*"), figures.clipped("*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
         *(figures.gain("*", of) for of in Gain.model_fields),
@@ -70,6 +70,9 @@ def names(config: "Config") -> Iterator[str]:
             yield from (figures.coverage(name, quantile, scorer) for quantile in quantity.quantiles)
     yield from map(figures.ks_p_value, config.classes)
     yield from map(figures.calibration_error, config.classes)
+    for name in config.inputs:
+        yield figures.non_finite(name)
+        yield figures.clipped(name)
     yield from map(figures.rejection_loss, variants if config.classes else ())
     yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
     yield from map(figures.latency, Percentiles.model_fields)

@@ -25,16 +25,18 @@ class Axis:
     def of(cls, values: Floats) -> Self:
         """An axis for a quantity of which some values [n] are known.
 
-        Whole numbers get a bin each, if that is at most 50 bins. Other values get 50 bins between the quantiles 0.1 % and 99.9 %.
-        Non-finite values do not count.
+        There are 50 bins between the quantiles 0.1 % and 99.9 %. For whole numbers there may be fewer, because each bin has the
+        same number of them, at least one. Non-finite values do not count.
         """
         finite = values[np.isfinite(values)].astype(np.float64)
         if not len(finite):
             return cls(0.0, 1.0, 1)
-        low, high = finite.min(), finite.max()
-        if (finite == np.round(finite)).all() and high - low < _BINS:
-            return cls(float(low) - 0.5, float(high) + 0.5, int(high - low) + 1)
         low, high = np.quantile(finite, [_TAIL, 1 - _TAIL])
+        if (finite == np.round(finite)).all():
+            first, last = np.floor(low), np.ceil(high)
+            width = -(-(last - first + 1) // _BINS)
+            bins = int(-(-(last - first + 1) // width))
+            return cls(float(first) - 0.5, float(first + bins * width) - 0.5, bins)
         # of a constant, or of values that differ by less than float32 can tell
         if high - low <= 1e-6 * max(abs(low), abs(high)):
             width = max(1e-3 * abs(low), 1e-3)

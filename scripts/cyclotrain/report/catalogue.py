@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from cyclotrain.config import Config
 
 PERFORMANCE, TRUST, REGRESSION, TRAINING, SPEED = "Performance", "Trust", "Regressed quantities", "Training", "Speed"
+INPUTS = "Inputs"
+_PANELS = 12  # of a figure of small multiples
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ LEARNING_RATES = Plot(
 
 def plots(config: Config) -> list[Plot]:
     """The figures of a run, in the order in which they are shown."""
-    return [*_of_classes(config), *_of_quantities(config), *_of_training()]
+    return [*_of_classes(config), *_of_quantities(config), *_of_inputs(config), *_of_training()]
 
 
 def plot(config: Config, name: str) -> Plot:
@@ -111,6 +113,33 @@ def _of_quantities(config: Config) -> Iterator[Plot]:
             options={"quantity": name},
             is_wide=bool(quantity.against),
         )
+
+
+def _of_inputs(config: Config) -> Iterator[Plot]:
+    for name, inputs in config.inputs.items():
+        what = "example" if inputs.max_length is None else "real constituent"
+        limit = f", and clipped at ±{inputs.limit:g} standard deviations" if inputs.limit is not None else ""
+        for first, last, part in _pages(len(inputs.features)):
+            yield Plot(
+                name=f"inputs_{name}{part}",
+                function="inputs.distributions",
+                results=("inputs",),
+                section=INPUTS,
+                title=f"Features of {name}{part.replace('_', ', part ')}",
+                caption=f"Each feature of {name} before standardisation, with a value for each {what}: the training split "
+                "(filled) and the test split (points) of each class, each normalised to 1. What lies beyond an edge is in the "
+                f"outermost bin. In the network, non-finite values are replaced by the training mean{limit}; above a panel, the "
+                "largest share of such values in a class and split.",
+                options={"set_name": name, "first": str(first), "last": str(last)},
+                is_wide=True,
+            )
+
+
+def _pages(n: int) -> Iterator[tuple[int, int, str]]:
+    """The first panel of each page, the one after the last, and an ending for names; pages have about the same number."""
+    pages = -(-n // _PANELS)
+    for page in range(pages):
+        yield page * n // pages, (page + 1) * n // pages, f"_{page + 1}" if pages > 1 else ""
 
 
 def _of_training() -> Iterator[Plot]:

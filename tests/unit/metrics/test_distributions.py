@@ -47,6 +47,7 @@ def test_an_axis_fits_its_quantity() -> None:
     random = np.random.default_rng(1)
     assert Axis.of(np.array([0.0, 1.0, np.nan, 1.0])) == Axis(-0.5, 1.5, 2)
     assert Axis.of(np.array([-1.0, 3.0])) == Axis(-1.5, 3.5, 5)
+    assert Axis.of(np.arange(120.0)) == Axis(-0.5, 119.5, 40)
     assert Axis.of(np.array([np.nan, np.inf])) == Axis(0.0, 1.0, 1)
     constant = Axis.of(np.full(10, 0.3, np.float32))
     assert constant.low < 0.3 < constant.high and constant.bins == 1

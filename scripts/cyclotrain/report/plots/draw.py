@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclotrain.contract.results import Curves, Dataset, Evaluation, History, LearningRateScan, Timing, Verification
+from cyclotrain.contract.results import (
+    STUDIES,
+    Curves,
+    Dataset,
+    Evaluation,
+    History,
+    LearningRateScan,
+    Timing,
+    Verification,
+)
 from cyclotrain.report.tables import Tables
 
 _RESULTS: Mapping[str, Any] = {
@@ -18,6 +27,7 @@ _RESULTS: Mapping[str, Any] = {
     "evaluation": Evaluation,
     "curves": Curves,
     "timing": Timing,
+    **STUDIES,
 }
 _log = logging.getLogger(__name__)
 

@@ -1,12 +1,13 @@
 """The look of every figure: the field's style (mplhep), colours, sizes and file formats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import mplhep
+import numpy as np
 from cycler import cycler
 from matplotlib import pyplot as plt
 
@@ -27,19 +28,58 @@ _SIZE = {
 _METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
+_PANEL = {
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "legend.fontsize": 11,
+    "axes.linewidth": 1.0,
+    **{
+        f"{axis}tick.{key}": value
+        for axis in "xy"
+        for key, value in {"labelsize": 9, "major.size": 5, "minor.size": 3, "major.width": 0.8, "minor.width": 0.6}.items()
+    },
+}
+
+
 @contextmanager
-def figure(paths: Sequence[str | Path], *, width: float = 7.0, height: float = 6.0, columns: int = 1) -> Iterator[Any]:
-    """Axes to draw on, saved to each path in the format of its suffix, `.png` or `.svg`, when the block ends."""
+def multiples(paths: Sequence[str | Path], n: int, *, heights: Sequence[float] = (1.0,)) -> Iterator[Any]:
+    """Small panels, four in a row: an array [n], or [n, rows of a panel] if a panel has several, of these `heights`."""
+    columns = min(n, 4)
+    lines = -(-n // columns)
+    height = 2.3 * sum(heights) * lines + 0.7
+    with figure(
+        paths, width=3.4 * columns + 0.4, height=height, columns=columns, heights=[*heights] * lines, sizes=_SIZE | _PANEL
+    ) as axes:
+        grid = np.reshape(axes, (lines, len(heights), columns)).swapaxes(1, 2).reshape(lines * columns, len(heights))
+        for unused in grid[n:].ravel():
+            unused.remove()
+        yield grid[:n] if len(heights) > 1 else grid[:n, 0]
+
+
+@contextmanager
+def figure(
+    paths: Sequence[str | Path],
+    *,
+    width: float = 7.0,
+    height: float = 6.0,
+    columns: int = 1,
+    heights: Sequence[float] = (1.0,),
+    sizes: Mapping[str, float] = _SIZE,
+) -> Iterator[Any]:
+    """Axes to draw on, saved to each path in the format of its suffix, `.png` or `.svg`, when the block ends.
+
+    heights: of the rows of panels, in any unit; sizes: of texts, as Matplotlib's settings.
+    """
     mpl.use("Agg")
     settings = {
         **mplhep.style.ROOT,
-        **_SIZE,
+        **sizes,
         "figure.figsize": (width, height),
         "axes.prop_cycle": cycler(color=COLOURS),
         "svg.hashsalt": "cyclotrain",
     }
     with mpl.rc_context(settings):
-        drawing, axes = plt.subplots(ncols=columns, layout="constrained")
+        drawing, axes = plt.subplots(nrows=len(heights), ncols=columns, height_ratios=heights, layout="constrained")
         yield axes
         for path in map(Path, paths):
             form = path.suffix.removeprefix(".")
