@@ -7,7 +7,8 @@ from cyclotrain.gates.judge import judge
 with rule(snakemake.log[0]):
     verification = Verification.read(snakemake.input.verification)
     evaluation, timing = Evaluation.read(snakemake.input.evaluation), Timing.read(snakemake.input.timing)
-    studies = [study.read(snakemake.input[name]) for name, study in STUDIES.items() if name in snakemake.input.keys()]
+    files = dict(snakemake.input.items())
+    studies = [study.read(files[name]) for name, study in STUDIES.items() if name in files]
     gates = judge(
         verification,
         all_figures(verification, evaluation, timing, studies),

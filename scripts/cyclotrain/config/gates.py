@@ -30,7 +30,8 @@ def _are_bounds(bounds: list[str]) -> list[str]:
 def completed(schema: dict[str, Any]) -> None:
     """Add names to the JSON schema of `gates`, for an editor to complete; `*` stands for names of the config."""
     patterns = [
-        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.calibration_error("*"), figures.non_finite("*"), figures.clipped("*"),
+        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.calibration_error("*"),
+        figures.non_finite("*"), figures.clipped("*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
         *(figures.gain("*", of) for of in Gain.model_fields),

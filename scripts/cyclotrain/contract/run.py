@@ -56,9 +56,7 @@ class Run:
 
     @classmethod
     def read(cls, files: Mapping[str, str | Path]) -> Self:
-        """Read the files of a run: model, weights, contract, dataset, history, verification, evaluation, timing, gates, and those of
-        its studies.
-        """
+        """Read the files: model, weights, contract, dataset, history, verification, evaluation, timing, gates, studies."""
         return cls(
             files={name: Path(path) for name, path in files.items()},
             contract=Contract.read(files["contract"]),

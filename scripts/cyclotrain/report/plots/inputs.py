@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cyclotrain.contract.results import Feature, FeatureDistribution, Inputs
-from cyclotrain.report.plots.style import COLOURS, figure, multiples
+from cyclotrain.report.plots.style import COLOURS, multiples
 from cyclotrain.report.tables import Column, Table, binned
 
 _STEEP = 50  # a highest bin over the median one, or of few bins the lowest one, from which on the axis is logarithmic
