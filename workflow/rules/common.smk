@@ -112,7 +112,7 @@ FOLDS = [f"{RUN}/fold-{fold}" for fold in range(settings.folds or 0)] or [RUN]
 
 
 # what this run measures besides, by name
-STUDIES = {name: f"<fold>/{RESULT_FILES[name]}" for name in settings.studies}
+STUDIES = {name: f"{FOLD}/{RESULT_FILES[name]}" for name in settings.studies}
 
 
 def parent_weights():

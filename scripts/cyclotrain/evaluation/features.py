@@ -59,10 +59,12 @@ def fitting_axes(contract: Contract, shards: Sequence[str]) -> Axes:
             for name, of_set in features.of(batch.branches).items():
                 parts[name].append(of_set.values)
             break
-    return {
-        name: [Axis.of(np.concatenate([part[:, i] for part in parts[name]] or [np.empty(0)])) for i in range(len(s.features))]
-        for name, s in contract.layout.sets.items()
-    }
+    axes = {}
+    for name, layout in contract.layout.sets.items():
+        n = len(layout.features)
+        values = np.concatenate([np.empty((0, n), np.float32), *parts[name]])
+        axes[name] = [Axis.of(values[:, column]) for column in range(n)]
+    return axes
 
 
 def iterate(contract: Contract, shards: Sequence[str], split: str) -> Iterator[Examples]:

@@ -32,17 +32,17 @@ def describe_inputs(contract: Contract, shards: Sequence[str]) -> Inputs:
             n += len(examples)
             for batch in Batches(examples, contract.layout, BATCH):
                 group, weight = number * len(groups) + batch.label.numpy(), batch.weight.numpy()
-                for name, of_set in features.of(batch.branches).items():
-                    histograms[name].add(of_set.values, example=of_set.example, group=group, weight=weight)
-                    clipped[name] += _clipped(contract, name, of_set, group[of_set.example], n_groups=len(clipped[name]))
+                for name, values in features.of(batch.branches).items():
+                    histograms[name].add(values.values, example=values.example, group=group, weight=weight)
+                    clipped[name] += _clipped(contract, name, values, group[values.example], n_groups=len(clipped[name]))
     described = []
-    for name, of_set in contract.layout.sets.items():
+    for name, layout in contract.layout.sets.items():
         filled = histograms[name]
         with np.errstate(invalid="ignore"):
             non_finite, cut = (
                 np.nan_to_num(counts / filled.entries) for counts in (filled.non_finite, clipped[name])
             )  # no entries: 0
-        for column, text in enumerate(of_set.features):
+        for column, text in enumerate(layout.features):
             rows = [
                 FeatureDistribution(
                     split=split,

@@ -76,8 +76,9 @@ class Histograms:
             shapes, own = self.shapes[index], group == index
             self.entries[index] += int(rows[own].sum())
             self.non_finite[index] += bad[own].sum(axis=0)
-            weighted = in_bins[:, own] * weight[own, None].astype(np.float64)
-            counts, products = weighted.sum(axis=1), weighted.transpose(0, 2, 1) @ weighted
+            weighted: npt.NDArray[np.float64] = np.multiply(in_bins[:, own], weight[own, None], dtype=np.float64)
+            counts: npt.NDArray[np.float64] = weighted.sum(axis=1)
+            products = weighted.transpose(0, 2, 1) @ weighted
             for column, axis in enumerate(self.axes):
                 own_bins = slice(axis.bins)
                 shapes[column] += Shape(counts[column, own_bins], products[column, own_bins, own_bins])
