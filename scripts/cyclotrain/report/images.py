@@ -1,12 +1,14 @@
 """The pictures of the documentation: the graph of the rules, and the plots of a finished run that pages show.
 
-Run: python -m cyclotrain.report.images results/demo     (`make images`); it needs dot and tred of Graphviz.
+Run: python -m cyclotrain.report.images results/demo     (`make images`); without a run, it draws the graph alone.
+It needs dot and tred of Graphviz.
 """
 
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cyclotrain.core.files import atomic
@@ -15,7 +17,9 @@ IMAGES = Path("docs/images")
 GRAPH = IMAGES / "dag.svg"
 _MEASURE, _JUDGE, _TELL, _MAKE = "#0072b2", "#d55e00", "#009e73", "#555555"
 _COLOURS = {
-    **dict.fromkeys(("predict", "baseline", "evaluate", "verify", "time_model", "reference_vectors"), _MEASURE),
+    **dict.fromkeys(
+        ("describe_inputs", "predict", "baseline", "evaluate", "verify", "time_model", "reference_vectors"), _MEASURE
+    ),
     **dict.fromkeys(("gates", "require_gates"), _JUDGE),
     **dict.fromkeys(("plot", "model_card", "summarise", "track", "report_page"), _TELL),
 }
@@ -55,11 +59,12 @@ def copy_plots(run: Path) -> None:
                 print(f"{page} shows images/{name}, which is no plot of {run}")
 
 
-def main(run: Path) -> None:
-    """Make all pictures anew."""
+def main(runs: Sequence[str]) -> None:
+    """Make the pictures anew: of the rules, and of a run if one is named."""
     draw_graph()
-    copy_plots(run)
+    for run in runs:
+        copy_plots(Path(run))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])
