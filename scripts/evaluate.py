@@ -1,5 +1,6 @@
 """Rule `evaluate`: the physics of the exported model, as figures and as curves to draw."""
 
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
 from cyclotrain.evaluation.evaluate import evaluate
@@ -17,7 +18,7 @@ with rule(snakemake.log[0]):
             ),
         },
         model=snakemake.input.onnx,
-        signal_efficiencies=snakemake.params.signal_efficiencies,
+        settings=EvaluationConfig(**snakemake.params.evaluation),
     )
     curves.write(snakemake.output.curves)
     evaluation.write(snakemake.output.evaluation)

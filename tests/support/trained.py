@@ -110,7 +110,7 @@ class Trained:
 
     def evaluate(self, **variants: Path) -> tuple[Evaluation, Curves]:
         """The physics of the model and of variants, beside boosted trees."""
-        return evaluate(self.contract, self.predictions(**variants), model=self.onnx, signal_efficiencies=[0.3, 0.5])
+        return evaluate(self.contract, self.predictions(**variants), model=self.onnx, settings=self.config.evaluation)
 
     def predictions(self, **variants: Path) -> dict[str, Predictions]:
         """What the model answers on both splits, and variants and boosted trees on the test split."""

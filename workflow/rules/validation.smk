@@ -130,7 +130,7 @@ rule evaluate:
     resources:
         **resources_of("evaluate"),
     params:
-        signal_efficiencies=settings.evaluation.signal_efficiencies,
+        evaluation=settings.evaluation.model_dump(),
         scorers=other_scorers(),
     script:
         "../../scripts/evaluate.py"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from cyclotrain.config import evaluation as evaluation_checks
 from cyclotrain.config import gates as figure_gates
 from cyclotrain.config import systematics as variations
 from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
@@ -215,6 +216,7 @@ class Config(Section):
         for name in self.define:
             if not name.isidentifier():
                 raise ValueError(f"define.{name}: expressions cannot use this name; choose one with letters, digits and '_'")
+        evaluation_checks.check(self)
         figure_gates.check(self)
         return self
 

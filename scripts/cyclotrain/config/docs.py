@@ -167,7 +167,9 @@ def figures_of_a_run() -> str:
     return "\n".join([*lines, ""])
 
 
-_ARGUMENTS: Mapping[str, Any] = {"efficiency": 0.5, "quantile": 0.5, "batch_size": 1024, "percentile": "p50", "of": "size"}
+_ARGUMENTS: Mapping[str, Any] = {
+    "efficiency": 0.5, "mistag": 0.01, "quantile": 0.5, "batch_size": 1024, "percentile": "p50", "of": "size",
+}  # fmt: skip
 
 
 def _figures() -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """`gates:`: limits of the figures of a run."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -30,7 +31,9 @@ def _are_bounds(bounds: list[str]) -> list[str]:
 def completed(schema: dict[str, Any]) -> None:
     """Add names to the JSON schema of `gates`, for an editor to complete; `*` stands for names of the config."""
     patterns = [
-        figures.auc("*"), figures.rejection("*", 0.5), figures.ks_p_value("*"), figures.calibration_error("*"),
+        figures.auc("*"), figures.rejection("*", 0.5), figures.auc_against_rest("*"), figures.rejection_of_rest("*", 0.5),
+        figures.auc_of_pair("*", "*"), figures.efficiency_at_mistag("*", 0.01), figures.efficiency_at_mistag_of_rest("*", 0.01),
+        figures.accuracy(), figures.balanced_accuracy(), figures.ks_p_value("*"), figures.calibration_error("*"),
         figures.non_finite("*"), figures.clipped("*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
@@ -60,10 +63,9 @@ def names(config: "Config") -> Iterator[str]:
     variants = list(config.export.variants)
     backgrounds = [name for name in config.classes if name != config.signal]
     trees = [BOOSTED_TREES] * bool(config.baseline_features and config.classes)
+    yield from _of_thresholds(config, backgrounds)
     for scorer in (None, *trees, *variants):
-        for background in backgrounds:
-            yield figures.auc(background, scorer)
-            yield from (figures.rejection(background, at, scorer) for at in config.evaluation.signal_efficiencies)
+        yield from _of_classes(config, backgrounds, scorer)
         for name, quantity in config.regression.items() if scorer not in trees else ():
             if quantity.has_estimate:
                 yield figures.bias(name, scorer)
@@ -80,3 +82,26 @@ def names(config: "Config") -> Iterator[str]:
     yield from map(figures.throughput, TIMED_BATCHES)
     yield figures.COLD_START
     yield from (figures.gain(kind, of) for kind in variants for of in Gain.model_fields)
+
+
+def _of_classes(config: "Config", backgrounds: Sequence[str], scorer: str | None) -> Iterator[str]:
+    """How well a scorer tells the classes apart."""
+    efficiencies = config.evaluation.signal_efficiencies
+    for background in backgrounds:
+        yield figures.auc(background, scorer)
+        yield from (figures.rejection(background, at, scorer) for at in efficiencies)
+    for name in config.classes if len(config.classes) > 2 else ():
+        yield figures.auc_against_rest(name, scorer)
+        yield from (figures.rejection_of_rest(name, at, scorer) for at in efficiencies)
+    if config.classes:
+        yield figures.accuracy(scorer)
+        yield figures.balanced_accuracy(scorer)
+
+
+def _of_thresholds(config: "Config", backgrounds: Sequence[str]) -> Iterator[str]:
+    """What the model alone is measured by."""
+    yield from (figures.auc_of_pair(*pair) for pair in combinations(backgrounds, 2))
+    for mistag in config.evaluation.working_points.mistag.values():
+        yield from (figures.efficiency_at_mistag(background, mistag) for background in backgrounds)
+        if len(backgrounds) > 1 and config.signal:
+            yield figures.efficiency_at_mistag_of_rest(config.signal, mistag)

@@ -21,6 +21,41 @@ def rejection(background: str, efficiency: float, scorer: str | None = None) -> 
     return _of(f"rejection.{background}.at_{efficiency:g}", scorer)
 
 
+def auc_against_rest(class_name: str, scorer: str | None = None) -> str:
+    """The area under the ROC curve of a class against all others; with more than two classes."""
+    return _of(f"auc.{class_name}.vs_rest", scorer)
+
+
+def auc_of_pair(first: str, second: str) -> str:
+    """The area under the ROC curve of one class against another; neither is the signal, and their order is that of `classes`."""
+    return f"auc.{first}.vs_{second}"
+
+
+def rejection_of_rest(class_name: str, efficiency: float, scorer: str | None = None) -> str:
+    """1 / efficiency of all other classes at an efficiency of one class; with more than two classes."""
+    return _of(f"rejection.{class_name}.vs_rest.at_{efficiency:g}", scorer)
+
+
+def efficiency_at_mistag(background: str, mistag: float) -> str:
+    """The signal efficiency of the cut that keeps a share of a background."""
+    return f"efficiency.{background}.at_mistag_{mistag:g}"
+
+
+def efficiency_at_mistag_of_rest(signal: str, mistag: float) -> str:
+    """The signal efficiency of the cut that keeps a share of all other classes; with more than two classes."""
+    return f"efficiency.{signal}.vs_rest.at_mistag_{mistag:g}"
+
+
+def accuracy(scorer: str | None = None) -> str:
+    """The share of the examples whose class of largest probability is the true one."""
+    return _of("accuracy", scorer)
+
+
+def balanced_accuracy(scorer: str | None = None) -> str:
+    """The mean of this share over the true classes."""
+    return _of("balanced_accuracy", scorer)
+
+
 def bias(quantity: str, scorer: str | None = None) -> str:
     """The median of the response, minus 1 for a ratio."""
     return _of(f"bias.{quantity}", scorer)

@@ -2,14 +2,15 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from cyclotrain.config import VARIANT_KINDS, EvaluationConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Curves, Evaluation
+from cyclotrain.contract.results import MODEL, Curves, Evaluation
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation import regression
-from cyclotrain.evaluation.performance import classification, confusion, rejection_loss
+from cyclotrain.evaluation.performance import measure, rejection_loss
 from cyclotrain.evaluation.predictions import Predictions
 from cyclotrain.evaluation.trust import calibrations, overtraining, score_histograms
 
@@ -17,17 +18,19 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    contract: Contract, predictions: Mapping[str, Predictions], *, model: str | Path, signal_efficiencies: Sequence[float]
+    contract: Contract, predictions: Mapping[str, Predictions], *, model: str | Path, settings: EvaluationConfig
 ) -> tuple[Evaluation, Curves]:
     """Measure the figures of `evaluation.json`, and the curves that plots are drawn from.
 
     predictions: of the splits `train` and `test`; model: the exported file that they are of. Weights are the physics weights,
-    each class normalised to itself. Regressed quantities are measured on the test examples that have them.
+    each class normalised to itself. Regressed quantities are measured on the test examples that have them, as the model and its
+    variants estimate them.
     """
     start = time.perf_counter()
     splits = {split: of_split.whole() for split, of_split in predictions.items()}
     test = splits["test"]
-    estimators = [scorer for scorer in test.answers if scorer != BOOSTED_TREES]
+    variants = [scorer for scorer in test.answers if scorer in VARIANT_KINDS]
+    estimators = (MODEL, *variants)
     regressions = {scorer: regression.measure(test, scorer) for scorer in estimators} if contract.regression else {}
     evaluation = Evaluation(
         model_sha256=file_sha256(model),
@@ -41,25 +44,24 @@ def evaluate(
     )
     curves = Curves(roc=(), scores=(), responses=tuple(regression.histograms(test, regressions)))
     if contract.classes:
-        performance, roc_curves = classification(test, tuple(test.answers), signal_efficiencies=signal_efficiencies)
-        variants = [scorer for scorer in estimators if scorer != MODEL]
+        measured = measure(predictions["test"], contract, settings, variants=variants)
+        performance = measured.evaluation["performance"]
         evaluation = evaluation.model_copy(
             update={
-                "performance": performance,
+                **measured.evaluation,
                 "rejection_loss": {kind: rejection_loss(performance[MODEL], performance[kind]) for kind in variants},
-                "confusion": confusion(test),
                 "overtraining": overtraining(splits),
                 "calibration": calibrations(splits),
             }
         )
-        curves = curves.model_copy(update={"roc": roc_curves, "scores": tuple(score_histograms(splits))})
+        curves = curves.model_copy(update={**measured.curves, "scores": tuple(score_histograms(splits))})
     _log.info("%s; %d test examples in %.1f s", _in_words(evaluation), len(test), time.perf_counter() - start)
     return evaluation, curves
 
 
 def _in_words(evaluation: Evaluation) -> str:
     performances = evaluation.performance.get(MODEL, {}).items()
-    aucs = [f"{performance.auc.value:.4f}{performance.auc_mark} against {name}" for name, performance in performances]
+    aucs = [f"{performance.auc_in_words} against {name}" for name, performance in performances]
     parts = [f"AUC of {evaluation.signal} {', '.join(aucs)}"] * bool(aucs)
     for name, quantity in evaluation.regression.get(MODEL, {}).items():
         if quantity.bias and quantity.bias.value is not None and quantity.resolution:

@@ -61,6 +61,14 @@ class Scored:
         answers = {scorer: values[rows] for scorer, values in self.answers.items()}
         return Scored(contract=self.contract, answers=answers, **{name: values[rows] for name, values in parts.items()})
 
+    @classmethod
+    def concatenated(cls, parts: Sequence["Scored"]) -> "Scored":
+        """All examples of at least one part, in order."""
+        names = [field.name for field in fields(cls) if field.name not in ("contract", "answers")]
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        answers = {scorer: np.concatenate([part.answers[scorer] for part in parts]) for scorer in parts[0].answers}
+        return cls(contract=parts[0].contract, answers=answers, **arrays)
+
 
 class Predictions:
     """The files of one split, memory-mapped; `answers`: a file for each scorer."""

@@ -57,26 +57,63 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         return
     signal = config.signal
     points = ", ".join(f"{efficiency:.0%}" for efficiency in config.evaluation.signal_efficiencies)
+    compared = "the exported model, its variants, and boosted trees on example-level features, a colour each"
+    band = "Bands and error bars: one standard deviation of 200 Poisson bootstrap replicas."
     yield Plot(
         name="roc",
         function="performance.roc",
         results=("evaluation", "curves"),
         section=PERFORMANCE,
         title="ROC",
-        caption=f"Background rejection, 1 / background efficiency, against the efficiency of {signal} on the test split: the "
-        "exported model, its variants, and boosted trees on example-level features, a colour each; with several backgrounds, a "
-        f"line style each. Points: the working points ({points}), with the uncertainty from 200 Poisson bootstrap replicas. "
-        "†: negative weights, which count as they are, take this AUC out of [0, 1].",
+        caption=f"Background rejection, 1 / background efficiency, against the efficiency of {signal} on the test split: "
+        f"{compared}. The score is p({signal}) / (p({signal}) + p(background)). Points: the working points ({points}). {band} A "
+        "curve ends where its uncertainty is as large as the background efficiency. †: negative weights, which count as they "
+        "are, take this AUC out of [0, 1].",
+        is_wide=len(config.classes) > 2,
     )
+    if len(config.classes) > 2:
+        yield Plot(
+            name="roc_against_rest",
+            function="performance.roc_against_rest",
+            results=("evaluation", "curves"),
+            section=PERFORMANCE,
+            title="ROC, each class against the rest",
+            caption="Rejection of all other classes together, in the shares of their physics weights, against the efficiency of "
+            f"each class on the test split: {compared}. The score is the probability of the class. Points: {points} efficiency. "
+            f"{band}",
+            is_wide=True,
+        )
+        yield Plot(
+            name="areas",
+            function="performance.areas",
+            results=("evaluation",),
+            section=PERFORMANCE,
+            title="AUC of each pair of classes",
+            caption="Area under the ROC curve of each pair of classes a and b on the test split, for the exported model. The "
+            "score is p(a) / (p(a) + p(b)), so that the order of the two does not matter. Uncertainties: DeLong's.",
+        )
     yield Plot(
         name="confusion",
         function="performance.confusion",
         results=("evaluation",),
         section=PERFORMANCE,
         title="Confusion matrix",
-        caption="For each true class, the weighted fraction of examples by the class with the largest probability, on the test "
-        "split.",
+        caption="For each true class, the weighted share of the test examples by the class of largest probability, in per cent, "
+        "with its statistical uncertainty. Each row sums to 100 %.",
     )
+    for name, observer in config.observers.items():
+        yield Plot(
+            name=f"against_{name}",
+            function="performance.against_observer",
+            results=("evaluation", "curves"),
+            section=PERFORMANCE,
+            title=f"Efficiency and rejection against {name}",
+            caption=f"What fixed cuts keep in bins of {observer.label or name}, on the test split: those that keep {points} of "
+            f"{signal} in all bins together. Above: efficiency of {signal}; below: background rejection. Uncertainties are "
+            "statistical, for a fixed cut.",
+            options={"observer": name},
+            is_wide=len(config.classes) > 2,
+        )
     yield Plot(
         name="scores",
         function="trust.scores",

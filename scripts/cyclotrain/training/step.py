@@ -9,7 +9,7 @@ from torch import Tensor, distributed
 from cyclotrain import config
 from cyclotrain.contract import Contract
 from cyclotrain.data.batches import Batch
-from cyclotrain.metrics.roc import Roc
+from cyclotrain.metrics.roc import Cells
 from cyclotrain.networks.registry import Model
 from cyclotrain.training.decorrelation import Decorrelation
 from cyclotrain.training.fine_tuning import with_learning_rate_factors
@@ -76,8 +76,8 @@ class WeightedTraining(L.LightningModule):
         }
         if self._contract.signal:
             index = self._contract.signal_index
-            roc = Roc.from_scores(probabilities[:, index].numpy(), (label == index).numpy(), weight=weight.numpy())
-            values["validation_auc"] = torch.tensor(roc.auc)
+            cells = Cells.exact(probabilities[:, index].numpy(), (label == index).numpy(), weight=weight.numpy())
+            values["validation_auc"] = torch.tensor(cells.roc().auc if cells.is_measurable else torch.nan)
         if len(losses) > 1 or self._decorrelation:
             everywhere = [torch.ones_like(weight)] if self._contract.classes else []
             is_defined = [*everywhere, *(~torch.isnan(target)).double().unbind(-1)]

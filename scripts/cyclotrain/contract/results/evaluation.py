@@ -4,38 +4,17 @@ from pydantic import Field
 
 from cyclotrain.contract import figures
 from cyclotrain.contract.results.base import MODEL, Figure, Frozen, Result
-
-# What `area_mark` marks, wherever people read such a figure.
-OUTSIDE = "†"
-OUTSIDE_NOTE = (
-    f"{OUTSIDE} AUC outside [0, 1]: negative weights are used as they are, so an efficiency can exceed 1, or fall when the cut "
-    'gets looser (docs/your-own-ntuples.md, "Negative weights")'
+from cyclotrain.contract.results.performance import (
+    OUTSIDE_NOTE,
+    Accuracy,
+    Confusion,
+    MistagCuts,
+    ObserverBins,
+    ObserverEfficiency,
+    PairArea,
+    Performance,
+    RocCurve,
 )
-
-
-def area_mark(area: float) -> str:
-    """The mark of an area under a ROC curve that negative weights take out of [0, 1]; empty for others."""
-    rounding = 1e-9  # of a sum of weights
-    return OUTSIDE if not -rounding <= area <= 1 + rounding else ""
-
-
-class WorkingPoint(Frozen):
-    """Background rejection, 1 / background efficiency, at a signal efficiency."""
-
-    signal_efficiency: float
-    rejection: Figure
-
-
-class Performance(Frozen):
-    """How well scores tell the signal from one background."""
-
-    auc: Figure
-    rejection: tuple[WorkingPoint, ...]
-
-    @property
-    def auc_mark(self) -> str:
-        """`area_mark` of the area."""
-        return area_mark(self.auc.value or 0.0)
 
 
 class Overtraining(Frozen):
@@ -43,13 +22,6 @@ class Overtraining(Frozen):
 
     ks_distance: float
     p_value: float
-
-
-class Confusion(Frozen):
-    """fraction[true class][class of largest probability], weighted; each row sums to 1."""
-
-    classes: tuple[str, ...]
-    fraction: tuple[tuple[float, ...], ...]
 
 
 class CalibrationBin(Frozen):
@@ -107,13 +79,19 @@ class Regression(Frozen):
 class Evaluation(Result):
     """evaluation.json: the physics of the exported model on the test split, and of what it is compared with.
 
-    Without classes, there is no signal, no performance, no confusion, no overtraining and no calibration.
+    Without classes, there is no signal, no performance, no confusion, no overtraining and no calibration. With two, the signal
+    against the background says all, and `against_rest` and `pairs` are empty.
     """
 
     model_sha256: str
     test_examples: int
     signal: str | None
-    performance: dict[str, dict[str, Performance]]  # by what gives the scores (MODEL, BOOSTED_TREES, a variant), by background
+    # by what gives the scores (MODEL, BOOSTED_TREES, a variant, an entry of `compare`), by background
+    performance: dict[str, dict[str, Performance]]
+    against_rest: dict[str, dict[str, Performance]] = Field({})  # by what gives the scores, by class
+    pairs: tuple[PairArea, ...] = ()  # of the model, those without the signal
+    accuracy: dict[str, Accuracy] = Field({})  # by what gives the scores
+    mistag_cuts: tuple[MistagCuts, ...] = ()  # of the model
     rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
     confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class
@@ -131,10 +109,19 @@ class Evaluation(Result):
         return tuple(self.performance.get(MODEL, {}))
 
     @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """Those without a positive sum of weights in the test split, of which nothing is measured."""
+        rows = zip(self.classes, self.confusion.fraction, strict=True) if self.confusion else ()
+        return tuple(name for name, row in rows if None in row)
+
+    @property
     def note(self) -> str | None:
-        """What a reader must know of the areas, if one is outside [0, 1]."""
+        """What a reader must know of the figures: an area outside [0, 1], a class that the test split lacks."""
         performances = [figures for by_background in self.performance.values() for figures in by_background.values()]
-        return OUTSIDE_NOTE if any(figures.auc_mark for figures in performances) else None
+        notes = [OUTSIDE_NOTE] if any(figures.auc_mark for figures in performances) else []
+        if missing := self.missing_classes:
+            notes.append(f"not measured: {', '.join(missing)}, without a positive sum of weights in the test split")
+        return "; ".join(notes) or None
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
@@ -145,6 +132,17 @@ class Evaluation(Result):
                 found[figures.auc(background, other)] = performance.auc
                 for point in performance.rejection:
                     found[figures.rejection(background, point.signal_efficiency, other)] = point.rejection
+            for name, performance in self.against_rest.get(scorer, {}).items():
+                found[figures.auc_against_rest(name, other)] = performance.auc
+                for point in performance.rejection:
+                    found[figures.rejection_of_rest(name, point.signal_efficiency, other)] = point.rejection
+        for scorer, accuracy in self.accuracy.items():
+            other = None if scorer == MODEL else scorer
+            found |= {figures.accuracy(other): accuracy.accuracy, figures.balanced_accuracy(other): accuracy.balanced}
+        found |= {figures.auc_of_pair(pair.first, pair.second): pair.auc for pair in self.pairs}
+        for pair in self.mistag_cuts:
+            of_pair = figures.efficiency_at_mistag if pair.background else figures.efficiency_at_mistag_of_rest
+            found |= {of_pair(pair.background or self.signal or "", cut.mistag): cut.signal_efficiency for cut in pair.cuts}
         for scorer, by_quantity in self.regression.items():
             other = None if scorer == MODEL else scorer
             for name, quantity in by_quantity.items():
@@ -156,15 +154,6 @@ class Evaluation(Result):
         found |= {figures.ks_p_value(name): Figure(value=test.p_value) for name, test in self.overtraining.items()}
         found |= {figures.calibration_error(name): one.error for name, one in self.calibration.items()}
         return found
-
-
-class RocCurve(Frozen):
-    """Efficiencies of falling cuts on the scores, thinned for plots."""
-
-    scorer: str
-    background: str
-    signal_efficiency: tuple[float, ...]
-    background_efficiency: tuple[float, ...]
 
 
 class ScoreHistogram(Frozen):
@@ -189,6 +178,9 @@ class ResponseHistogram(Frozen):
 class Curves(Result):
     """curves.json: what the physics plots are drawn from, besides the figures of evaluation.json."""
 
-    roc: tuple[RocCurve, ...]
+    roc: tuple[RocCurve, ...]  # of the signal against each background
+    against_rest: tuple[RocCurve, ...] = ()  # of each class, with more than two
+    observer_bins: dict[str, ObserverBins] = Field({})  # by observer
+    observers: tuple[ObserverEfficiency, ...] = ()
     scores: tuple[ScoreHistogram, ...]
     responses: tuple[ResponseHistogram, ...] = ()

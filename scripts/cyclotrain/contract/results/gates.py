@@ -1,7 +1,7 @@
 """gates.json: every verdict of a run. Rule `gates`."""
 
 from cyclotrain.contract.results.base import Frozen, Result
-from cyclotrain.contract.results.evaluation import area_mark
+from cyclotrain.contract.results.performance import area_mark
 
 
 class Gate(Frozen):
