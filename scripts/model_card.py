@@ -2,7 +2,8 @@
 
 from cyclotrain.contract.run import Run
 from cyclotrain.core.logs import rule
-from cyclotrain.report.card import About, card
+from cyclotrain.report.card import card
+from cyclotrain.report.facts import About
 
 with rule(snakemake.log[0]):
     run = Run.read({name: snakemake.input[name] for name in snakemake.params.files})

@@ -263,28 +263,12 @@ def plot_caption(wildcards):
     return catalogue.plot(settings, wildcards.figure).caption
 
 
-def shown():
-    """All files that Snakemake's report shows."""
-    names = [
-        "summary.txt",
-        "model_card.html",
-        "gates.json",
-        "evaluation.json",
-        "verification.json",
-    ]
-    files = [path for name in names for path in all_folds(name)]
-    files += [
-        path for plot in PLOTS for path in all_folds(plot.removeprefix("<fold>/"))
-    ]
-    return [*files, f"{RUN}/summary.txt"] if settings.folds else files
-
-
 def tracked_files():
     """The files for people that go into MLflow."""
     plots = [plot.removeprefix("<fold>/") for plot in PLOTS]
-    names = ["model_card.md", "model_card.html", *plots]
+    names = ["model_card.md", "model_card.html", "report.html", *plots]
     files = [path for name in names for path in all_folds(name)]
-    return [*files, f"{RUN}/summary.txt", f"{RUN}/report.html"]
+    return list(dict.fromkeys([*files, f"{RUN}/summary.txt", f"{RUN}/report.html"]))
 
 
 def friend_files(name):
@@ -376,6 +360,12 @@ def variant_tolerances():
 
 def get_final_output():
     """Everything that a run makes."""
-    names = ["model/model.onnx", "model_card.html", "deploy", "summary.txt"]
+    names = [
+        "model/model.onnx",
+        "model_card.html",
+        "report.html",
+        "deploy",
+        "summary.txt",
+    ]
     files = [path for name in names for path in all_folds(name)]
-    return [*dict.fromkeys([*files, f"{RUN}/summary.txt"]), f"{RUN}/report.html"]
+    return [*dict.fromkeys([*files, f"{RUN}/summary.txt", f"{RUN}/report.html"])]

@@ -22,7 +22,7 @@ rule bundle:
         others=[rules.export.output.network, variants()],
         reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
-        plots=PLOTS,
+        plots=CARD_PLOTS,
         # nothing is deployed that failed
         gates=rules.require_gates.output[0],
     output:

@@ -35,3 +35,8 @@ rule find_learning_rate:
 
 
 PLOTS = [f"<fold>/plots/{entry.name}.png" for entry in catalogue.plots(settings)]
+CARD_PLOTS = [
+    f"<fold>/plots/{entry.name}.png"
+    for entry in catalogue.plots(settings)
+    if entry.is_on_card
+]

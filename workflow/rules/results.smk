@@ -15,7 +15,7 @@ RESULTS = {
 rule model_card:
     input:
         **RESULTS,
-        plots=PLOTS,
+        plots=CARD_PLOTS,
     output:
         markdown="<fold>/model_card.md",
         html=report(
@@ -33,10 +33,31 @@ rule model_card:
         description=settings.description,
         licence=settings.licence,
         training=settings.training.model_dump(),
-        titles=[entry.title for entry in catalogue.plots(settings)],
+        titles=[entry.title for entry in catalogue.plots(settings) if entry.is_on_card],
         files=list(RESULTS),
     script:
         "../../scripts/model_card.py"
+
+
+rule report_page:
+    input:
+        **RESULTS,
+        plots=PLOTS,
+        images=[path.replace(".png", ".svg") for path in PLOTS],
+        numbers=[path.replace(".png", ".json") for path in PLOTS],
+    output:
+        "<fold>/report.html",
+    log:
+        "<fold>/logs/report_page.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        config=config,
+        bundle=fold_path("deploy"),
+        files=list(RESULTS),
+    script:
+        "../../scripts/report_page.py"
 
 
 rule track:
@@ -106,21 +127,22 @@ if settings.folds:
         script:
             "../../scripts/summarise_folds.py"
 
-
-rule report_page:
-    input:
-        shown(),
-    output:
-        "<run>/report.html",
-    log:
-        "<run>/logs/report_page.log",
-    localrule: True
-    conda:
-        "../../envs/cyclotrain.yaml"
-    params:
-        snakefile=workflow.main_snakefile,
-    script:
-        "../../scripts/report_page.py"
+    rule report_of_folds:
+        input:
+            summary=rules.summarise_folds.output[0],
+            pages=all_folds(rules.report_page.output[0]),
+        output:
+            "<run>/report.html",
+        log:
+            "<run>/logs/report_of_folds.log",
+        localrule: True
+        conda:
+            "../../envs/cyclotrain.yaml"
+        params:
+            run=settings.run,
+            description=settings.description,
+        script:
+            "../../scripts/report_of_folds.py"
 
 
 # The last rule fails a run whose gate failed: by now card, summary, report and MLflow tell of it. Bundles wait for this file.
@@ -128,7 +150,7 @@ rule require_gates:
     input:
         gates=all_folds("gates.json"),
         run=rules.track.output[0],
-        report=rules.report_page.output,
+        report="<run>/report.html",
     output:
         "<run>/gates_passed.txt",
     log:

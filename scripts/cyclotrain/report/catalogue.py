@@ -14,11 +14,12 @@ INPUTS = "Inputs"
 _PANELS = 12  # of a figure of small multiples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plot:
     """A figure. name: of its files; function: `module.function` in `report/plots`; results: what the function reads.
 
     options: keyword arguments of the function. is_wide: whether it has several panels side by side.
+    is_on_card: whether the model card has it too.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Plot:
     caption: str
     options: Mapping[str, str] = field(default_factory=dict)
     is_wide: bool = False
+    is_on_card: bool = False
 
 
 LEARNING_RATES = Plot(
@@ -70,6 +72,7 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         "curve ends where its uncertainty is as large as the background efficiency. †: negative weights, which count as they "
         "are, take this AUC out of [0, 1].",
         is_wide=len(config.classes) > 2,
+        is_on_card=True,
     )
     if len(config.classes) > 2:
         yield Plot(
@@ -123,6 +126,7 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         caption=f"Probability of {signal} by class, for the training split (filled) and the test split (points). Each class is "
         "normalised to 1. KS p: p-value of the Kolmogorov-Smirnov test between the two splits; a small value is a sign of "
         "overtraining.",
+        is_on_card=True,
     )
     yield Plot(
         name="calibration",
@@ -133,6 +137,7 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         caption="In 15 bins of the probability of a class: its mean, and the share of the test examples that are of the class. "
         "On the dashed line, a probability is a frequency. The weights and the shares of the classes are those of the training, "
         "which the network learns. Error: the mean distance from the line.",
+        is_on_card=True,
     )
 
 
@@ -149,6 +154,7 @@ def _of_quantities(config: Config) -> Iterator[Plot]:
             "in `against`. For quantiles without the median: the share of targets below each.",
             options={"quantity": name},
             is_wide=bool(quantity.against),
+            is_on_card=True,
         )
 
 
@@ -187,6 +193,7 @@ def _of_training() -> Iterator[Plot]:
         section=TRAINING,
         title="Loss by epoch",
         caption="Weighted loss by epoch. The exported weights are those of the epoch with the lowest validation loss.",
+        is_on_card=True,
     )
     yield Plot(
         name="latency",
@@ -198,4 +205,5 @@ def _of_training() -> Iterator[Plot]:
         "time, over the real lengths, as in an event loop; the share of examples that take less than a time, with PyTorch for "
         "comparison. Right: examples per second against the batch size.",
         is_wide=True,
+        is_on_card=True,
     )
