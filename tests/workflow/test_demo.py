@@ -70,8 +70,13 @@ def test_tracking_again_updates_the_run(demo: Workflow) -> None:
         assert store.execute("select name from datasets order by name").fetchall() == [("qcd",), ("qcd_test",), ("top",)]
 
 
-def test_the_report_is_made(demo: Workflow) -> None:
-    assert (demo.folder / "results/demo/report.html").stat().st_size > 1_000_000
+def test_the_report_shows_every_figure_and_so_does_snakemakes_own(demo: Workflow) -> None:
+    figures = {path.stem for path in (demo.folder / "results/demo/plots").glob("*.svg")}
+    page = (demo.folder / "results/demo/report.html").read_text()
+    assert len(figures) > 5 and all(f'<figure id="figure-{name}"' in page for name in figures)
+    demo.run(small_demo(), "--report", "snakemake.html")
+    page = (demo.folder / "snakemake.html").read_text()
+    assert all(f"{name}.png" in page for name in figures)
 
 
 def test_nothing_secret_of_the_environment_is_written_anywhere(demo: Workflow) -> None:

@@ -142,7 +142,8 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
     with uproot.open(results / "friends/signal/signal.root") as friend:
         assert json.loads(friend["cyclotrain"])["model_sha256"] == shas
         assert friend["Jets"]["test_signal"].array(library="np").min() > 0
-    assert (results / "report.html").stat().st_size > 1_000_000
+    assert "2 folds, 3,000 examples, each tested once" in (results / "report.html").read_text()
+    assert all("Yes: all " in (results / f"fold-{fold}/report.html").read_text() for fold in range(2))
 
 
 def test_regression_without_classes(tmp_path: Path, toy_files: dict[str, str]) -> None:

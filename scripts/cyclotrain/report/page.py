@@ -14,7 +14,7 @@ import yaml
 
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import atomic
-from cyclotrain.report.catalogue import PERFORMANCE, REGRESSION, SPEED, TRAINING, Plot
+from cyclotrain.report.catalogue import PERFORMANCE, REGRESSION, SPEED, TRAINING, TRUST, Plot
 from cyclotrain.report.facts import About, facts, template, to_html
 from cyclotrain.report.numbers import archive, csv_name
 from cyclotrain.report.tables import Tables
@@ -126,7 +126,7 @@ def _sections(
     last = [Section(name, text(name.lower()), by_section.pop(name, [])) for name in (TRAINING, SPEED)]
     yield Section(first, text("performance"), by_section.pop(first, []))
     for name, figures in by_section.items():
-        yield Section(name, figures=figures)
+        yield Section(name, text("trust") if name == TRUST else "", figures)
     yield from last
     matrix = FoldOut(f"All {len(values['verification'].matrix)} sessions", text("parity_matrix"))
     yield Section("Same answers everywhere", text("parity"), folds=[matrix])
@@ -152,4 +152,4 @@ def _shown(plot: Plot, folder: Path, tables: Tables) -> Shown:
 
 def _label(tables: Tables, index: int) -> str:
     """What the button of a table says."""
-    return "CSV" if len(tables.tables) == 1 else f"CSV: {tables.tables[index].name}"
+    return "CSV" if len(tables.tables) == 1 else tables.tables[index].name
