@@ -25,6 +25,8 @@ from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
+from support import REPOSITORY
+from support.pages import blocks
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
 
@@ -250,11 +252,24 @@ def test_root_reads_a_friend_tree_beside_its_ntuple(trained: Trained, python_wit
     friend = tmp_path / "friend.root"
     ntuple = Ntuple(path, "Jets", selection=["jet_pt > 600"])
     score(ntuple, {str(trained.onnx): file_sha256(trained.onnx)}, friend=friend, threads=1)
+    (block,) = (block.code for block in blocks(REPOSITORY / "docs/use-the-model.md") if block.language == "cpp")
+    names = {
+        "Events": "Jets",
+        "results/my-tagger/friends/data2018/file.root": str(friend),
+        "my_tagger_signal > 0.9": "test_signal > 0.1",
+    }
+    for name, ours in names.items():
+        assert name in block
+        block = block.replace(name, ours)
     script = f"""
 import ROOT
+ROOT.gROOT.SetBatch()
+ROOT.gErrorIgnoreLevel = ROOT.kWarning
 file = ROOT.TFile("{path}")
 tree = file.Get("Jets")
-tree.AddFriend("Jets", "{friend}")
+ROOT.gInterpreter.Declare('''void documented(TTree* tree) {{ {block} }}''')
+ROOT.documented(tree)
+assert 0 < tree.GetSelectedRows() == tree.GetEntries("test_signal > 0.1")
 selected = tree.GetEntries("jet_pt > 600 && abs(test_signal + test_background - 1) < 1e-5")
 print(tree.GetEntries(), selected, tree.GetEntries("jet_pt <= 600 && test_signal == -1"))
 print(str(ROOT.TFile("{friend}").Get("cyclotrain"))[:1])

@@ -39,7 +39,7 @@ ELSEWHERE = {
     ("docs/contributing/figure.md", "python"): "tests/unit/test_contributing_pages.py",
     ("docs/contributing/network.md", "python"): "tests/unit/test_contributing_pages.py",
     ("docs/contributing/network.md", "yaml"): "tests/unit/test_contributing_pages.py",
-    # ROOT makes these calls in test_root_reads_a_friend_tree_beside_its_ntuple; the bundle's C++ is compiled there too
+    # in ROOT, test_root_reads_a_friend_tree_beside_its_ntuple; the C++ of the bundle is compiled there too
     ("docs/use-the-model.md", "cpp"): "tests/runtimes/test_bundle.py",
 }
 # excerpt: a part of a class, whose syntax alone is checked; profile: entries of a profile of Snakemake, of which the keys are;
@@ -75,7 +75,7 @@ def test_every_block_has_a_language_and_few_have_a_marker() -> None:
 def test_the_blocks_that_run_elsewhere_are_there() -> None:
     for (page, language), test in ELSEWHERE.items():
         assert language in {block.language for block in blocks(REPOSITORY / page)}, page
-        assert Path(page).name in (REPOSITORY / test).read_text() or language == "cpp", test
+        assert Path(page).name in (REPOSITORY / test).read_text(), test
     assert found("cpp", "snakemake", "jinja") == [], "no test runs the blocks of this language"
 
 
