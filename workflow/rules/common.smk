@@ -258,6 +258,14 @@ def plot_options(wildcards):
     return dict(catalogue.plot(settings, wildcards.figure).options)
 
 
+def plot_label(wildcards):
+    """What stands above a physics figure, if the config says of which experiment."""
+    entry = catalogue.plot(settings, wildcards.figure)
+    if not settings.report.experiment or entry.section in catalogue.WITHOUT_LABEL:
+        return None
+    return {**settings.report.model_dump(), "is_data": "data" in entry.results}
+
+
 def plot_caption(wildcards):
     """What people are told of a figure."""
     return catalogue.plot(settings, wildcards.figure).caption

@@ -22,6 +22,7 @@ rule plot:
     params:
         function=plot_function,
         options=plot_options,
+        label=plot_label,
         caption=plot_caption,
     script:
         "../../scripts/plot.py"

@@ -25,6 +25,7 @@ from cyclotrain.config.inputs import InputSetConfig
 from cyclotrain.config.model import ModelConfig
 from cyclotrain.config.observers import ObserverConfig
 from cyclotrain.config.regression import QuantityConfig
+from cyclotrain.config.report import ReportConfig
 from cyclotrain.config.samples import SampleConfig
 from cyclotrain.config.score import ScoreConfig
 from cyclotrain.config.split import SplitConfig
@@ -140,6 +141,7 @@ class Config(Section):
         description="Systematic uncertainties, by name: variations of the simulation, and what they do to scores, ROC and "
         "working points (docs/inputs-and-data.md).",
     )
+    report: ReportConfig = Field(ReportConfig(), description="The figures.")
     tracking: TrackingConfig = Field(TrackingConfig(), description="MLflow.")
     score: dict[Name, ScoreConfig] = Field(
         {},

@@ -13,6 +13,8 @@ PERFORMANCE, TRUST, REGRESSION, TRAINING, SPEED = "Performance", "Trust", "Regre
 INPUTS = "Inputs"
 _PANELS = 12  # of a figure of small multiples
 
+WITHOUT_LABEL = (TRAINING, SPEED)  # of the experiment
+
 
 @dataclass(frozen=True, eq=False)
 class Plot:

@@ -102,7 +102,7 @@ def test_the_numbers_of_a_figure_can_be_saved(page: Path) -> None:
         assert faults == []
     names, *rows = csv.reader(io.StringIO(saved["confusion.csv"].decode()))
     assert names[0] == "true class" and [row[0] for row in rows] == ["background", "signal"]
-    assert json.loads(saved["roc.json"])["tables"][0]["name"] == "ROC, exported model vs background"
+    assert json.loads(saved["roc.json"])["tables"][0]["name"] == "ROC, exported model, signal against background"
     assert saved["roc.svg"].startswith(b"<?xml")
     folders = {name.partition("/")[0] for name in zipfile.ZipFile(io.BytesIO(saved["numbers.zip"])).namelist()}
     assert folders == {"csv", "json", "hepdata"}

@@ -19,6 +19,7 @@ from cyclotrain.report import ending
 from cyclotrain.report.card import About, Card, card
 from cyclotrain.report.plots.draw import draw
 from cyclotrain.report.plots.performance import roc
+from cyclotrain.report.plots.style import Label
 from cyclotrain.report.summary import spread_table, summary
 from support.trained import Trained
 
@@ -232,3 +233,14 @@ def test_a_summary_of_an_older_model_is_not_shown_as_that_of_this_run(tmp_path: 
     later = (tmp_path / "summary.txt").stat().st_mtime + 10
     os.utime(tmp_path / "train/weights.pt", (later, later))
     assert "AUC 0.98" not in ending.success(tmp_path, uri="u", options="")
+
+
+@pytest.mark.parametrize("experiment", ["CMS", "Belle II"])
+def test_the_label_of_the_experiment_is_above_a_figure(run: Run, tmp_path: Path, experiment: str) -> None:
+    label = Label(experiment, "Preliminary", 138, 13.6)
+    results = {name: run.files[name] for name in ("evaluation", "curves")}
+    draw("performance.roc", results, [tmp_path / "roc.svg"], label=label)
+    text = (tmp_path / "roc.svg").read_text()
+    assert f"<!-- {experiment} -->" in text and "<!-- Simulation Preliminary -->" in text and "13.6 TeV" in text
+    draw("performance.roc", results, [tmp_path / "plain.svg"])
+    assert "Preliminary" not in (tmp_path / "plain.svg").read_text()

@@ -17,6 +17,7 @@ from cyclotrain.contract.results import (
     Timing,
     Verification,
 )
+from cyclotrain.report.plots.style import Label, labelled
 from cyclotrain.report.tables import Tables
 
 _RESULTS: Mapping[str, Any] = {
@@ -32,7 +33,14 @@ _RESULTS: Mapping[str, Any] = {
 _log = logging.getLogger(__name__)
 
 
-def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | Path], **options: str) -> None:
+def draw(
+    figure: str,
+    results: Mapping[str, str | Path],
+    paths: Sequence[str | Path],
+    *,
+    label: Label | None = None,
+    **options: str,
+) -> None:
     """Call `cyclotrain.report.plots.<module>.<function>` with the results, read by their names, paths and options.
 
     paths: `.png`, `.svg`, and `.json` for the tables of the numbers that the function gives.
@@ -41,8 +49,9 @@ def draw(figure: str, results: Mapping[str, str | Path], paths: Sequence[str | P
     read = {name: _RESULTS[name].read(path) for name, path in results.items()}
     start = time.perf_counter()
     images = [path for path in paths if Path(path).suffix != ".json"]
-    drawn = getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)(**read, paths=images, **options)
-    tables = Tables(tables=tuple(drawn))
+    drawing = getattr(importlib.import_module(f"cyclotrain.report.plots.{module}"), function)
+    with labelled(label):
+        tables = Tables(tables=tuple(drawing(**read, paths=images, **options)))
     for path in (path for path in paths if Path(path).suffix == ".json"):
         tables.write(path)
     _log.info("%s, drawn in %.1f s", " and ".join(Path(path).name for path in paths), time.perf_counter() - start)

@@ -1,7 +1,10 @@
 """The look of every figure: the field's style (mplhep), colours, sizes and file formats."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,42 @@ _PANEL = {
 }
 
 
+@dataclass(frozen=True)
+class Label:
+    """What stands above every figure: experiment, status such as `Preliminary`, luminosity in fb⁻¹ and energy in TeV."""
+
+    experiment: str
+    status: str
+    luminosity: float | None
+    energy: float | None
+    is_data: bool = False
+
+
+_LABEL: ContextVar[Label | None] = ContextVar("label", default=None)
+# those whose fonts mplhep knows
+_EXPERIMENTS = {"ALICE": mplhep.alice, "ATLAS": mplhep.atlas, "CMS": mplhep.cms, "DUNE": mplhep.dune, "LHCb": mplhep.lhcb}
+
+
+@contextmanager
+def labelled(label: Label | None) -> Iterator[None]:
+    """Put the label on all figures that are drawn inside."""
+    token = _LABEL.set(label)
+    try:
+        yield
+    finally:
+        _LABEL.reset(token)
+
+
+def _write_label(axes: Any, label: Label) -> None:
+    options = {
+        "data": label.is_data, "lumi": label.luminosity, "com": label.energy, "loc": 0, "ax": axes, "fontsize": 16,
+    }  # fmt: skip
+    if label.experiment in _EXPERIMENTS:
+        _EXPERIMENTS[label.experiment].label(label.status, **options)
+    else:
+        mplhep.label.exp_label(exp=label.experiment, text=label.status, **options)
+
+
 @contextmanager
 def multiples(paths: Sequence[str | Path], n: int, *, heights: Sequence[float] = (1.0,)) -> Iterator[Any]:
     """Small panels, four in a row: an array [n], or [n, rows of a panel] if a panel has several, of these `heights`."""
@@ -78,9 +117,20 @@ def figure(
         "axes.prop_cycle": cycler(color=COLOURS),
         "svg.hashsalt": "cyclotrain",
     }
+    label = _LABEL.get()
     with mpl.rc_context(settings):
-        drawing, axes = plt.subplots(nrows=len(heights), ncols=columns, height_ratios=heights, layout="constrained")
-        yield axes
+        drawing = plt.figure(layout="constrained")
+        # the label has a row of its own, because legends and titles are above the panels
+        grid = drawing.add_gridspec(1 + len(heights), columns, height_ratios=[0.01 * sum(heights), *heights])
+        header = drawing.add_subplot(grid[0, :]) if label else None
+        rows, axes = range(len(heights)), np.empty((len(heights), columns), object)
+        for row, column in itertools.product(rows, range(columns)):
+            axes[row, column] = drawing.add_subplot(grid[1 + row, column])
+        yield axes.squeeze()[()]
+        if header and label:
+            header.set_axis_off()
+            drawing.draw_without_rendering()  # so that the parts of the label know where they are
+            _write_label(header, label)
         for path in map(Path, paths):
             form = path.suffix.removeprefix(".")
             with atomic(path) as temporary:
