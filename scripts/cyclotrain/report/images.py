@@ -1,7 +1,7 @@
-"""The pictures of the documentation: the graph of the rules, and the plots of a finished run that pages show.
+"""The pictures of the documentation: the graph of the rules, the plots of a finished run that pages show, and its report.
 
 Run: python -m cyclotrain.report.images results/demo     (`make images`); without a run, it draws the graph alone.
-It needs dot and tred of Graphviz.
+It needs dot and tred of Graphviz, and Chromium.
 """
 
 import re
@@ -15,6 +15,7 @@ from cyclotrain.core.files import atomic
 
 IMAGES = Path("docs/images")
 GRAPH = IMAGES / "dag.svg"
+REPORT = IMAGES / "report.png"
 _MEASURE, _JUDGE, _TELL, _MAKE = "#0072b2", "#d55e00", "#009e73", "#555555"
 _COLOURS = {
     **dict.fromkeys(
@@ -55,15 +56,30 @@ def copy_plots(run: Path) -> None:
             if (run / "plots" / name).exists():
                 with atomic(IMAGES / name) as temporary:
                     shutil.copyfile(run / "plots" / name, temporary)
-            elif name != GRAPH.name:
+            elif name not in (GRAPH.name, REPORT.name):
                 print(f"{page} shows images/{name}, which is no plot of {run}")
+
+
+def photograph(page: Path) -> None:
+    """Write the first screen of the report of a run, as a browser shows it."""
+    # imported here: only this picture needs a browser
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(page.resolve().as_uri())
+        with atomic(REPORT) as temporary:
+            temporary.write_bytes(tab.screenshot())
+        browser.close()
 
 
 def main(runs: Sequence[str]) -> None:
     """Make the pictures anew: of the rules, and of a run if one is named."""
     draw_graph()
-    for run in runs:
-        copy_plots(Path(run))
+    for run in map(Path, runs):
+        copy_plots(run)
+        photograph(run / "report.html")
 
 
 if __name__ == "__main__":
