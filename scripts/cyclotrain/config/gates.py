@@ -33,7 +33,9 @@ def completed(schema: dict[str, Any]) -> None:
     patterns = [
         figures.auc("*"), figures.rejection("*", 0.5), figures.auc_against_rest("*"), figures.rejection_of_rest("*", 0.5),
         figures.auc_of_pair("*", "*"), figures.efficiency_at_mistag("*", 0.01), figures.efficiency_at_mistag_of_rest("*", 0.01),
-        figures.accuracy(), figures.balanced_accuracy(), figures.ks_p_value("*"), figures.calibration_error("*"),
+        figures.accuracy(), figures.balanced_accuracy(), figures.ks_p_value("*"), figures.chi2_p_value("*"),
+        figures.calibration_error("*"), figures.distance_correlation("*", "*"),
+        figures.sculpting("*", "*", 0.5), figures.sculpting_at_mistag("*", "*", 0.01),
         figures.non_finite("*"), figures.clipped("*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
@@ -72,10 +74,17 @@ def names(config: "Config") -> Iterator[str]:
                 yield figures.resolution(name, scorer)
             yield from (figures.coverage(name, quantile, scorer) for quantile in quantity.quantiles)
     yield from map(figures.ks_p_value, config.classes)
+    yield from map(figures.chi2_p_value, config.classes)
     yield from map(figures.calibration_error, config.classes)
     for name in config.inputs:
         yield figures.non_finite(name)
         yield figures.clipped(name)
+    for observer in config.observers:
+        for background in backgrounds:
+            yield from (figures.sculpting(observer, background, at) for at in config.evaluation.signal_efficiencies)
+            mistags = config.evaluation.working_points.mistag.values()
+            yield from (figures.sculpting_at_mistag(observer, background, mistag) for mistag in mistags)
+            yield figures.distance_correlation(observer, background)
     yield from map(figures.rejection_loss, variants if config.classes else ())
     yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
     yield from map(figures.latency, Percentiles.model_fields)

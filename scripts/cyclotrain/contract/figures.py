@@ -81,6 +81,26 @@ def ks_p_value(class_name: str) -> str:
     return f"ks_p_value.{class_name}"
 
 
+def chi2_p_value(class_name: str) -> str:
+    """The p-value of the chi-square test, scores of the training split against the test split."""
+    return f"chi2_p_value.{class_name}"
+
+
+def sculpting(observer: str, background: str, efficiency: float) -> str:
+    """The Jensen-Shannon divergence of an observer of background above a cut, at a signal efficiency, from that below."""
+    return f"sculpting.{observer}.{background}.at_{efficiency:g}"
+
+
+def sculpting_at_mistag(observer: str, background: str, mistag: float) -> str:
+    """The same for the cut that keeps a share of the background."""
+    return f"sculpting.{observer}.{background}.at_mistag_{mistag:g}"
+
+
+def distance_correlation(observer: str, background: str) -> str:
+    """The distance correlation of an observer and the score of a background: 0 if they are independent, at most 1."""
+    return f"distance_correlation.{observer}.{background}"
+
+
 def calibration_error(class_name: str) -> str:
     """The mean of |probability - fraction| over bins of the probability of a class."""
     return f"calibration_error.{class_name}"

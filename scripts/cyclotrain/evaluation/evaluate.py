@@ -12,7 +12,8 @@ from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation import regression
 from cyclotrain.evaluation.performance import measure, rejection_loss
 from cyclotrain.evaluation.predictions import Predictions
-from cyclotrain.evaluation.trust import calibrations, overtraining, score_histograms
+from cyclotrain.evaluation.sculpting import sculpting
+from cyclotrain.evaluation.trust import calibrations, overtraining
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +28,7 @@ def evaluate(
     variants estimate them.
     """
     start = time.perf_counter()
-    splits = {split: of_split.whole() for split, of_split in predictions.items()}
-    test = splits["test"]
+    test = predictions["test"].whole()
     variants = [scorer for scorer in test.answers if scorer in VARIANT_KINDS]
     estimators = (MODEL, *variants)
     regressions = {scorer: regression.measure(test, scorer) for scorer in estimators} if contract.regression else {}
@@ -46,15 +46,23 @@ def evaluate(
     if contract.classes:
         measured = measure(predictions["test"], contract, settings, variants=variants)
         performance = measured.evaluation["performance"]
+        overtrained, scores = overtraining(predictions)
+        sculpted, distributions = sculpting(
+            predictions["test"],
+            signal_efficiencies=settings.signal_efficiencies,
+            mistags=sorted({*settings.working_points.mistag.values()}, reverse=True),
+        )
         evaluation = evaluation.model_copy(
             update={
                 **measured.evaluation,
                 "rejection_loss": {kind: rejection_loss(performance[MODEL], performance[kind]) for kind in variants},
-                "overtraining": overtraining(splits),
-                "calibration": calibrations(splits),
+                "overtraining": overtrained,
+                "calibration": calibrations(predictions),
+                "sculpting": sculpted,
             }
         )
-        curves = curves.model_copy(update={**measured.curves, "scores": tuple(score_histograms(splits))})
+        shown = {**measured.curves, "scores": tuple(scores), "sculpting": tuple(distributions)}
+        curves = curves.model_copy(update=shown)
     _log.info("%s; %d test examples in %.1f s", _in_words(evaluation), len(test), time.perf_counter() - start)
     return evaluation, curves
 

@@ -74,7 +74,7 @@ class Predictions:
     """The files of one split, memory-mapped; `answers`: a file for each scorer."""
 
     def __init__(self, contract: Contract, *, examples: str | Path, answers: Mapping[str, str | Path]) -> None:
-        self._contract = contract
+        self.contract = contract
         self._examples = _table(examples)
         self._answers = {scorer: table for scorer, path in answers.items() if (table := _table(path)).num_columns}
 
@@ -97,9 +97,9 @@ class Predictions:
 
     def _part(self, start: int, n: int) -> Scored:
         rows = self._examples.slice(start, n)
-        layout = self._contract.layout
+        layout = self.contract.layout
         return Scored(
-            contract=self._contract,
+            contract=self.contract,
             label=rows["label"].to_numpy().astype(np.int64),
             weight=rows["weight"].to_numpy(),
             training_weight=rows["training_weight"].to_numpy(),

@@ -34,7 +34,14 @@ class Calibration:
 
 
 def calibration(probability: Floats, is_class: Bools, *, weight: Floats) -> Calibration:
-    """Compare the probabilities [n] of a class with which examples [n] are of it.
+    """Compare the probabilities [n] of a class with which examples [n] are of it: `CalibrationSums` of all examples."""
+    sums = CalibrationSums()
+    sums.add(probability, is_class, weight=weight)
+    return sums.result()
+
+
+class CalibrationSums:
+    """Compares probabilities with shares, block by block.
 
     The expected calibration error (Naeini et al. 2015) is the mean of |probability - fraction| over 15 bins of equal width, each
     with the sum of its weights: sum over bins of |sum w (p - y)|, divided by sum w. Its uncertainty is that of the sums.
@@ -42,25 +49,37 @@ def calibration(probability: Floats, is_class: Bools, *, weight: Floats) -> Cali
     of the class with its probability. Negative weights count as they are. The error is None if the sum of weights is not
     positive.
     """
-    p, w = np.clip(probability.astype(np.float64), 0, 1), weight.astype(np.float64)
-    y = is_class.astype(np.float64)
-    index = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
 
-    def sums(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.bincount(index, values, _BINS).astype(np.float64)
+    def __init__(self) -> None:
+        zeros = {name: np.zeros(_BINS) for name in ("w", "wp", "wy", "w2", "w2y", "w2d2", "w2pq")}
+        self._sums: dict[str, npt.NDArray[np.float64]] = zeros
 
-    total = float(w.sum())
-    if total <= 0:
-        return Calibration((), Estimate(None, None), 0.0)
-    in_all, of_class, expected = sums(w), sums(w * y), sums(w * p)
-    squares, squares_of_class = sums(w**2), sums(w**2 * y)
-    bins = []
-    for i in np.flatnonzero(in_all > 0).tolist():
-        fraction = float(of_class[i] / in_all[i])
-        variance = squares_of_class[i] * (1 - 2 * fraction) + squares[i] * fraction**2  # sum of w^2 (y - fraction)^2
-        uncertainty = math.sqrt(max(variance, 0.0)) / float(in_all[i])
-        bins.append(Bin(i / _BINS, (i + 1) / _BINS, float(expected[i] / in_all[i]), Estimate(fraction, uncertainty)))
-    error = float(np.abs(expected - of_class).sum()) / total
-    uncertainty = math.sqrt(float((w**2 * (p - y) ** 2).sum())) / total
-    if_calibrated = math.sqrt(2 / math.pi) * float(np.sqrt(sums(w**2 * p * (1 - p))).sum()) / total
-    return Calibration(tuple(bins), Estimate(error, uncertainty), if_calibrated)
+    def add(self, probability: Floats, is_class: Bools, *, weight: Floats) -> None:
+        """Add examples: their probabilities of a class [n], which are of it [n], and their weights [n]."""
+        p, w = np.clip(probability.astype(np.float64), 0, 1), weight.astype(np.float64)
+        y = is_class.astype(np.float64)
+        index = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
+        terms = {
+            "w": w, "wp": w * p, "wy": w * y,
+            "w2": w**2, "w2y": w**2 * y, "w2d2": w**2 * (p - y) ** 2, "w2pq": w**2 * p * (1 - p),
+        }  # fmt: skip
+        for name, values in terms.items():
+            self._sums[name] += np.bincount(index, values, _BINS)
+
+    def result(self) -> Calibration:
+        """Of all examples so far."""
+        sums = self._sums
+        total = float(sums["w"].sum())
+        if total <= 0:
+            return Calibration((), Estimate(None, None), 0.0)
+        bins = []
+        for i in np.flatnonzero(sums["w"] > 0).tolist():
+            w, wp, wy, w2, w2y = (float(sums[name][i]) for name in ("w", "wp", "wy", "w2", "w2y"))
+            fraction = wy / w
+            variance = w2y * (1 - 2 * fraction) + w2 * fraction**2  # sum of w^2 (y - fraction)^2
+            uncertainty = math.sqrt(max(variance, 0.0)) / w
+            bins.append(Bin(i / _BINS, (i + 1) / _BINS, wp / w, Estimate(fraction, uncertainty)))
+        error = float(np.abs(sums["wp"] - sums["wy"]).sum()) / total
+        uncertainty = math.sqrt(float(sums["w2d2"].sum())) / total
+        if_calibrated = math.sqrt(2 / math.pi) * float(np.sqrt(sums["w2pq"]).sum()) / total
+        return Calibration(tuple(bins), Estimate(error, uncertainty), if_calibrated)

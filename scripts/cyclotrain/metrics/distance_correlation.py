@@ -33,7 +33,7 @@ def distance_correlation(x: Floats, y: Floats, *, weight: Floats) -> DistanceCor
     """
     w = weight.astype(np.float64)
     total = float(w.sum())
-    if total <= 0 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if len(w) < 2 or total <= 0 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return DistanceCorrelation(None, None)
     w = w / total
     u, v = _standardised(x), _standardised(y)

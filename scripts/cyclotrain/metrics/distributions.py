@@ -22,11 +22,11 @@ class Axis:
     bins: int
 
     @classmethod
-    def of(cls, values: Floats) -> Self:
+    def of(cls, values: Floats, *, most: int = _BINS) -> Self:
         """An axis for a quantity of which some values [n] are known.
 
-        There are 50 bins between the quantiles 0.1 % and 99.9 %. For whole numbers there may be fewer, because each bin has the
-        same number of them, at least one. Non-finite values do not count.
+        There are `most` bins between the quantiles 0.1 % and 99.9 %. For whole numbers there may be fewer, because each bin has
+        the same number of them, at least one. Non-finite values do not count.
         """
         finite = values[np.isfinite(values)].astype(np.float64)
         if not len(finite):
@@ -34,19 +34,24 @@ class Axis:
         low, high = np.quantile(finite, [_TAIL, 1 - _TAIL])
         if (finite == np.round(finite)).all():
             first, last = np.floor(low), np.ceil(high)
-            width = -(-(last - first + 1) // _BINS)
+            width = -(-(last - first + 1) // most)
             bins = int(-(-(last - first + 1) // width))
             return cls(float(first) - 0.5, float(first + bins * width) - 0.5, bins)
         # of a constant, or of values that differ by less than float32 can tell
         if high - low <= 1e-6 * max(abs(low), abs(high)):
             width = max(1e-3 * abs(low), 1e-3)
             return cls(float(low) - width, float(high) + width, 1)
-        return cls(float(low), float(high), _BINS)
+        return cls(float(low), float(high), most)
 
     @property
     def edges(self) -> npt.NDArray[np.float64]:
         """The edges [bins + 1]."""
         return np.linspace(self.low, self.high, self.bins + 1)
+
+    def bin_of(self, values: Floats) -> npt.NDArray[np.int64]:
+        """The bin [n] of each of some finite values [n]."""
+        position = (values.astype(np.float64) - self.low) * (self.bins / (self.high - self.low))
+        return np.clip(np.floor(position), 0, self.bins - 1).astype(np.int64)
 
 
 class Histograms:

@@ -8,7 +8,10 @@ import numpy.typing as npt
 
 from cyclotrain.metrics.estimate import Estimate
 
+_REPLICAS = 500
+
 Floats = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -19,36 +22,55 @@ class Divergence:
     if_same: float
 
 
-def jensen_shannon(first: Floats, second: Floats, *, first_variance: Floats, second_variance: Floats) -> Divergence:
+def jensen_shannon(first: Floats, second: Floats, *, first_variance: Floats, second_variance: Floats, seed: int) -> Divergence:
     """The divergence (base 2) of two independent histograms, from sums of weights [n_bins] and of squared weights [n_bins].
 
     With the shares p and q of the bins and m = (p + q) / 2, it is the mean of sum p log2(p / m) and sum q log2(q / m) (J. Lin,
     IEEE Trans. Inf. Theory 37, 1991), the square of scipy's distance. A bin with a negative sum of weights counts as empty. The
     value is None if a histogram has no positive bin.
 
-    Near p = q the divergence is sum (p - q)^2 / (8 ln(2) m). Fluctuations alone therefore make it positive, by `if_same` on
-    average. The variance has a first order, from the derivative log2(p / m) / 2, and a second, which is left for p = q. The first
-    is measured on p and q that fluctuate, which adds twice the second to it.
+    Fluctuations alone make it positive: `if_same` is the mean over 500 pairs of histograms that are drawn from the sum of both,
+    with as many effective entries, (sum w)^2 / sum w^2. The variance has a first order, from the derivative log2(p / m) / 2, and
+    the variance of these pairs, which is left for the same shape. The first is measured on shares that fluctuate, which adds
+    twice the second to it.
     """
-    p, q = (np.maximum(np.asarray(part, np.float64), 0) for part in (first, second))
-    total_p, total_q = float(p.sum()), float(q.sum())
-    if total_p <= 0 or total_q <= 0:
+    parts = [np.maximum(np.asarray(part, np.float64), 0) for part in (first, second)]
+    totals = [float(part.sum()) for part in parts]
+    if min(totals) <= 0:
         return Divergence(Estimate(None, None), 0.0)
-    p, q = p / total_p, q / total_q
+    p, q = (part / total for part, total in zip(parts, totals, strict=True))
+    squares = [
+        np.asarray(variance, np.float64) / total**2
+        for variance, total in zip((first_variance, second_variance), totals, strict=True)
+    ]
+    linear = sum(_linear_variance(_logarithm(r, (p + q) / 2) / 2, r, s) for r, s in zip((p, q), squares, strict=True))
+    of_pairs = _of_same(parts[0] + parts[1], [1 / float(s.sum()) for s in squares], seed)
+    uncertainty = math.sqrt(max(linear - of_pairs.var(), of_pairs.var()))
+    return Divergence(Estimate(float(_divergence(p, q)), uncertainty), float(of_pairs.mean()))
+
+
+def _divergence(p: Doubles, q: Doubles) -> Doubles:
+    """Of shares [..., n_bins]."""
     m = (p + q) / 2
-    log_p, log_q = (np.log2(np.divide(part, m, out=np.ones_like(m), where=part > 0)) for part in (p, q))
-    value = float((p * log_p).sum() + (q * log_q).sum()) / 2
-    squares_p = np.asarray(first_variance, np.float64) / total_p**2
-    squares_q = np.asarray(second_variance, np.float64) / total_q**2
-    linear = _linear_variance(log_p / 2, p, squares_p) + _linear_variance(log_q / 2, q, squares_q)
-    # of p - q, bin by bin; a share fluctuates with its bin and with the sum of all
-    variance = sum(s * (1 - 2 * share) + share**2 * s.sum() for share, s in ((p, squares_p), (q, squares_q)))
-    terms = np.divide(variance, 8 * math.log(2) * m, out=np.zeros_like(m), where=m > 0)
-    second_order = 2 * float((terms**2).sum())
-    uncertainty = math.sqrt(max(linear - second_order, second_order))
-    return Divergence(Estimate(max(value, 0.0), uncertainty), float(terms.sum()))
+    result: Doubles = np.maximum((p * _logarithm(p, m) + q * _logarithm(q, m)).sum(axis=-1) / 2, 0.0)
+    return result
 
 
-def _linear_variance(derivative: Floats, share: Floats, squares: Floats) -> float:
+def _logarithm(share: Doubles, mean: Doubles) -> Doubles:
+    """log2(share / mean), 0 for an empty bin."""
+    result: Doubles = np.log2(np.divide(share, mean, out=np.ones_like(mean), where=share > 0))
+    return result
+
+
+def _linear_variance(derivative: Doubles, share: Doubles, squares: Doubles) -> float:
     """Of a function of shares, from its derivative by each of them."""
     return float((squares * (derivative - (share * derivative).sum()) ** 2).sum())
+
+
+def _of_same(sums: Doubles, entries: list[float], seed: int) -> Doubles:
+    """The divergences of pairs of histograms from one distribution, with a number of entries on average each."""
+    random = np.random.default_rng(seed)
+    drawn = [random.poisson(n * sums / sums.sum(), (_REPLICAS, len(sums))).astype(np.float64) for n in entries]
+    filled = np.all([counts.sum(axis=1) > 0 for counts in drawn], axis=0)
+    shares = [counts[filled] / counts[filled].sum(axis=1, keepdims=True) for counts in drawn]
+    return _divergence(*shares) if filled.any() else np.zeros(1)

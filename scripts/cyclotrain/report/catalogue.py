@@ -48,7 +48,7 @@ LEARNING_RATES = Plot(
 
 def plots(config: Config) -> list[Plot]:
     """The figures of a run, in the order in which they are shown."""
-    return [*_of_classes(config), *_of_quantities(config), *_of_inputs(config), *_of_training()]
+    return [*_of_classes(config), *_of_observers(config), *_of_quantities(config), *_of_inputs(config), *_of_training()]
 
 
 def plot(config: Config, name: str) -> Plot:
@@ -126,8 +126,9 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         section=TRUST,
         title="Scores, training against test",
         caption=f"Probability of {signal} by class, for the training split (filled) and the test split (points). Each class is "
-        "normalised to 1. KS p: p-value of the Kolmogorov-Smirnov test between the two splits; a small value is a sign of "
-        "overtraining.",
+        "normalised to 1. KS p: p-value of the Kolmogorov-Smirnov test between the two splits; χ²: Gagunashvili's test of two "
+        "weighted histograms, with bins merged until both have 10 effective entries, and below the pull of each, test - "
+        "training. A small p-value is a sign of overtraining.",
         is_on_card=True,
     )
     yield Plot(
@@ -138,9 +139,28 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         title="Calibration",
         caption="In 15 bins of the probability of a class: its mean, and the share of the test examples that are of the class. "
         "On the dashed line, a probability is a frequency. The weights and the shares of the classes are those of the training, "
-        "which the network learns. Error: the mean distance from the line.",
+        "which the network learns. Error: the mean distance from the line; by chance: what fluctuations alone make it.",
         is_on_card=True,
     )
+
+
+def _of_observers(config: Config) -> Iterator[Plot]:
+    points = " and ".join(f"{mistag:g}" for mistag in config.evaluation.working_points.mistag.values())
+    for observer in config.observers:
+        for background in (name for name in config.classes if name != config.signal):
+            yield Plot(
+                name=f"sculpting_{observer}_{background}",
+                function="trust.sculpting",
+                results=("evaluation", "curves"),
+                section=TRUST,
+                title=f"Sculpting of {observer} in {background}",
+                caption=f"{observer} of {background} in the test split: of all examples, and of those that pass cuts on "
+                f"p({config.signal}) / (p({config.signal}) + p({background})) with an efficiency ε({background}) of {points}, "
+                "each normalised to 1; below, their ratio. The bins at the ends hold what lies beyond. JSD: Jensen-Shannon "
+                "divergence (base 2) of the examples that pass from those that fail, 0 for the same shape and 1 for no overlap; "
+                "by chance: what fluctuations alone make it.",
+                options={"observer": observer, "background": background},
+            )
 
 
 def _of_quantities(config: Config) -> Iterator[Plot]:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov
+from cyclotrain.metrics.kolmogorov import kolmogorov_smirnov, kolmogorov_smirnov_of_sums
+from cyclotrain.metrics.score_bins import N_BINS, score_bin
 
 
 def samples(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +62,15 @@ def test_the_distance_is_that_of_the_weighted_distributions_with_weights_of_any_
     expected = stats.kstwobign.sf(distance * np.sqrt(np.prod(n_effective) / np.sum(n_effective)))
     assert result.distance == pytest.approx(distance, abs=1e-9)
     assert result.p_value == pytest.approx(expected, abs=1e-9)
+
+
+def test_sums_in_narrow_bins_give_the_distance_to_the_share_of_a_bin() -> None:
+    random = np.random.default_rng(4)
+    (x, v), (y, w) = ((random.beta(a, 2, n), random.exponential(1, n)) for a, n in ((1.0, 20_000), (1.05, 9000)))
+    exact = kolmogorov_smirnov(x, y, first_weights=v, second_weights=w)
+    sums = [np.bincount(score_bin(z, 1 - z), weights, N_BINS) for z, weights in ((x, v), (y, w))]
+    binned = kolmogorov_smirnov_of_sums(*sums, first_squares=(v**2).sum(), second_squares=(w**2).sum())
+    largest = max((one / one.sum()).max() for one in sums)
+    assert exact.distance - largest <= binned.distance <= exact.distance + 1e-12
+    assert binned.p_value == pytest.approx(exact.p_value, rel=0.05)
+    assert kolmogorov_smirnov_of_sums(sums[0], 0 * sums[1], first_squares=1, second_squares=1) == (None, None)

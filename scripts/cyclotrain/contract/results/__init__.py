@@ -25,11 +25,14 @@ from cyclotrain.contract.results.evaluation import (
     Coverage,
     Curves,
     Evaluation,
+    ObserverHistogram,
     Overtraining,
     Regression,
     ResponseBin,
     ResponseHistogram,
     ScoreHistogram,
+    Sculpting,
+    SculptingCut,
 )
 from cyclotrain.contract.results.gates import Gate, Gates
 from cyclotrain.contract.results.inputs import Feature, FeatureDistribution, Inputs
@@ -106,6 +109,7 @@ __all__ = [
     "MistagCuts",
     "ObserverBins",
     "ObserverEfficiency",
+    "ObserverHistogram",
     "Overtraining",
     "PairArea",
     "ParityFailure",
@@ -123,6 +127,8 @@ __all__ = [
     "Sample",
     "SampleRecipe",
     "ScoreHistogram",
+    "Sculpting",
+    "SculptingCut",
     "SessionParity",
     "SkippedFile",
     "Study",

@@ -18,10 +18,16 @@ from cyclotrain.contract.results.performance import (
 
 
 class Overtraining(Frozen):
-    """Kolmogorov-Smirnov test of the signal probability, training against test split."""
+    """The signal probability of a class, training against test split: Kolmogorov-Smirnov and chi-square test.
 
-    ks_distance: float
-    p_value: float
+    p-values are None where a split has no weights, or no two bins with enough examples.
+    """
+
+    ks_distance: float | None
+    p_value: float | None
+    chi_square: float
+    degrees: int
+    chi2_p_value: float | None
 
 
 class CalibrationBin(Frozen):
@@ -42,6 +48,37 @@ class Calibration(Frozen):
     error: Figure
     if_calibrated: float
     bins: tuple[CalibrationBin, ...]
+
+
+class SculptingCut(Frozen):
+    """What a cut on the score does to the distribution of an observer.
+
+    The cut has a signal efficiency, or is_mistag, and keeps a share of the background: `at`. threshold: of p_signal /
+    (p_signal + p_background). Threshold and the efficiencies that it has are None without weights. divergence: Jensen-Shannon, in
+    bits, of the examples that pass from those that fail; if_same: what fluctuations alone would make it.
+    """
+
+    at: float
+    is_mistag: bool
+    threshold: float | None
+    signal_efficiency: float | None
+    background_efficiency: float | None
+    divergence: Figure
+    if_same: float
+
+
+class Sculpting(Frozen):
+    """How an observer of a background depends on the score.
+
+    left_out: examples whose observer is not finite. distance_correlation: of observer and score, over at most 100,000 examples;
+    if_independent: what fluctuations alone would make it; None if one of the two is the same for all.
+    """
+
+    examples: int
+    left_out: int
+    cuts: tuple[SculptingCut, ...]
+    distance_correlation: float | None
+    if_independent: float | None
 
 
 class ResponseBin(Frozen):
@@ -96,6 +133,7 @@ class Evaluation(Result):
     confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class
     calibration: dict[str, Calibration] = Field({})  # by class
+    sculpting: dict[str, dict[str, Sculpting]] = Field({})  # by observer, by background
     regression: dict[str, dict[str, Regression]] = Field({})  # by what estimates (MODEL, BOOSTED_TREES, a variant), by quantity
 
     @property
@@ -151,8 +189,16 @@ class Evaluation(Result):
                     found[figures.resolution(name, other)] = quantity.resolution
                 found |= {figures.coverage(name, one.quantile, other): one.share for one in quantity.coverage}
         found |= {figures.rejection_loss(kind): Figure(value=loss) for kind, loss in self.rejection_loss.items()}
-        found |= {figures.ks_p_value(name): Figure(value=test.p_value) for name, test in self.overtraining.items()}
+        for name, test in self.overtraining.items():
+            found[figures.ks_p_value(name)] = Figure(value=test.p_value)
+            found[figures.chi2_p_value(name)] = Figure(value=test.chi2_p_value)
         found |= {figures.calibration_error(name): one.error for name, one in self.calibration.items()}
+        for observer, by_name in self.sculpting.items():
+            for background, sculpting in by_name.items():
+                for cut in sculpting.cuts:
+                    named = figures.sculpting_at_mistag if cut.is_mistag else figures.sculpting
+                    found[named(observer, background, cut.at)] = cut.divergence
+                found[figures.distance_correlation(observer, background)] = Figure(value=sculpting.distance_correlation)
         return found
 
 
@@ -161,6 +207,22 @@ class ScoreHistogram(Frozen):
 
     class_name: str
     split: str
+    edges: tuple[float, ...]
+    values: tuple[float, ...]
+    variances: tuple[float, ...]
+
+
+class ObserverHistogram(Frozen):
+    """Weighted distribution of an observer of a background in the test split; the values sum to 1.
+
+    at_mistag: the share of the background that the cut keeps which the examples pass; None for all of them. Values beyond the
+    edges are in the bins at the ends.
+    """
+
+    observer: str
+    label: str
+    background: str
+    at_mistag: float | None
     edges: tuple[float, ...]
     values: tuple[float, ...]
     variances: tuple[float, ...]
@@ -184,3 +246,4 @@ class Curves(Result):
     observers: tuple[ObserverEfficiency, ...] = ()
     scores: tuple[ScoreHistogram, ...]
     responses: tuple[ResponseHistogram, ...] = ()
+    sculpting: tuple[ObserverHistogram, ...] = ()

@@ -1,43 +1,139 @@
-"""Whether the scores can be trusted: training against test split, calibration."""
+"""Whether the scores can be trusted: training against test split, calibration, sculpting."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mplhep
 import numpy as np
 
-from cyclotrain.contract.results import Curves, Evaluation
+from cyclotrain.contract.results import Curves, Evaluation, ObserverHistogram, Overtraining, ScoreHistogram, SculptingCut
+from cyclotrain.metrics.chi_square import chi_square
 from cyclotrain.report.plots.style import COLOURS, figure
 from cyclotrain.report.tables import Column, Table, binned
 
+_MARKERS = ("o", "s", "^", "v", "D", "P")
 Paths = Sequence[str | Path]
 
 
 def scores(evaluation: Evaluation, curves: Curves, paths: Paths) -> Iterator[Table]:
-    """The signal probability by class, training split filled and test split as points."""
-    classes = evaluation.classes
-    with figure(paths) as axes:
-        for histogram in curves.scores:
-            colour = COLOURS[classes.index(histogram.class_name) % len(COLOURS)]
-            counts = (np.array(histogram.values), np.array(histogram.edges))
-            errors = np.sqrt(histogram.variances)
-            if histogram.split == "train":
-                label = f"{histogram.class_name}, training"
-                mplhep.histplot(counts, ax=axes, histtype="fill", alpha=0.35, yerr=False, color=colour, label=label)
-            else:
-                test = evaluation.overtraining[histogram.class_name]
-                label = f"{histogram.class_name}, test (KS p = {test.p_value:.2f})"
-                mplhep.histplot(counts, ax=axes, histtype="errorbar", yerr=errors, markersize=6, color=colour, label=label)
-            yield Table(
-                name=f"scores of {histogram.class_name}, {histogram.split} split",
-                columns=(
-                    binned(f"probability of {evaluation.signal}", histogram.edges),
-                    Column(name="fraction of events", values=histogram.values, uncertainty=tuple(errors.tolist())),
-                ),
+    """The signal probability by class, training split filled and test split as points; below, the pulls between the two."""
+    few = len(evaluation.classes) <= 3
+    with figure(paths, height=7.5 if few else 9.5, heights=(3, 1)) as (axes, lower):
+        _share_axis(axes, lower)
+        lower.axhline(0, color="grey", linewidth=1)
+        for index, name in enumerate(evaluation.classes):
+            train, test = (_of(curves.scores, name, split) for split in ("train", "test"))
+            colour, edges = COLOURS[index % len(COLOURS)], np.array(train.edges)
+            errors = np.sqrt(test.variances)
+            mplhep.histplot(
+                (train.values, edges), ax=axes, histtype="fill", alpha=0.35, yerr=False, color=colour, label=f"{name}, training"
             )
-        axes.set(xlabel=f"Probability of {evaluation.signal}", ylabel="Fraction of events", yscale="log", xlim=(0, 1))
+            mplhep.histplot(
+                (test.values, edges), ax=axes, histtype="errorbar", yerr=errors, markersize=6, color=colour,
+                label=f"{name}, test: {_tests(evaluation.overtraining[name])}",
+            )  # fmt: skip
+            tested = chi_square(
+                np.array(train.values), np.array(test.values),
+                first_variance=np.array(train.variances), second_variance=np.array(test.variances),
+            )  # fmt: skip
+            low, high = edges[tested.first_bins], edges[np.append(tested.first_bins[1:], len(edges) - 1)]
+            lower.errorbar((low + high) / 2, tested.pulls, xerr=(high - low) / 2, fmt="o", markersize=4, color=colour)
+            yield from _tables_of_scores(evaluation, train, test)
+            yield Table(
+                name=f"pulls of {name}",
+                columns=(
+                    Column(
+                        name=f"probability of {evaluation.signal}", values=tuple(((low + high) / 2).tolist()),
+                        low=tuple(low.tolist()), high=tuple(high.tolist()), is_independent=True,
+                    ),
+                    Column(name="(test - training) / uncertainty", values=tuple(tested.pulls.tolist())),
+                ),
+            )  # fmt: skip
+        axes.set(ylabel="Fraction of events", yscale="log", xlim=(0, 1))
         axes.set_ylim(top=axes.get_ylim()[1] * 1.5)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=12 if few else 8)
+        largest = max(3.5, 1.15 * max((abs(y) for line in lower.lines for y in line.get_ydata()), default=0.0))
+        lower.set(xlabel=f"Probability of {evaluation.signal}", ylabel="Pull", ylim=(-largest, largest))
+        lower.grid(alpha=0.3, axis="y")
+
+
+def _share_axis(axes: Any, lower: Any) -> None:
+    lower.sharex(axes)
+    axes.tick_params(labelbottom=False)
+
+
+def _of(histograms: Sequence[ScoreHistogram], name: str, split: str) -> ScoreHistogram:
+    return next(one for one in histograms if (one.class_name, one.split) == (name, split))
+
+
+def _tests(test: Overtraining) -> str:
+    """The two tests of a class in words."""
+    smirnov = "none" if test.p_value is None else f"{test.p_value:.2g}"
+    chi = "none" if test.chi2_p_value is None else f"{test.chi2_p_value:.2g}"
+    return f"KS p = {smirnov}, χ²/ndf = {test.chi_square:.1f}/{test.degrees}, p = {chi}"
+
+
+def _tables_of_scores(evaluation: Evaluation, *histograms: ScoreHistogram) -> Iterator[Table]:
+    for histogram in histograms:
+        uncertainty = tuple(np.sqrt(histogram.variances).tolist())
+        yield Table(
+            name=f"scores of {histogram.class_name}, {histogram.split} split",
+            columns=(
+                binned(f"probability of {evaluation.signal}", histogram.edges),
+                Column(name="fraction of events", values=histogram.values, uncertainty=uncertainty),
+            ),
+        )
+
+
+def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer: str, background: str) -> Iterator[Table]:
+    """An observer of a background, of all examples and after cuts at background efficiencies; below, the ratio of the two."""
+    drawn = [one for one in curves.sculpting if (one.observer, one.background) == (observer, background)]
+    cuts = {cut.at: cut for cut in evaluation.sculpting[observer][background].cuts if cut.is_mistag}
+    yield from (_table_of_observer(one) for one in drawn)
+    with figure(paths, height=7.5, heights=(2.2, 1)) as (axes, lower):
+        _share_axis(axes, lower)
+        lower.axhline(1, color="grey", linewidth=1)
+        axes.set(ylabel="Fraction of events")
+        lower.set(xlabel=observer, ylabel="Cut / no cut")
+        if not drawn:
+            axes.text(0.5, 0.5, f"no test example of {background} has {observer}", transform=axes.transAxes, ha="center")
+            return
+        everything, edges = np.array(drawn[0].values), np.array(drawn[0].edges)
+        middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+        mplhep.histplot((everything, edges), ax=axes, histtype="fill", alpha=0.3, yerr=False, color="grey", label="no cut")
+        for histogram, colour, marker in zip(drawn[1:], COLOURS, _MARKERS, strict=False):
+            values, errors = np.array(histogram.values), np.sqrt(histogram.variances)
+            style = {"fmt": marker, "markersize": 5, "color": colour}
+            filled = values != 0
+            label = _divergence(evaluation, background, cuts[histogram.at_mistag or 0.0])
+            axes.errorbar(middle[filled], values[filled], yerr=errors[filled], xerr=half[filled], label=label, **style)
+            filled &= everything > 0
+            ratio, error = (part[filled] / everything[filled] for part in (values, errors))
+            lower.errorbar(middle[filled], ratio, yerr=error, xerr=half[filled], **style)
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.25 * max(max(one.values) for one in drawn)))
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11, title=f"{background}, test split")
+        lower.set(xlabel=drawn[0].label, ylim=(0, min(max(lower.get_ylim()[1], 2), 5)))
+        lower.grid(alpha=0.3, axis="y")
+
+
+def _table_of_observer(histogram: ObserverHistogram) -> Table:
+    uncertainty = tuple(np.sqrt(histogram.variances).tolist())
+    cut = "no cut" if histogram.at_mistag is None else f"background efficiency {histogram.at_mistag:g}"
+    return Table(
+        name=f"{histogram.observer} of {histogram.background}, {cut}",
+        columns=(
+            binned(histogram.label, histogram.edges),
+            Column(name="fraction of events", values=histogram.values, uncertainty=uncertainty),
+        ),
+    )
+
+
+def _divergence(evaluation: Evaluation, background: str, cut: SculptingCut) -> str:
+    signal = "" if cut.signal_efficiency is None else f", ε({evaluation.signal}) = {cut.signal_efficiency:.2g}"
+    value, uncertainty = cut.divergence.value, cut.divergence.uncertainty
+    divergence = "none" if value is None else f"{value:.2g} ± {uncertainty:.1g}"
+    return f"ε({background}) = {cut.at:g}{signal}: JSD {divergence} ({cut.if_same:.1g} by chance)"
 
 
 def calibration(evaluation: Evaluation, paths: Paths) -> Iterator[Table]:
@@ -46,7 +142,8 @@ def calibration(evaluation: Evaluation, paths: Paths) -> Iterator[Table]:
         axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
         for index, (name, measured) in enumerate(evaluation.calibration.items()):
             error = measured.error
-            label = name if error.value is None else f"{name}, error {error.value:.4f} ± {error.uncertainty:.4f}"
+            chance = f" ({measured.if_calibrated:.1g} by chance)"
+            label = name if error.value is None else f"{name}, error {error.value:.4f} ± {error.uncertainty:.4f}{chance}"
             mean = Column(
                 name=f"mean probability of {name}", values=tuple(part.probability for part in measured.bins), is_independent=True
             )
