@@ -11,5 +11,6 @@ with rule(snakemake.log[0]):
         reference=snakemake.input.reference,
         cards=snakemake.input.cards,
         plots=snakemake.input.plots,
+        working_points=snakemake.input.working_points,
     )
     bundle(Contract.read(snakemake.input.contract), parts, snakemake.output[0])

@@ -358,6 +358,12 @@ def other_answers():
     return [f"<fold>/predictions/test/{scorer}.arrow" for scorer in other_scorers()]
 
 
+def working_points():
+    """The files with thresholds of the score; none without classes."""
+    names = ["thresholds.json", "correctionlib.json"] if settings.classes else []
+    return [f"<fold>/working_points/{name}" for name in names]
+
+
 def variant_tolerances():
     """What `verify` allows each variant, in the order of `variants`."""
     return {
@@ -375,5 +381,6 @@ def get_final_output():
         "deploy",
         "summary.txt",
     ]
+    names += ["working_points/correctionlib.json"] * bool(settings.classes)
     files = [path for name in names for path in all_folds(name)]
     return [*dict.fromkeys([*files, f"{RUN}/summary.txt", f"{RUN}/report.html"])]

@@ -23,6 +23,7 @@ rule bundle:
         reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
         plots=CARD_PLOTS,
+        working_points=working_points(),
         # nothing is deployed that failed
         gates=rules.require_gates.output[0],
     output:

@@ -152,6 +152,22 @@ rule describe_inputs:
         "../../scripts/describe_inputs.py"
 
 
+rule working_points:
+    input:
+        contract=rules.assemble.output.contract,
+        evaluation=rules.evaluate.output.evaluation,
+    output:
+        json="<fold>/working_points/thresholds.json",
+        correctionlib="<fold>/working_points/correctionlib.json",
+    log:
+        "<fold>/logs/working_points.log",
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    script:
+        "../../scripts/working_points.py"
+
+
 rule time_model:
     input:
         contract=rules.assemble.output.contract,

@@ -25,7 +25,7 @@ class Parts:
     """What a bundle is made of: files, and the folder of the reference vectors.
 
     `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `cards` and `plots`: the
-    model card and the figures that it names.
+    model card and the figures that it names. `working_points`: thresholds of the score; none without classes.
     """
 
     exported: str | Path
@@ -33,6 +33,7 @@ class Parts:
     reference: str | Path
     cards: Sequence[str | Path]
     plots: Sequence[str | Path]
+    working_points: Sequence[str | Path] = ()
 
 
 def bundle(contract: Contract, parts: Parts, folder: str | Path) -> None:
@@ -42,9 +43,10 @@ def bundle(contract: Contract, parts: Parts, folder: str | Path) -> None:
         shutil.copytree(parts.reference, temporary / "reference", dirs_exist_ok=True)
         for path in parts.cards:
             shutil.copyfile(path, temporary / Path(path).name)
-        (temporary / "plots").mkdir()
-        for path in parts.plots:
-            shutil.copyfile(path, temporary / "plots" / Path(path).name)
+        for folder_name, paths in (("plots", parts.plots), ("working_points", parts.working_points)):
+            for path in paths:
+                (temporary / folder_name).mkdir(exist_ok=True)
+                shutil.copyfile(path, temporary / folder_name / Path(path).name)
         _write_checksums(temporary)
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     _log.info("%s: %d files, %.1f MB", folder, len(files), sum(path.stat().st_size for path in files) / 1e6)

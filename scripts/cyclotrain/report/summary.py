@@ -26,6 +26,10 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
         f"Model       {run.files['model']}   (raw branches in, {_outputs(run)} out)",
         f"Contract    {run.files['contract']}",
         f"Physics     {run.files['evaluation']}, plots in {run.files['evaluation'].parent / 'plots'}",
+        *(
+            [f"Thresholds  {run.files['evaluation'].parent / 'working_points'}   (JSON, correctionlib)"]
+            * bool(run.contract.classes)
+        ),
         f"Parity      {run.files['verification']}",
         f"Model card  {card}",
         f"Deploy      {bundle}   (C++, CMSSW, Triton, RDataFrame, reference vectors)"

@@ -146,6 +146,11 @@ class Evaluation(Result):
         """The classes that are not the signal."""
         return tuple(self.performance.get(MODEL, {}))
 
+    def score_in_words(self, background: str | None) -> str:
+        """What tells the signal from a background, or from all other classes (None), with `p` for a probability."""
+        others = [background] if background else [name for name in self.classes if name != self.signal]
+        return f"p({self.signal}) / ({' + '.join(f'p({name})' for name in (self.signal, *others))})"
+
     @property
     def missing_classes(self) -> tuple[str, ...]:
         """Those without a positive sum of weights in the test split, of which nothing is measured."""
