@@ -1,4 +1,4 @@
-# run · plan · score · seeds · networks · ui · test · test-unit · lint · bench: each sets up what it needs. The workflow itself needs no make:
+# run · plan · score · seeds · networks · promote · ui · test · test-unit · lint · bench: each sets up what it needs. The workflow itself needs no make:
 #   source .venv/bin/activate; snakemake --cores 8 [--configfile my.yaml]
 CONFIG ?= config/config.yaml
 CORES ?= all
@@ -14,7 +14,7 @@ CUDA_PACKAGES = cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas 
 # HTCondor's bindings, which Snakemake imports at each start, warn where there is no HTCondor. Python reads this .pth file first.
 QUIET_HTCONDOR = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG")
 
-.PHONY: run plan score seeds networks readme images ui test test-unit test-clusters mutations lint format bench bench-clusters docs site lock clean
+.PHONY: run plan score seeds networks readme images promote ui test test-unit test-clusters mutations lint format bench bench-clusters docs site lock clean
 
 run: .venv/complete
 	@$(SNAKEMAKE) --cores $(CORES) $(ARGS)
@@ -44,6 +44,10 @@ readme: seeds images
 images: override CONFIG = config/config.yaml
 images: run
 	@PYTHONPATH=scripts python -m cyclotrain.report.images results/demo
+
+# the model of a finished run becomes the champion of MLflow's registry, if it beats the present one (docs/tracking.md)
+promote: .venv/complete
+	@PYTHONPATH=scripts python -m cyclotrain promote "$(CONFIG)"
 
 # the address is of the page of training runs; MLflow's first page is for language models
 ui: .venv/complete

@@ -219,6 +219,10 @@ class Config(Section):
             if not name.isidentifier():
                 raise ValueError(f"define.{name}: expressions cannot use this name; choose one with letters, digits and '_'")
         evaluation_checks.check(self)
+        if self.folds and self.tracking.register_as:
+            raise ValueError(
+                "tracking.register_as: 'folds' makes a model a fold, none of which is the model; remove one of the two keys"
+            )
         figure_gates.check(self)
         return self
 

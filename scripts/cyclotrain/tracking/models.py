@@ -33,6 +33,7 @@ def log_model(client: mlflow.MlflowClient, run_id: str, experiment_id: str, *, r
             signature=signature(run.contract),
             input_example=example(run.contract, reference),
             pip_requirements=["onnxruntime"],
+            save_as_external_data=False,  # one file, with the same bytes
             # who has a GPU asks for it; else MLflow warns where there is none
             onnx_execution_providers=["CPUExecutionProvider"],
         )

@@ -1,16 +1,69 @@
-"""Models that are registered in MLflow."""
+"""Models that are registered in MLflow: a version a model, the aliases `challenger` and `champion`."""
 
+import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from sqlalchemy.exc import SQLAlchemyError
 
 from cyclotrain.core.errors import InputError
 
+CHALLENGER, CHAMPION = "challenger", "champion"
 WEIGHTS = "weights.pt"  # the artifact of a run
+_EXPORTED = "model.onnx"  # in the folder of a model
+
+
+def register(client: mlflow.MlflowClient, name: str, *, run_id: str, model_id: str, tags: Mapping[str, str]) -> ModelVersion:
+    """The version of `name` that is the model of a run, made if there is none; a new one gets the alias `challenger`.
+
+    tags: the last one marks a version that is complete.
+    """
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    version = known[0] if known else client.create_model_version(name, f"models:/{model_id}", run_id, model_id=model_id)
+    if list(tags)[-1] not in version.tags:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
+        # what `mlflow.register_model` writes, for the UI's link from the run
+        link = json.dumps([{"name": name, "version": version.version}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version.version, key, value)
+    return version
+
+
+def version_of(client: mlflow.MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version with this alias, or None."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        # an alias that does not exist is an invalid parameter for some stores
+        if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def fetch_model(version: ModelVersion, path: Path) -> None:
+    """Copy the exported model of a version to `path`; raises InputError if it is not there."""
+    uri = f"models:/{version.name}/{version.version}"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / _EXPORTED
+            shutil.copyfile(model, path)
+        except (MlflowException, OSError) as error:
+            raise InputError(
+                f"version {version.version} of '{version.name}' cannot be loaded: its artifacts lack the exported model, or are "
+                f"not at their place: {error}"
+            ) from error
 
 
 def fetch_weights(model: str, *, uri: str, path: Path) -> None:

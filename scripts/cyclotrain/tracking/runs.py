@@ -20,6 +20,7 @@ from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256, json_sha256
 from cyclotrain.tracking import datasets, description, models
 from cyclotrain.tracking.parameters import parameters
+from cyclotrain.tracking.registry import register
 from cyclotrain.tracking.spread import spread
 from cyclotrain.tracking.store import experiment_of, log, opened
 
@@ -64,7 +65,7 @@ def track(finished: FinishedRun, *, tracking: TrackingConfig) -> dict[str, Any]:
     start = time.perf_counter()
     with opened(tracking.uri) as client:
         experiment_id = experiment_of(client, tracking.experiment, tracking.uri).experiment_id
-        writer = _Writer(client, experiment_id, finished)
+        writer = _Writer(client, experiment_id, finished, tracking.register_as)
         run_id = writer.folds() if finished.config.get("folds") else writer.model(finished.folder, finished.references[0])
     name = finished.config["run"]
     _log.info("wrote run '%s' to experiment '%s'; %.1f s", name, tracking.experiment, time.perf_counter() - start)
@@ -77,6 +78,7 @@ class _Writer:
     client: mlflow.MlflowClient
     experiment_id: str
     finished: FinishedRun
+    register: str | None = None
 
     def folds(self) -> str:
         """The parent of the folds, and the folds; the id of the parent."""
@@ -117,9 +119,16 @@ class _Writer:
         values = {name: figure.value for name, figure in run.figures().items()} | {"files_skipped": len(run.dataset.skipped)}
         self._log_figures(run_id, {name: x for name, x in values.items() if x is not None}, time_ms=_ended(run))
         note = description.of_model(run, config=config, folder=folder)
-        self._set_tags(run_id, {**_provenance(run), "cyclotrain.gates": _verdict([run]), NOTE_TAG: note})
+        provenance = _provenance(run)
+        self._set_tags(run_id, {**provenance, "cyclotrain.gates": _verdict([run]), NOTE_TAG: note})
         self._log_results(run_id, run, folder)
-        models.log_model(client, run_id, self.experiment_id, run=run, reference=reference)
+        model_id = models.log_model(client, run_id, self.experiment_id, run=run, reference=reference)
+        if self.register and run.gates.passed:
+            kept = ("cyclotrain.commit", "cyclotrain.dataset_sha256", "cyclotrain.contract_sha256")
+            tags = {name: provenance[name] for name in kept} | {"cyclotrain.run": run.contract.run} | known_by
+            register(client, self.register, run_id=run_id, model_id=model_id, tags=tags)
+        elif self.register:
+            _log.warning("not registered as '%s', because a gate failed", self.register)
         self._complete(run_id, [run])
         return run_id
 
