@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from cyclotrain.config import ConfigError, load
+from cyclotrain.contract.results import STUDIES
 from cyclotrain.contract.run import RESULT_FILES, Run
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.yaml_files import read_yaml
@@ -59,7 +60,8 @@ def promote(path: Path) -> int:
     config = load(read_yaml(path))
     folder = Path("results") / config.run
     try:
-        run = Run.read({name: folder / file for name, file in RESULT_FILES.items()})
+        measured = {name: folder / file for name, file in RESULT_FILES.items() if name not in STUDIES or name in config.studies}
+        run = Run.read(measured)
     except FileNotFoundError as error:
         raise InputError(f"'{folder}' is no finished run, run the workflow with {path} first: {error}") from error
     is_champion, words = promotion.promote(

@@ -166,10 +166,9 @@ class _Writer:
         self._log_files(run_id, self.finished.files_of(folder))
         matrix = [row.model_dump() for row in run.verification.matrix]
         self.client.log_table(run_id, {key: [row[key] for row in matrix] for key in matrix[0]}, "verification_matrix.json")
-        for name in ("contract", "dataset", "verification", "evaluation", "timing", "history", "gates"):
-            self.client.log_artifact(run_id, str(run.files[name]))
-        # a training may begin with it: tracking/registry.py
-        self.client.log_artifact(run_id, str(run.files["weights"]))
+        for name, path in run.files.items():  # with the weights, with which a training may begin: tracking/registry.py
+            if name != "model":
+                self.client.log_artifact(run_id, str(path))
 
     def _log_files(self, run_id: str, files: Mapping[Path, str]) -> None:
         for path, artifact_folder in files.items():

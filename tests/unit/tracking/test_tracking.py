@@ -22,6 +22,8 @@ from cyclotrain.tracking.registry import fetch_weights
 from cyclotrain.tracking.runs import FinishedRun, track
 from cyclotrain.tracking.seeds import gather
 from cyclotrain.tracking.store import log, opened
+from support import REPOSITORY
+from support.pages import blocks, type_block
 from support.tracked import finished_folds, finished_run
 from support.trained import Trained
 
@@ -309,7 +311,8 @@ def test_a_store_that_cannot_be_used_is_named(trained: Trained, tmp_path: Path, 
         tracked(finished, f"sqlite:///{tmp_path / 'broken.db'}")
 
 
-def test_a_store_that_is_read_only_is_named(trained: Trained, tmp_path: Path) -> None:
+def test_a_store_that_is_read_only_is_named(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # MLflow makes a folder `file:` there
     tracked(finished_run(trained, tmp_path), new_store(tmp_path))
     read_only = f"sqlite:///file:{tmp_path / 'mlflow.db'}?mode=ro&uri=true"
     with pytest.raises(InputError, match=r"tracking\.uri: .*mode=ro&uri=true' cannot be used\. It is read-only\. Make it"):
@@ -392,3 +395,14 @@ def test_runs_that_are_not_seeds_of_one_config_are_not_gathered(trained: Trained
         gather([one, elsewhere])
     with pytest.raises(InputError, match=r"'.*nothing' is no finished run: it has no mlflow_run\.json"):
         gather([tmp_path / "nothing"])
+
+
+def test_the_python_of_docs_tracking_md_predicts(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished = finished_run(trained, tmp_path)
+    track(finished, tracking=TrackingConfig())
+    page = REPOSITORY / "docs/tracking.md"
+    (block,) = (block for block in blocks(page) if block.language == "python")
+    session: dict[str, Any] = {}
+    type_block(block, page, session, is_compared=False)
+    assert session["predictor"].predict(session["predictor"].input_example)["probabilities"].shape == (3, 2)
