@@ -72,7 +72,7 @@ def promote(path: Path) -> int:
             run.contract,
             exported,
             shards=list(run.dataset.shards),
-            signal_efficiencies=config.evaluation.signal_efficiencies,
+            settings=config.evaluation,
             threads=os.cpu_count() or 1,
         ),
     )

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import onnx
 from google.protobuf.message import DecodeError
 
+from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.contract.results import MODEL, Evaluation
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate_earlier_model(
-    contract: Contract, exported: Path, *, shards: Sequence[str], signal_efficiencies: Sequence[float], threads: int
+    contract: Contract, exported: Path, *, shards: Sequence[str], settings: EvaluationConfig, threads: int
 ) -> Evaluation:
     """The figures of an exported model on the examples of this run's contract and shards.
 
@@ -35,7 +36,7 @@ def evaluate_earlier_model(
             write_answers(contract, shards, session, split=split, path=answers)
             write_examples(contract, shards, split=split, path=examples)
             predictions[split] = Predictions(contract, examples=examples, answers={MODEL: answers})
-        evaluation, _ = evaluate(contract, predictions, model=exported, signal_efficiencies=signal_efficiencies)
+        evaluation, _ = evaluate(contract, predictions, model=exported, settings=settings)
     return evaluation
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cyclotrain.__main__ import main
-from cyclotrain.config import ConfigError, load
+from cyclotrain.config import ConfigError, EvaluationConfig, load
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.contract.results import Evaluation, Figure
 from cyclotrain.contract.run import RESULT_FILES, Run
@@ -27,6 +27,7 @@ from support.toys import raw_config, skim_and_assemble, toys
 from support.tracked import finished_run
 from support.trained import Trained, with_contract
 
+SETTINGS = EvaluationConfig(signal_efficiencies=[0.3, 0.5])
 GATES = {"auc.*": [">= 0.5"], "latency_ms.p99": ["<= 1000"]}
 
 
@@ -57,8 +58,8 @@ def aliases(folder: Path) -> dict[str, str]:
 
 def promoted(trained: Trained, run: Run, folder: Path, bounds: Any = None) -> tuple[bool, str]:
     def evaluate(exported: Path) -> Evaluation:
-        contract, efficiencies = trained.contract, [0.3, 0.5]
-        return evaluate_earlier_model(contract, exported, shards=trained.shards, signal_efficiencies=efficiencies, threads=1)
+        contract = trained.contract
+        return evaluate_earlier_model(contract, exported, shards=trained.shards, settings=SETTINGS, threads=1)
 
     return promote(run, tracking=tracking(folder), bounds=bounds or GATES, evaluate=evaluate)
 
@@ -215,7 +216,7 @@ def test_a_champion_that_may_have_seen_the_test_events_is_compared_with_a_warnin
     trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = with_contract(trained.onnx, tmp_path / "other.onnx", seed=2)
-    found = evaluate_earlier_model(trained.contract, other, shards=trained.shards, signal_efficiencies=[0.3, 0.5], threads=1)
+    found = evaluate_earlier_model(trained.contract, other, shards=trained.shards, settings=SETTINGS, threads=1)
     assert "may have been trained on some of these test events" in caplog.text
     own = trained.run().evaluation.figures()
     assert found.figures()["auc.background"] == own["auc.background"]
