@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from support.browser import browser_page
 from support.workflow import Workflow, made_once
 
 # the attributes whose address a browser loads by itself
 LOADED = {"src", "srcset", "poster", "data", "action"}
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 @dataclass
@@ -97,23 +97,26 @@ def test_a_page_asks_nothing_of_the_network(site: Path, pages: dict[Path, Page])
     assert styles == []
 
 
-def test_the_search_and_all_pages_work_without_a_server(site: Path, pages: dict[Path, Page]) -> None:
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
-    requests: list[str] = []
-    errors: list[str] = []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for path in sorted(pages):
+def test_all_pages_and_the_search_work_on_a_phone_without_a_server(site: Path, pages: dict[Path, Page]) -> None:
+    with browser_page(viewport={"width": 390, "height": 844}) as (page, faults):
+        for path in sorted(pages.keys() - {site / "404.html"}):  # a server shows that one, at any address
             page.goto(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         page.goto((site / "index.html").as_uri())
-        page.fill("input[name=query]", "calibration")
+        page.click("label[for=__search].md-header__button")
+        page.locator("input[name=query]").press_sequentially("calibration")
         page.wait_for_selector(".md-search-result__item")
-        assert "gates.html" in "".join(link.get_attribute("href") for link in page.query_selector_all(".md-search-result__link"))
-        browser.close()
-    assert errors == []
-    assert [url for url in requests if urlsplit(url).scheme not in ("file", "data", "blob")] == []
+        found = [link.get_attribute("href") for link in page.query_selector_all(".md-search-result__link")]
+    assert "gates.html" in "".join(found)
+    assert faults == []
+
+
+def test_the_site_is_light_or_dark_as_the_reader_has_it(site: Path) -> None:
+    brightness = {}
+    for scheme in ("light", "dark"):
+        with browser_page(color_scheme=scheme) as (page, _):
+            page.goto((site / "index.html").as_uri())
+            page.wait_for_selector("body[data-md-color-media*=prefers]")
+            colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            brightness[scheme] = max(int(part) for part in re.findall(r"\d+", colour)[:3])
+    assert brightness["light"] > 200 and brightness["dark"] < 60
