@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cyclotrain.config import VARIANT_KINDS, EvaluationConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import MODEL, Curves, Evaluation
+from cyclotrain.contract.results import MODEL, Curves, Evaluation, Regression, ResponseHistogram
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation import regression
 from cyclotrain.evaluation.performance import measure, rejection_loss
@@ -28,10 +28,14 @@ def evaluate(
     variants estimate them.
     """
     start = time.perf_counter()
-    test = predictions["test"].whole()
-    variants = [scorer for scorer in test.answers if scorer in VARIANT_KINDS]
-    estimators = (MODEL, *variants)
-    regressions = {scorer: regression.measure(test, scorer) for scorer in estimators} if contract.regression else {}
+    test = predictions["test"]
+    variants = [scorer for scorer in test.scorers if scorer in VARIANT_KINDS]
+    regressions: dict[str, dict[str, Regression]] = {}
+    responses: tuple[ResponseHistogram, ...] = ()
+    if contract.regression:
+        whole = test.whole()
+        regressions = {scorer: regression.measure(whole, scorer) for scorer in (MODEL, *variants)}
+        responses = tuple(regression.histograms(whole, regressions))
     evaluation = Evaluation(
         model_sha256=file_sha256(model),
         test_examples=len(test),
@@ -42,13 +46,13 @@ def evaluate(
         overtraining={},
         regression=regressions,
     )
-    curves = Curves(roc=(), scores=(), responses=tuple(regression.histograms(test, regressions)))
+    curves = Curves(roc=(), scores=(), responses=responses)
     if contract.classes:
-        measured = measure(predictions["test"], contract, settings, variants=variants)
+        measured = measure(test, contract, settings, variants=variants)
         performance = measured.evaluation["performance"]
         overtrained, scores = overtraining(predictions)
         sculpted, distributions = sculpting(
-            predictions["test"],
+            test,
             signal_efficiencies=settings.signal_efficiencies,
             mistags=sorted({*settings.working_points.mistag.values()}, reverse=True),
         )

@@ -1,5 +1,6 @@
 """What cuts on a score do to the mass of background, from scores of which the truth is known."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from scipy.spatial.distance import jensenshannon
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import ObserverHistogram, Sculpting
 from cyclotrain.evaluation import predictions as module
+from cyclotrain.evaluation import sculpting as sculpting_module
 from cyclotrain.evaluation.sculpting import sculpting
+from cyclotrain.evaluation.trust import calibrations, overtraining
 from cyclotrain.metrics.distance_correlation import distance_correlation
 from support.predictions import predictions
 from support.toys import raw_config, skim_and_assemble, toys
@@ -98,6 +101,31 @@ def test_blocks_add_up_to_the_whole(measure: Measure, monkeypatch: pytest.Monkey
     in_blocks = measure(0.5)
     assert [cut.divergence for cut in in_blocks[0].cuts] == pytest.approx([cut.divergence for cut in whole[0].cuts])
     assert in_blocks[0].left_out == whole[0].left_out
+
+
+def test_memory_does_not_grow_with_the_number_of_examples(
+    contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all that is said of trust."""
+    monkeypatch.setattr(module, "_BLOCK", 2**13)
+    monkeypatch.setattr(sculpting_module, "_SAMPLE", 5000)
+    peaks = []
+    for n in (2**15, 2**18):
+        label, score, mass = sample(1.0, n, 0)
+        split = predictions(
+            contract,
+            tmp_path / str(n),
+            label=label,
+            probabilities=np.stack([1 - score, score], axis=1),
+            observers={"jet_mass": mass},
+        )
+        tracemalloc.start()
+        sculpting(split, signal_efficiencies=[0.5], mistags=[0.1])
+        overtraining({"train": split, "test": split})
+        calibrations({"train": split, "test": split})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
