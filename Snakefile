@@ -36,6 +36,7 @@ pathvars:
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/validation.smk"
+include: "workflow/rules/studies.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/deployment.smk"

@@ -101,7 +101,7 @@ rule predict_other:
         "../../envs/cyclotrain.yaml"
     threads: 2
     resources:
-        **resources_of("predict"),
+        **resources_of("predict_other"),
     script:
         "../../scripts/predict.py"
 
@@ -134,22 +134,6 @@ rule evaluate:
         scorers=other_scorers(),
     script:
         "../../scripts/evaluate.py"
-
-
-rule describe_inputs:
-    input:
-        contract=rules.assemble.output.contract,
-        shards=skims("arrow"),
-    output:
-        "<fold>/inputs.json",
-    log:
-        "<fold>/logs/describe_inputs.log",
-    conda:
-        "../../envs/cyclotrain.yaml"
-    resources:
-        **resources_of("describe_inputs"),
-    script:
-        "../../scripts/describe_inputs.py"
 
 
 rule working_points:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from cyclotrain.config.compared import compared_with_data
 from cyclotrain.contract import figures
 from cyclotrain.contract.figures import Bound
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, TIMED_BATCHES, Gain, Percentiles
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, OBSERVER, SCORE, TIMED_BATCHES, Gain, Percentiles
 
 if TYPE_CHECKING:
     from cyclotrain.config import Config
@@ -36,7 +37,8 @@ def completed(schema: dict[str, Any]) -> None:
         figures.accuracy(), figures.balanced_accuracy(), figures.ks_p_value("*"), figures.chi2_p_value("*"),
         figures.calibration_error("*"), figures.distance_correlation("*", "*"),
         figures.sculpting("*", "*", 0.5), figures.sculpting_at_mistag("*", "*", 0.01),
-        figures.non_finite("*"), figures.clipped("*"),
+        figures.non_finite("*"), figures.clipped("*"), figures.DATA_P_VALUE,
+        figures.data_chi2_p_value("*", "*"), figures.data_ks_p_value(SCORE, "*"), figures.data_ks_p_value(OBSERVER, "*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
         *(figures.gain("*", of) for of in Gain.model_fields),
@@ -85,6 +87,7 @@ def names(config: "Config") -> Iterator[str]:
             mistags = config.evaluation.working_points.mistag.values()
             yield from (figures.sculpting_at_mistag(observer, background, mistag) for mistag in mistags)
             yield figures.distance_correlation(observer, background)
+    yield from _of_data(config) if config.data_samples else ()
     yield from map(figures.rejection_loss, variants if config.classes else ())
     yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
@@ -114,3 +117,12 @@ def _of_thresholds(config: "Config", backgrounds: Sequence[str]) -> Iterator[str
         yield from (figures.efficiency_at_mistag(background, mistag) for background in backgrounds)
         if len(backgrounds) > 1 and config.signal:
             yield figures.efficiency_at_mistag_of_rest(config.signal, mistag)
+
+
+def _of_data(config: "Config") -> Iterator[str]:
+    """Those of data against simulation."""
+    yield figures.DATA_P_VALUE
+    for set_name, texts in compared_with_data(config).items():
+        yield from (figures.data_chi2_p_value(set_name, text) for text in texts)
+        if set_name not in config.inputs or config.inputs[set_name].max_length is None:
+            yield from (figures.data_ks_p_value(set_name, text) for text in texts)

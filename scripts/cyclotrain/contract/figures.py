@@ -116,6 +116,19 @@ def clipped(set_name: str) -> str:
     return f"clipped.{set_name}"
 
 
+def data_chi2_p_value(set_name: str, text: str) -> str:
+    """Of the chi-square test, data against simulation, of a feature of a set, an `observer` or a `score`."""
+    return f"data_chi2_p_value.{set_name}.{text}"
+
+
+def data_ks_p_value(set_name: str, text: str) -> str:
+    """Of the Kolmogorov-Smirnov test, data against simulation, of what has one value an example."""
+    return f"data_ks_p_value.{set_name}.{text}"
+
+
+DATA_P_VALUE = "data_p_value"  # the smallest one of the chi-square tests, times their number (Bonferroni)
+
+
 def parity(artefact: str) -> str:
     """The largest difference from PyTorch on the test split."""
     return f"parity.{artefact}"

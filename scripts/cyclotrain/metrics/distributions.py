@@ -1,5 +1,6 @@
 """Histograms of many columns at once, filled batch by batch with fixed edges, so that memory does not grow with the sample."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +11,7 @@ from cyclotrain.metrics.shapes import Shape
 
 Floats = npt.NDArray[np.floating]
 _BINS = 50
+_FINE = 20  # bins in a bin, for cumulative distributions
 _TAIL = 0.001  # of a first part of the values, on each side, is in the first and in the last bin
 
 
@@ -54,25 +56,40 @@ class Axis:
         return np.clip(np.floor(position), 0, self.bins - 1).astype(np.int64)
 
 
-class Histograms:
-    """Of each of some columns: a shape for each group of examples, and the number of values and of non-finite ones."""
+class _Bins:
+    """The bins of the values of several columns."""
 
-    def __init__(self, axes: list[Axis], groups: int) -> None:
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        low, high, self._n = (np.array([getattr(axis, name) for axis in axes]) for name in ("low", "high", "bins"))
+        self._low, self._per_unit = low, self._n / (high - low)
+        self.most = int(self._n.max(initial=1))
+
+    def of(self, values: Floats) -> npt.NDArray[np.int64]:
+        """The bin of each value [n, n_columns]; of no meaning for a non-finite one."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            position = np.nan_to_num((values - self._low) * self._per_unit)
+        return np.clip(position, 0, self._n - 1).astype(np.int64)
+
+
+class Histograms:
+    """Of each of some columns: a shape for each group of examples, and the number of values and of non-finite ones.
+
+    An example may have any number of values, such as one for each constituent.
+    """
+
+    def __init__(self, axes: Sequence[Axis], groups: int) -> None:
         self.axes = axes
         self.shapes = [[Shape.zeros(axis.bins) for axis in axes] for _ in range(groups)]
         self.entries, self.non_finite = (np.zeros((groups, len(axes)), np.int64) for _ in range(2))
-        self._low, self._high, self._bins = (np.array([getattr(axis, name) for axis in axes]) for name in ("low", "high", "bins"))
+        self._bins = _Bins(axes)
 
     def add(self, values: Floats, *, example: npt.NDArray[np.integer], group: npt.NDArray[np.integer], weight: Floats) -> None:
         """Add values [n_values, n_columns] of some examples.
 
         `example` [n_values]: the example of each row, an index of `group` and `weight` [n_examples].
         """
-        n, columns, most = len(group), len(self.axes), int(self._bins.max(initial=1))
-        finite = np.isfinite(values)
-        with np.errstate(invalid="ignore", over="ignore"):
-            position = (values - self._low) * (self._bins / (self._high - self._low))
-            bins = np.clip(np.nan_to_num(position), 0, self._bins - 1).astype(np.int64)
+        n, columns, most = len(group), len(self.axes), self._bins.most
+        finite, bins = np.isfinite(values), self._bins.of(values)
         cell = (np.arange(columns) * n + example[:, None]) * most + bins
         in_bins = np.bincount(cell[finite], minlength=columns * n * most).reshape(columns, n, most)
         rows = np.bincount(example, minlength=n)
@@ -87,3 +104,29 @@ class Histograms:
             for column, axis in enumerate(self.axes):
                 own_bins = slice(axis.bins)
                 shapes[column] += Shape(counts[column, own_bins], products[column, own_bins, own_bins])
+
+
+class FineHistograms:
+    """Of each of some columns with one value an example: sums of weights and of their squares in fine bins, by group."""
+
+    def __init__(self, axes: Sequence[Axis], groups: int) -> None:
+        self.axes = axes
+        fine = [Axis(axis.low, axis.high, axis.bins * _FINE) for axis in axes]
+        self._bins = _Bins(fine)
+        self.counts, self.squares = (np.zeros((groups, len(axes), self._bins.most)) for _ in range(2))
+        self.entries, self.non_finite = (np.zeros((groups, len(axes)), np.int64) for _ in range(2))
+
+    def add(self, values: Floats, *, group: npt.NDArray[np.integer], weight: Floats) -> None:
+        """Add values [n, n_columns] of examples with `group` [n] and `weight` [n]."""
+        groups, columns, most = self.counts.shape
+        finite, bins = np.isfinite(values), self._bins.of(values)
+        column = group[:, None] * columns + np.arange(columns)
+        cell, weights = (column * most + bins)[finite], np.broadcast_to(weight[:, None], values.shape)[finite].astype(np.float64)
+        for sums, power in ((self.counts, 1), (self.squares, 2)):
+            sums += np.bincount(cell, weights**power, sums.size).reshape(sums.shape)
+        self.entries += np.bincount(group, minlength=groups)[:, None]
+        self.non_finite += np.bincount(column[~finite], minlength=groups * columns).reshape(groups, columns)
+
+    def coarse(self, sums: npt.NDArray[np.float64], column: int) -> npt.NDArray[np.float64]:
+        """`counts` or `squares` of a column [groups, bins], in the bins of its axis."""
+        return np.add.reduceat(sums[:, column], np.arange(self.axes[column].bins) * _FINE, axis=1)

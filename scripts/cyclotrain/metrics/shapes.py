@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
+from cyclotrain.metrics.chi_square import merged_bins
+
 Floats = npt.NDArray[np.float64]
-_ENTRIES = 10  # effective number of entries that a bin of a chi-square test has at least
 
 
-class ChiSquare(NamedTuple):
-    """The statistic, its degrees of freedom, and the p-value; NaN and 1 with less than two bins to compare."""
+class ShapeTest(NamedTuple):
+    """The statistic, its degrees of freedom, and the p-value, which is None without a degree of freedom."""
 
     value: float
     degrees: int
-    p_value: float
+    p_value: float | None
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,9 @@ class Shape:
         return (self.products - mixed - mixed.T + row.sum() * np.outer(shares, shares)) / self.total**2
 
     @property
-    def effective_entries(self) -> Floats:
-        """(sum w n_b)^2 / sum w^2 n_b^2 in each bin [bins]; 0 in an empty one."""
-        squares = np.diagonal(self.products)
-        return np.divide(self.counts**2, squares, where=squares > 0, out=np.zeros(len(squares)))
+    def squares(self) -> Floats:
+        """sum w^2 n_b^2 in each bin [bins], the variance of the counts."""
+        return np.diagonal(self.products)
 
     def merged(self, first_bins: npt.NDArray[np.integer]) -> "Shape":
         """With fewer bins, each from one of `first_bins` up to the next."""
@@ -67,32 +67,20 @@ class Shape:
         return Shape(np.add.reduceat(self.counts, first_bins), products)
 
 
-def chi_square(first: Shape, second: Shape) -> ChiSquare:
-    """Whether two shapes agree; each is normalised to itself.
+def compare_shapes(first: Shape, second: Shape) -> ShapeTest:
+    """Whether two shapes agree, each normalised to itself, by a chi-square test that takes correlated entries into account.
 
     The statistic is d^T C^-1 d for the difference d of the shares without the last bin, and the sum C of their covariances
-    (a Wald test, asymptotically a chi-square of bins - 1). Bins are merged with the next until both shapes have 10 effective
-    entries there, because few entries are not normally distributed.
+    (a Wald test, asymptotically a chi-square of bins - 1). With one entry an example, `chi_square` is the usual test. Bins are
+    merged as there.
     """
-    merged = _first_bins(np.minimum(first.effective_entries, second.effective_entries))
-    if len(merged) < 2 or not (first.total > 0 and second.total > 0):
-        return ChiSquare(float("nan"), 0, 1.0)
-    first, second = first.merged(merged), second.merged(merged)
+    if not (first.total > 0 and second.total > 0):
+        return ShapeTest(0.0, 0, None)
+    starts = merged_bins(first.counts, second.counts, first_variance=first.squares, second_variance=second.squares)
+    first, second = first.merged(starts), second.merged(starts)
     difference = (first.shares - second.shares)[:-1]
+    if not len(difference):
+        return ShapeTest(0.0, 0, None)
     covariance = (first.covariance + second.covariance)[:-1, :-1]
     value = float(difference @ np.linalg.solve(covariance, difference))
-    return ChiSquare(value, len(difference), float(chi2.sf(value, len(difference))))
-
-
-def _first_bins(entries: Floats) -> npt.NDArray[np.integer]:
-    """The first of the bins that are merged into one; a rest with few entries joins the last."""
-    firsts, kept, start = [0], 0.0, 0
-    for index, number in enumerate(entries.tolist()):
-        kept += number
-        if kept >= _ENTRIES:
-            start = index + 1
-            firsts.append(start)
-            kept = 0.0
-    if len(firsts) > 1:
-        firsts.pop()
-    return np.array(firsts)
+    return ShapeTest(value, len(difference), float(chi2.sf(value, len(difference))))

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cyclotrain.config import Config
+from cyclotrain.config.compared import compared_with_data
+from cyclotrain.contract.results import OBSERVER, SCORE
 
 PERFORMANCE, TRUST, REGRESSION, TRAINING, SPEED = "Performance", "Trust", "Regressed quantities", "Training", "Speed"
-INPUTS = "Inputs"
+INPUTS, DATA = "Inputs", "Data and simulation"
 _PANELS = 12  # of a figure of small multiples
 
 WITHOUT_LABEL = (TRAINING, SPEED)  # of the experiment
@@ -48,7 +50,8 @@ LEARNING_RATES = Plot(
 
 def plots(config: Config) -> list[Plot]:
     """The figures of a run, in the order in which they are shown."""
-    return [*_of_classes(config), *_of_observers(config), *_of_quantities(config), *_of_inputs(config), *_of_training()]
+    of_model = [*_of_classes(config), *_of_observers(config), *_of_quantities(config)]
+    return [*of_model, *_of_inputs(config), *_of_data(config), *_of_training()]
 
 
 def plot(config: Config, name: str) -> Plot:
@@ -195,6 +198,26 @@ def _of_inputs(config: Config) -> Iterator[Plot]:
                 "(filled) and the test split (points) of each class, each normalised to 1. What lies beyond an edge is in the "
                 f"outermost bin. In the network, non-finite values are replaced by the training mean{limit}; above a panel, the "
                 "largest share of such values in a class and split.",
+                options={"set_name": name, "first": str(first), "last": str(last)},
+                is_wide=True,
+            )
+
+
+def _of_data(config: Config) -> Iterator[Plot]:
+    titles = {OBSERVER: "Data: observers", SCORE: "Data: scores"}
+    for name, texts in compared_with_data(config).items():
+        title = titles.get(name, f"Data: features of {name}")
+        for first, last, part in _pages(len(texts)):
+            yield Plot(
+                name=f"data_{name}{part}",
+                function="data.compared",
+                results=("data",),
+                section=DATA,
+                title=f"{title}{part.replace('_', ', part ')}",
+                caption=f"Data ({', '.join(config.data_samples)}; points) and simulation (the test split of all classes, "
+                "stacked, normalised to data), with their ratio below. Hatched: the statistical uncertainty of the simulation. "
+                "What lies beyond an edge is in the outermost bin. χ² and KS: tests of the shape. Constituents of one example "
+                "are correlated: their χ² takes that into account, and they have no KS test.",
                 options={"set_name": name, "first": str(first), "last": str(last)},
                 is_wide=True,
             )

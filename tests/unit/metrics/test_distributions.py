@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclotrain.metrics.distributions import Axis, Histograms
+from cyclotrain.metrics.distributions import Axis, FineHistograms, Histograms
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -53,3 +53,24 @@ def test_an_axis_fits_its_quantity() -> None:
     assert constant.low < 0.3 < constant.high and constant.bins == 1
     wide = Axis.of(np.append(random.normal(0, 1, 100_000), 1e9))
     assert wide.bins == 50 and wide.low == pytest.approx(-3.09, abs=0.2) and wide.high == pytest.approx(3.09, abs=0.2)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_fine_histograms_are_those_of_hist_in_the_bins_of_the_axis(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values, weight, group = random.normal(0, 3, (80, 2)).astype(np.float32), random.normal(1, 0.5, 80), random.integers(0, 3, 80)
+    values[::7, 1] = np.inf
+    axes = [Axis(-20.0, 20.0, 50), Axis(-30.0, 30.0, 7)]
+    histograms = FineHistograms(axes, 3)
+    for rows in (slice(0, 30), slice(30, 80)):
+        histograms.add(values[rows], group=group[rows], weight=weight[rows])
+    for column, axis in enumerate(axes):
+        counts, squares = (histograms.coarse(sums, column) for sums in (histograms.counts, histograms.squares))
+        for index in range(3):
+            own = (group == index) & np.isfinite(values[:, column])
+            expected = hist.Hist(hist.axis.Variable(axis.edges), storage=hist.storage.Weight())
+            expected.fill(values[own, column], weight=weight[own])
+            np.testing.assert_allclose(counts[index], expected.values(), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(squares[index], expected.variances(), rtol=1e-9, atol=1e-9)
+            assert histograms.non_finite[index, column] == np.isinf(values[group == index, column]).sum()
+        assert histograms.entries[:, column].tolist() == np.bincount(group, minlength=3).tolist()

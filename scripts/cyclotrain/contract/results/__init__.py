@@ -7,6 +7,7 @@ gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0
 from collections.abc import Iterable, Mapping
 
 from cyclotrain.contract.results.base import BOOSTED_TREES, MODEL, NETWORK, Figure, Frozen, Result, Study
+from cyclotrain.contract.results.data import OBSERVER, SCORE, ChiSquareTest, Comparison, DataComparison, KolmogorovTest
 from cyclotrain.contract.results.dataset import (
     Constituents,
     Dataset,
@@ -75,19 +76,24 @@ __all__ = [
     "BOOSTED_TREES",
     "MODEL",
     "NETWORK",
+    "OBSERVER",
     "OUTSIDE",
     "OUTSIDE_NOTE",
+    "SCORE",
     "STUDIES",
     "TIMED_BATCHES",
     "Accuracy",
     "Calibration",
     "CalibrationBin",
     "CaseParity",
+    "ChiSquareTest",
+    "Comparison",
     "Confusion",
     "Constituents",
     "Coverage",
     "Curves",
     "Cut",
+    "DataComparison",
     "Dataset",
     "Epoch",
     "Evaluation",
@@ -105,6 +111,7 @@ __all__ = [
     "History",
     "InputFile",
     "Inputs",
+    "KolmogorovTest",
     "LearningRateScan",
     "MistagCuts",
     "ObserverBins",
@@ -144,7 +151,7 @@ __all__ = [
 
 
 # What a run measures besides, each in a file of its own; the config says which (config.Config.studies).
-STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs}
+STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs, "data": DataComparison}
 
 
 def all_figures(

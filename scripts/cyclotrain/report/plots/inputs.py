@@ -6,14 +6,12 @@ from typing import Any
 
 import mplhep
 import numpy as np
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from cyclotrain.contract.results import Feature, FeatureDistribution, Inputs
-from cyclotrain.report.plots.style import COLOURS, multiples
+from cyclotrain.report.plots.style import COLOURS, common_legend, figure_of, is_steep, multiples, short_axis
 from cyclotrain.report.tables import Column, Table, binned
 
-_STEEP = 50  # a highest bin over the median one, or of few bins the lowest one, from which on the axis is logarithmic
-_FEW = 5  # bins
 Paths = Sequence[str | Path]
 
 
@@ -37,9 +35,8 @@ def distributions(inputs: Inputs, paths: Paths, *, set_name: str, first: str, la
                     ),
                 ),
             )
-        panels[0].figure.supylabel("Fraction of values", fontsize=11)
-        handles, labels = panels[0].get_legend_handles_labels()
-        panels[0].figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+        figure_of(panels).supylabel("Fraction of values", fontsize=11)
+        common_legend(panels, panels[0])
 
 
 def _draw(axes: Any, feature: Feature) -> None:
@@ -63,19 +60,12 @@ def _draw(axes: Any, feature: Feature) -> None:
                 color=colour,
                 label=f"{row.class_name}, test",
             )
-    values = np.array([row.shares for row in feature.distributions])
-    positive = values[values > 0]
-    few = 2 < len(edges) <= _FEW + 1
-    if positive.size and positive.max() > _STEEP * (positive.min() if few else np.median(positive)):
+    if is_steep(np.array([row.shares for row in feature.distributions])):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4, prune="upper"))
-    axes.set_xlim(edges[0], edges[-1])
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=few))
-    if few:
-        axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(feature.text, fontsize=min(11.0, 11.0 * 34 / len(feature.text)), loc="center")
+    short_axis(axes, edges, feature.text)
     if note := _note(feature.distributions):
         axes.set_title(note, fontsize=8, loc="right")
 

@@ -11,8 +11,10 @@ from typing import Any
 import matplotlib as mpl
 import mplhep
 import numpy as np
+import numpy.typing as npt
 from cycler import cycler
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cyclotrain.core.files import atomic
 
@@ -27,6 +29,7 @@ _SIZE = {
     "xtick.labelsize": 14,
     "ytick.labelsize": 14,
 }
+_STEEP, _FEW = 50, 5
 # no date, no version and no random ids, so that the same numbers give the same file
 _METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
@@ -136,3 +139,32 @@ def figure(
             with atomic(path) as temporary:
                 drawing.savefig(temporary, dpi=130, format=form, metadata=_METADATA[form])
         plt.close(drawing)
+
+
+def figure_of(panels: Any) -> Any:
+    """The whole figure that panels are part of."""
+    return np.ravel(panels)[0].figure
+
+
+def common_legend(panels: Any, axes: Any) -> None:
+    """One legend above all panels, of what is drawn in `axes`."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = {1: 2, 2: 4}.get(len(panels), 6)
+    figure_of(panels).legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+
+
+def is_steep(values: npt.NDArray[np.float64]) -> bool:
+    """Whether histograms [n, bins] need a logarithmic axis: the highest bin is far above the median, of few bins the lowest."""
+    positive = values[values > 0]
+    few = values.shape[-1] <= _FEW
+    return bool(positive.size and positive.max() > _STEEP * (positive.min() if few else np.median(positive)))
+
+
+def short_axis(axes: Any, edges: npt.NDArray[np.float64], text: str) -> None:
+    """The horizontal axis of a small panel: few ticks, at whole numbers if there are few bins, and a name that fits."""
+    few = 2 < len(edges) <= _FEW + 1
+    axes.set_xlim(edges[0], edges[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=few))
+    if few:
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(text, fontsize=min(11.0, 11.0 * 34 / len(text)), loc="center")

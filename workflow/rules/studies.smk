@@ -1,0 +1,37 @@
+"""What a run measures besides, if its config has the inputs for it: Config.studies says what."""
+
+
+rule describe_inputs:
+    input:
+        contract=rules.assemble.output.contract,
+        shards=skims("arrow"),
+    output:
+        "<fold>/inputs.json",
+    log:
+        "<fold>/logs/describe_inputs.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        **resources_of("describe_inputs"),
+    script:
+        "../../scripts/describe_inputs.py"
+
+
+rule compare_data:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+        test=rules.predict.output.test,
+        test_examples=rules.predict.output.test_examples,
+        data=skims("arrow", settings.data_samples),
+    output:
+        "<fold>/data.json",
+    log:
+        "<fold>/logs/compare_data.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        **resources_of("compare_data"),
+    script:
+        "../../scripts/compare_data.py"
