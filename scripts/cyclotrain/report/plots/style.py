@@ -29,6 +29,7 @@ _SIZE = {
     "xtick.labelsize": 14,
     "ytick.labelsize": 14,
 }
+# the highest bin over the median one from which on an axis is logarithmic; the number of bins that are few
 _STEEP, _FEW = 50, 5
 # no date, no version and no random ids, so that the same numbers give the same file
 _METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -88,10 +89,9 @@ def multiples(paths: Sequence[str | Path], n: int, *, heights: Sequence[float] =
     """Small panels, four in a row: an array [n], or [n, rows of a panel] if a panel has several, of these `heights`."""
     columns = min(n, 4)
     lines = -(-n // columns)
-    height = 2.3 * sum(heights) * lines + 0.7
-    with figure(
-        paths, width=3.4 * columns + 0.4, height=height, columns=columns, heights=[*heights] * lines, sizes=_SIZE | _PANEL
-    ) as axes:
+    size = {1: 1.8, 2: 1.4}.get(n, 1.0)
+    width, height = size * 3.4 * columns + 0.4, size * 2.3 * sum(heights) * lines + 0.7
+    with figure(paths, width=width, height=height, columns=columns, heights=[*heights] * lines, sizes=_SIZE | _PANEL) as axes:
         grid = np.reshape(axes, (lines, len(heights), columns)).swapaxes(1, 2).reshape(lines * columns, len(heights))
         for unused in grid[n:].ravel():
             unused.remove()
