@@ -9,6 +9,7 @@ import re
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hepdata_validator.full_submission_validator import FullSubmissionValidator
@@ -18,7 +19,7 @@ from cyclotrain.contract.run import Run
 from cyclotrain.gates.judge import judge
 from cyclotrain.report.catalogue import plots
 from cyclotrain.report.facts import About
-from cyclotrain.report.page import write_page, write_page_of_folds
+from cyclotrain.report.page import compact, write_page, write_page_of_folds
 from cyclotrain.report.plots.draw import draw
 from support.browser import browser_page
 from support.trained import Trained
@@ -133,3 +134,16 @@ def test_a_cross_training_links_to_the_page_of_each_fold(tmp_path: Path) -> None
         all((tmp_path / link).exists() for link in re.findall(r'href="(fold[^"]+)"', text))
         and text.count("fold-1/report.html") == 2
     )
+
+
+def test_a_compact_image_has_the_same_shapes_and_styles_in_fewer_bytes(page: Path, trained: Trained) -> None:
+    svg = (trained.folder / "plots/roc.svg").read_text()
+    small = compact(svg)
+    assert len(small) < 0.8 * len(svg)
+    before, after = (list(ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}path")) for text in (svg, small))
+    rules = dict(re.findall(r"\.(s\d+)\{([^}]*)\}", small))
+    assert len(before) == len(after) > 50
+    for old, new in zip(before, after, strict=True):
+        assert rules.get(new.get("class", "")) == old.get("style")
+        numbers = [[float(n) for n in re.findall(r"-?\d+\.?\d*", path.get("d", ""))] for path in (old, new)]
+        assert numbers[1] == pytest.approx(numbers[0], abs=0.006)
