@@ -22,7 +22,7 @@ _COLOURS = {
         ("describe_inputs", "predict", "baseline", "evaluate", "verify", "time_model", "reference_vectors"), _MEASURE
     ),
     **dict.fromkeys(("gates", "require_gates"), _JUDGE),
-    **dict.fromkeys(("plot", "model_card", "summarise", "track", "report_page"), _TELL),
+    **dict.fromkeys(("plot", "working_points", "model_card", "summarise", "track", "report_page"), _TELL),
 }
 _STYLE = """rankdir=LR; nodesep=0.08; ranksep=0.28; bgcolor=white;
 node [shape=box, style=rounded, fontname=sans, fontsize=11, height=0.3, margin="0.08,0.03", penwidth=1.6];
