@@ -7,7 +7,7 @@ with rule(snakemake.log[0]):
     write_page_of_folds(
         snakemake.params.run,
         description=snakemake.params.description,
-        summary=snakemake.input.summary,
+        texts={name: snakemake.input[name] for name in ("summary", "figures")},
         pages=snakemake.input.pages,
         path=snakemake.output[0],
     )

@@ -110,12 +110,13 @@ if settings.folds:
         input:
             **{name: all_folds(path) for name, path in RESULTS.items()},
         output:
-            report(
+            summary=report(
                 "<run>/summary.txt",
                 caption="../report/summary_folds.rst",
                 category="Summary",
                 labels={"figure": "all folds"},
             ),
+            figures="<run>/figures.txt",
         log:
             "<run>/logs/summarise_folds.log",
         localrule: True
@@ -129,7 +130,8 @@ if settings.folds:
 
     rule report_of_folds:
         input:
-            summary=rules.summarise_folds.output[0],
+            summary=rules.summarise_folds.output.summary,
+            figures=rules.summarise_folds.output.figures,
             pages=all_folds(rules.report_page.output[0]),
         output:
             "<run>/report.html",

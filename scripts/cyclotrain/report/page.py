@@ -97,13 +97,16 @@ def write_page(
 
 
 def write_page_of_folds(
-    run: str, *, description: str | None, summary: str | Path, pages: Sequence[str | Path], path: str | Path
+    run: str, *, description: str | None, texts: Mapping[str, str | Path], pages: Sequence[str | Path], path: str | Path
 ) -> None:
-    """Write the page of a cross-training: the summary of all folds, and links to the pages of the folds, in folders beside it."""
+    """Write the page of a cross-training: texts, and links to the pages of the folds, in folders beside it.
+
+    texts: `summary` of all folds, and `figures`, the mean and the spread of each.
+    """
     text = template("report_of_folds.html.jinja").render(
         run=run,
         description=description,
-        summary=Path(summary).read_text(),
+        **{name: Path(text).read_text() for name, text in texts.items()},
         pages={Path(page).parent.name: f"{Path(page).parent.name}/{Path(page).name}" for page in pages},
         css=(_TEMPLATES / "report.css").read_text(),
     )

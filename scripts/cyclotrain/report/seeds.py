@@ -13,7 +13,7 @@ from cyclotrain.config import ConfigError, load
 from cyclotrain.contract.results import BOOSTED_TREES, Evaluation
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.yaml_files import read_yaml
-from cyclotrain.report.summary import gain_table, spread_table
+from cyclotrain.report.summary import gain_table, spread_table, table_of_figures
 
 
 def folders(configfile: str | Path, seeds: Sequence[int], cores: str) -> list[Path]:
@@ -53,6 +53,7 @@ def main() -> None:
     if all(BOOSTED_TREES in evaluation.performance for evaluation in evaluations):
         lines = ["", *spread_table(evaluations, "each seed", scorer=BOOSTED_TREES), "", *gain_table(evaluations)]
         print("\n".join(lines))
+    print("\n".join(["", *table_of_figures([evaluation.figures() for evaluation in evaluations], "each seed")]))
     # MLflow is for `tracking`, which nothing here imports
     sys.exit(subprocess.run([sys.executable, "-m", "cyclotrain.tracking.seeds", *map(str, runs)], check=False).returncode)
 

@@ -76,6 +76,20 @@ def spread_table(evaluations: Sequence[Evaluation], heading: str, *, scorer: str
     return [*lines, *notes]
 
 
+def table_of_figures(figures: Sequence[Mapping[str, Figure]], heading: str) -> list[str]:
+    """The same for all figures of several trainings, by name."""
+    names = dict.fromkeys(name for of_training in figures for name in of_training)
+    width = max(map(len, names), default=0) + 2
+    lines = [f"{'':{width}}{'mean ± spread':>24}   {heading}"]
+    for name in names:
+        values = [of_training.get(name, Figure(value=None)).value for of_training in figures]
+        known = [value for value in values if value is not None]
+        cell = "no value" if not known else f"{statistics.mean(known):.4g}"
+        cell += f" ± {statistics.stdev(known):.2g}" if len(known) > 1 else ""
+        lines.append(f"{name:{width}}{cell:>24}   " + ", ".join("-" if value is None else f"{value:.4g}" for value in values))
+    return lines
+
+
 def gain_table(evaluations: Sequence[Evaluation]) -> list[str]:
     """How many times the rejection of the boosted trees that of the model is, over the means of several trainings."""
     signal, lines = evaluations[0].signal, []

@@ -122,14 +122,16 @@ def test_the_page_is_small_and_the_same_again(page: Path, trained: Trained, tmp_
 
 
 def test_a_cross_training_links_to_the_page_of_each_fold(tmp_path: Path) -> None:
-    (tmp_path / "summary.txt").write_text("AUC 0.9 < 1")
+    texts = {"summary": tmp_path / "summary.txt", "figures": tmp_path / "figures.txt"}
+    texts["summary"].write_text("AUC 0.9 < 1")
+    texts["figures"].write_text("sculpting.mass.qcd.at_0.5  0.01 ± 0.002")
     pages = [tmp_path / f"fold-{fold}/report.html" for fold in (0, 1)]
     for path in pages:
         path.parent.mkdir()
         path.write_text("a fold")
-    write_page_of_folds("toys", description=None, summary=tmp_path / "summary.txt", pages=pages, path=tmp_path / "report.html")
+    write_page_of_folds("toys", description=None, texts=texts, pages=pages, path=tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    assert "AUC 0.9 &lt; 1" in text
+    assert "AUC 0.9 &lt; 1" in text and "0.01 ± 0.002" in text
     assert (
         all((tmp_path / link).exists() for link in re.findall(r'href="(fold[^"]+)"', text))
         and text.count("fold-1/report.html") == 2

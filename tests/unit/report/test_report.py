@@ -20,7 +20,7 @@ from cyclotrain.report.card import About, Card, card
 from cyclotrain.report.plots.draw import draw
 from cyclotrain.report.plots.performance import roc
 from cyclotrain.report.plots.style import Label
-from cyclotrain.report.summary import spread_table, summary
+from cyclotrain.report.summary import spread_table, summary, table_of_figures
 from support.trained import Trained
 
 FIGURES = {
@@ -199,6 +199,17 @@ def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: 
     assert "AUC 1.0213† ± 0.0400" in (tmp_path / "roc.svg").read_text()
     for text in (summary(run, card="card.html", bundle="deploy"), make(run, plots).markdown):
         assert "†" not in text
+
+
+def test_all_figures_have_mean_and_spread_over_trainings_also_where_one_has_none() -> None:
+    rates, areas = (3.0, 5.0, None), (0.9, 0.9, 0.9)
+    trainings = [
+        {"rejection.qcd.at_0.5": Figure(value=rate), "auc.qcd": Figure(value=area)}
+        for rate, area in zip(rates, areas, strict=True)
+    ]
+    table = table_of_figures([*trainings, {}], "each seed")
+    assert table[0].endswith("each seed")
+    assert re.search(r"rejection.qcd.at_0.5 +4 ± 1.4 +3, 5, -, -$", table[1]) and re.search(r"auc.qcd +0.9 ± 0 +0.9, ", table[2])
 
 
 def test_the_card_names_the_options_in_use_and_a_split_that_is_given(run: Run, plots: list[Path]) -> None:
