@@ -35,3 +35,23 @@ rule compare_data:
         **resources_of("compare_data"),
     script:
         "../../scripts/compare_data.py"
+
+
+rule importance:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+        shards=skims("arrow"),
+    output:
+        "<fold>/importance.json",
+    log:
+        "<fold>/logs/importance.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        **resources_of("importance"),
+    params:
+        model=settings.model.model_dump(),
+    script:
+        "../../scripts/importance.py"

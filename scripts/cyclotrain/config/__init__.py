@@ -340,7 +340,7 @@ class Config(Section):
     @property
     def studies(self) -> tuple[str, ...]:
         """What a run measures besides, by the names of contract.results.STUDIES: all whose inputs are there."""
-        return ("inputs", *["data"] * bool(self.data_samples))
+        return ("inputs", *["importance"] * self.evaluation.importance, *["data"] * bool(self.data_samples))
 
     @property
     def baseline_features(self) -> tuple[str, ...]:

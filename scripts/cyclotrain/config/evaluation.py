@@ -49,6 +49,11 @@ class EvaluationConfig(Section):
         "Default: ten bins with about the same number of test examples in each.",
     )
     working_points: WorkingPointsConfig = Field(WorkingPointsConfig(), description="Thresholds of the score, for an analysis.")
+    importance: bool = Field(
+        False,
+        description="Measure what each feature is worth to the model, by shuffling it and by integrated gradients "
+        "(docs/inputs-and-data.md). The network runs 100,000 times; for the demo this takes 20 s.",
+    )
 
     @field_validator("bins")
     @classmethod

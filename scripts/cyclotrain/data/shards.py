@@ -62,6 +62,18 @@ def iterate_split(
             yield _select(batch, layout, _splits(batch, fold) == SPLITS.index(split), factor)
 
 
+def iterate_rows(shards: Sequence[str | Path], contract: Contract, split: str, *, step: int) -> Iterator[Examples]:
+    """Every `step`-th example of a split, one record batch at a time."""
+    seen = 0
+    for shard in shards:
+        for batch in _record_batches(shard):
+            inside = _splits(batch, contract.fold) == SPLITS.index(split)
+            number = seen + np.cumsum(inside)  # of each example of the split, from 1 on
+            seen = int(number[-1]) if len(number) else seen
+            factor = np.float32(contract.normalisation[batch.schema.metadata[b"sample"].decode()])
+            yield _select(batch, contract.layout, inside & (number % step == 0), factor)
+
+
 def totals_by_class(shard: str | Path, classes: Sequence[str], fold: Fold | None) -> dict[str, Any]:
     """Number of examples and sums of weights in a shard, by class and split."""
     totals = ByClass(classes)

@@ -51,7 +51,7 @@ LEARNING_RATES = Plot(
 def plots(config: Config) -> list[Plot]:
     """The figures of a run, in the order in which they are shown."""
     of_model = [*_of_classes(config), *_of_observers(config), *_of_quantities(config)]
-    return [*of_model, *_of_inputs(config), *_of_data(config), *_of_training()]
+    return [*of_model, *_of_inputs(config), *_of_importance(config), *_of_data(config), *_of_training()]
 
 
 def plot(config: Config, name: str) -> Plot:
@@ -201,6 +201,29 @@ def _of_inputs(config: Config) -> Iterator[Plot]:
                 options={"set_name": name, "first": str(first), "last": str(last)},
                 is_wide=True,
             )
+
+
+def _of_importance(config: Config) -> Iterator[Plot]:
+    if not config.evaluation.importance:
+        return
+    backgrounds = [name for name in config.classes if name != config.signal]
+    measures = [(name, f"{config.signal}", f"AUC that is lost, {config.signal} against {name}") for name in backgrounds]
+    measures += [(name, name, f"Mean absolute error of {name} that is added") for name in config.regression]
+    for shuffled, attributed, what in measures:
+        yield Plot(
+            name=f"importance_{shuffled}" if len(measures) > 1 else "importance",
+            function="importance.importance",
+            results=("importance",),
+            section=INPUTS,
+            title=f"Importance of the features, {shuffled}" if len(measures) > 1 else "Importance of the features",
+            caption="Left: what is lost if the values of one feature are shuffled among test examples, or among all their "
+            "constituents; the mean of five parts of the examples, with its uncertainty. Right: integrated gradients, the mean "
+            "of |attribution| over examples, from the training mean of all features to the example, with its uncertainty. A "
+            "letter marks a group of features with correlations above 0.9. Correlated features share their importance: one "
+            "of them alone may seem worthless, because the model reads the same from the others.",
+            options={"shuffled": shuffled, "attributed": attributed, "what": what},
+            is_wide=True,
+        )
 
 
 def _of_data(config: Config) -> Iterator[Plot]:

@@ -36,6 +36,7 @@ from cyclotrain.contract.results.evaluation import (
     SculptingCut,
 )
 from cyclotrain.contract.results.gates import Gate, Gates
+from cyclotrain.contract.results.importance import FeatureImportance, Importance
 from cyclotrain.contract.results.inputs import Feature, FeatureDistribution, Inputs
 from cyclotrain.contract.results.performance import (
     OUTSIDE,
@@ -99,6 +100,7 @@ __all__ = [
     "Evaluation",
     "Feature",
     "FeatureDistribution",
+    "FeatureImportance",
     "Figure",
     "Flattened",
     "FlattenedClass",
@@ -109,6 +111,7 @@ __all__ = [
     "Gate",
     "Gates",
     "History",
+    "Importance",
     "InputFile",
     "Inputs",
     "KolmogorovTest",
@@ -151,7 +154,7 @@ __all__ = [
 
 
 # What a run measures besides, each in a file of its own; the config says which (config.Config.studies).
-STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs, "data": DataComparison}
+STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs, "importance": Importance, "data": DataComparison}
 
 
 def all_figures(
