@@ -15,8 +15,8 @@ Floats = npt.NDArray[np.floating]
 class ChiSquare:
     """The test statistic, its degrees of freedom and p-value, and the pull of each bin.
 
-    first_bins [n_merged]: the index of the first bin of each group of bins that were merged; pulls [n_merged]: their squares
-    add up to `value`. `p_value` is None without a degree of freedom.
+    first_bins [n_merged]: the index of the first bin of each group of bins that were merged; pulls [n_merged]: positive where
+    the second histogram has more, their squares add up to `value`. `p_value` is None without a degree of freedom.
     """
 
     value: float
@@ -41,7 +41,7 @@ def chi_square(first: Floats, second: Floats, *, first_variance: Floats, second_
         return ChiSquare(0.0, 0, None, np.empty(0, np.int64), np.empty(0))
     starts = merged_bins(w1, w2, first_variance=v1, second_variance=v2)
     w1, w2, v1, v2 = (np.add.reduceat(part, starts) for part in (w1, w2, v1, v2))
-    pulls = (total2 * w1 - total1 * w2) / np.sqrt(total1**2 * v2 + total2**2 * v1)
+    pulls = (total1 * w2 - total2 * w1) / np.sqrt(total1**2 * v2 + total2**2 * v1)
     value, degrees = float((pulls**2).sum()), len(starts) - 1
     return ChiSquare(value, degrees, float(chi2.sf(value, degrees)) if degrees else None, starts, pulls)
 

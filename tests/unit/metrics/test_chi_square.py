@@ -61,6 +61,13 @@ def test_p_values_of_the_same_distribution_are_uniform_and_those_of_another_smal
     assert np.median(p_values[0.2]) < 1e-3
 
 
+def test_a_pull_is_positive_where_the_second_histogram_has_more() -> None:
+    first, second = np.array([100.0, 100, 100]), np.array([100.0, 70, 130])
+    pulls = chi_square(first, second, first_variance=first, second_variance=second).pulls
+    assert np.sign(pulls).tolist() == [0, -1, 1]
+    assert pulls[2] == pytest.approx(30 / np.sqrt(230))
+
+
 def test_bins_with_few_entries_are_merged_and_the_last_joins_the_one_before() -> None:
     counts = np.array([4.0, 4, 4, 20, 11, 3])
     measured = chi_square(counts, 10 * counts, first_variance=counts, second_variance=10 * counts)

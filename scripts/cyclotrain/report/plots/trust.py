@@ -1,5 +1,6 @@
 """Whether the scores can be trusted: training against test split, calibration, sculpting."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import mplhep
 import numpy as np
 
-from cyclotrain.contract.results import Curves, Evaluation, ObserverHistogram, Overtraining, ScoreHistogram, SculptingCut
+from cyclotrain.contract.results import Curves, Evaluation, Figure, ObserverHistogram, Overtraining, ScoreHistogram, SculptingCut
 from cyclotrain.metrics.chi_square import chi_square
 from cyclotrain.report.plots.style import COLOURS, figure
 from cyclotrain.report.tables import Column, Table, binned
@@ -102,6 +103,7 @@ def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer:
         everything, edges = np.array(drawn[0].values), np.array(drawn[0].edges)
         middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
         mplhep.histplot((everything, edges), ax=axes, histtype="fill", alpha=0.3, yerr=False, color="grey", label="no cut")
+        top = 2.0
         for histogram, colour, marker in zip(drawn[1:], COLOURS, _MARKERS, strict=False):
             values, errors = np.array(histogram.values), np.sqrt(histogram.variances)
             style = {"fmt": marker, "markersize": 5, "color": colour}
@@ -111,9 +113,10 @@ def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer:
             filled &= everything > 0
             ratio, error = (part[filled] / everything[filled] for part in (values, errors))
             lower.errorbar(middle[filled], ratio, yerr=error, xerr=half[filled], **style)
+            top = max(top, 1.1 * float(np.max((ratio + error)[error < 0.5 * ratio], initial=0.0)))
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.25 * max(max(one.values) for one in drawn)))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11, title=f"{background}, test split")
-        lower.set(xlabel=drawn[0].label, ylim=(0, min(max(lower.get_ylim()[1], 2), 5)))
+        lower.set(xlabel=drawn[0].label, ylim=(0, top))
         lower.grid(alpha=0.3, axis="y")
 
 
@@ -130,10 +133,18 @@ def _table_of_observer(histogram: ObserverHistogram) -> Table:
 
 
 def _divergence(evaluation: Evaluation, background: str, cut: SculptingCut) -> str:
-    signal = "" if cut.signal_efficiency is None else f", ε({evaluation.signal}) = {cut.signal_efficiency:.2g}"
-    value, uncertainty = cut.divergence.value, cut.divergence.uncertainty
-    divergence = "none" if value is None else f"{value:.2g} ± {uncertainty:.1g}"
-    return f"ε({background}) = {cut.at:g}{signal}: JSD {divergence} ({cut.if_same:.1g} by chance)"
+    signal = "" if cut.signal_efficiency is None else f", ε({evaluation.signal}) = {cut.signal_efficiency:.3g}"
+    return f"ε({background}) = {cut.at:g}{signal}: JSD {_measured(cut.divergence)} ({cut.if_same:.1g} by chance)"
+
+
+def _measured(figure: Figure) -> str:
+    """With as many digits as the uncertainty has."""
+    if figure.value is None:
+        return "none"
+    if not figure.uncertainty:
+        return f"{figure.value:.2g}"
+    digits = max(0, -math.floor(math.log10(figure.uncertainty)))
+    return f"{figure.value:.{digits}f} ± {figure.uncertainty:.{digits}f}"
 
 
 def calibration(evaluation: Evaluation, paths: Paths) -> Iterator[Table]:
@@ -143,7 +154,7 @@ def calibration(evaluation: Evaluation, paths: Paths) -> Iterator[Table]:
         for index, (name, measured) in enumerate(evaluation.calibration.items()):
             error = measured.error
             chance = f" ({measured.if_calibrated:.1g} by chance)"
-            label = name if error.value is None else f"{name}, error {error.value:.4f} ± {error.uncertainty:.4f}{chance}"
+            label = name if error.value is None else f"{name}, error {_measured(error)}{chance}"
             mean = Column(
                 name=f"mean probability of {name}", values=tuple(part.probability for part in measured.bins), is_independent=True
             )
