@@ -2,6 +2,7 @@
 
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
+from cyclotrain.contract.results import ComparedModel
 from cyclotrain.core.logs import rule
 from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.predictions import Predictions
@@ -19,6 +20,7 @@ with rule(snakemake.log[0]):
         },
         model=snakemake.input.onnx,
         settings=EvaluationConfig(**snakemake.params.evaluation),
+        compared=[ComparedModel.read(path) for path in snakemake.input.compared],
     )
     curves.write(snakemake.output.curves)
     evaluation.write(snakemake.output.evaluation)

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
+from cyclotrain.contract.compared import model_file
 from cyclotrain.contract.parent import weights_file
 from cyclotrain.contract.run import RESULT_FILES
 from cyclotrain.core.yaml_files import require_distinct_keys
@@ -350,12 +351,28 @@ def variants():
 
 def other_scorers():
     """What gives scores on the test split besides the model."""
-    return ["boosted_trees", *settings.export.variants]
+    return ["boosted_trees", *settings.export.variants, *settings.compare]
 
 
 def other_answers():
     """The answers of each of them."""
     return [f"<fold>/predictions/test/{scorer}.arrow" for scorer in other_scorers()]
+
+
+def compared():
+    """What the models of `compare` are, by their names."""
+    return [f"<fold>/compared/{name}.json" for name in settings.compare]
+
+
+def compared_file(wildcards):
+    """The ONNX file of a model of `compare`, if it is one."""
+    path = model_file(wildcards.name, settings.compare[wildcards.name], run=Path(RUN))
+    return [str(path)] if path else []
+
+
+def compared_place(wildcards):
+    """Where the config says that a model of `compare` is."""
+    return settings.compare[wildcards.name]
 
 
 def working_points():

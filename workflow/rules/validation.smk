@@ -106,6 +106,47 @@ rule predict_other:
         "../../scripts/predict.py"
 
 
+rule compared_model:
+    input:
+        compared_file,
+    output:
+        "<run>/compared/{name}.onnx",
+    log:
+        "<run>/logs/compared/{name}.log",
+    # MLflow's server, and another run's folder, may not be seen from elsewhere
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        where=compared_place,
+        uri=settings.tracking.uri,
+    script:
+        "../../scripts/compared_model.py"
+
+
+rule predict_compared:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.compared_model.output[0],
+        shards=skims("arrow"),
+    output:
+        test="<fold>/predictions/test/{name}.arrow",
+        model="<fold>/compared/{name}.json",
+    log:
+        "<fold>/logs/predict/{name}.log",
+    wildcard_constraints:
+        name="|".join(settings.compare) or "(?!)",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        **resources_of("predict"),
+    params:
+        where=compared_place,
+    script:
+        "../../scripts/predict_compared.py"
+
+
 rule evaluate:
     input:
         contract=rules.assemble.output.contract,
@@ -115,6 +156,7 @@ rule evaluate:
         test=rules.predict.output.test,
         test_examples=rules.predict.output.test_examples,
         others=other_answers(),
+        compared=compared(),
     output:
         evaluation=report(
             "<fold>/evaluation.json",

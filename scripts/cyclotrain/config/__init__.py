@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from cyclotrain.config import evaluation as evaluation_checks
 from cyclotrain.config import gates as figure_gates
 from cyclotrain.config import systematics as variations
-from cyclotrain.config.base import ConfigError, ExpressionText, Name, Section
+from cyclotrain.config.base import ConfigError, ExpressionText, Name, Place, Section
 from cyclotrain.config.decorrelate import DecorrelateConfig
 from cyclotrain.config.definitions import branches_of
 from cyclotrain.config.evaluation import BaselineConfig, EvaluationConfig
@@ -129,6 +129,11 @@ class Config(Section):
     verification: VerificationConfig = Field(VerificationConfig(), description="The parity gate.")
     baseline: BaselineConfig = Field(BaselineConfig(), description="Boosted trees to compare the model with.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Physics performance.")
+    compare: dict[Name, Place] = Field(
+        {},
+        description="Earlier models to lay over, by a name of yours: the folder of a run, such as `results/old`, an ONNX file, "
+        "or a model registered in MLflow, `models:/name@alias`. Each runs on this run's test examples (docs/performance.md).",
+    )
     gates: dict[str, Bounds] = Field(
         {},
         description="Limits of figures, such as `auc.qcd: '>= 0.97'`: the run fails at its end, without a bundle, if one is not "

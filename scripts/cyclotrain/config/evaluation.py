@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, field_validator
 
 from cyclotrain.config.base import ExpressionText, Name, Section
+from cyclotrain.config.export import VARIANT_KINDS
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK
 
 if TYPE_CHECKING:
@@ -75,3 +76,8 @@ def check(config: "Config") -> None:
             near = difflib.get_close_matches(name, config.observers, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(config.observers) or 'none'}"
             raise ValueError(f"{key}: '{name}' is not in 'observers'; {hint}")
+    if config.compare and not config.classes:
+        raise ValueError("compare: has no meaning without 'classes'; remove it, or add them")
+    for name in config.compare:
+        if name in (*_TAKEN, *VARIANT_KINDS):
+            raise ValueError(f"compare.{name}: figures of this run have this name already; choose another one")

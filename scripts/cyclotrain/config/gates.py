@@ -68,6 +68,8 @@ def names(config: "Config") -> Iterator[str]:
     backgrounds = [name for name in config.classes if name != config.signal]
     trees = [BOOSTED_TREES] * bool(config.baseline_features and config.classes)
     yield from _of_thresholds(config, backgrounds)
+    for entry in config.compare:
+        yield from _of_classes(config, backgrounds, entry)
     for scorer in (None, *trees, *variants):
         yield from _of_classes(config, backgrounds, scorer)
         for name, quantity in config.regression.items() if scorer not in trees else ():

@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cyclotrain.config import VARIANT_KINDS, EvaluationConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import MODEL, Curves, Evaluation, Regression, ResponseHistogram
+from cyclotrain.contract.results import MODEL, ComparedModel, Curves, Evaluation, Regression, ResponseHistogram
 from cyclotrain.core.files import file_sha256
 from cyclotrain.evaluation import regression
 from cyclotrain.evaluation.performance import measure, rejection_loss
@@ -19,13 +19,18 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    contract: Contract, predictions: Mapping[str, Predictions], *, model: str | Path, settings: EvaluationConfig
+    contract: Contract,
+    predictions: Mapping[str, Predictions],
+    *,
+    model: str | Path,
+    settings: EvaluationConfig,
+    compared: Sequence[ComparedModel] = (),
 ) -> tuple[Evaluation, Curves]:
     """Measure the figures of `evaluation.json`, and the curves that plots are drawn from.
 
     predictions: of the splits `train` and `test`; model: the exported file that they are of. Weights are the physics weights,
     each class normalised to itself. Regressed quantities are measured on the test examples that have them, as the model and its
-    variants estimate them.
+    variants estimate them. compared: the earlier models among the scorers.
     """
     start = time.perf_counter()
     test = predictions["test"]
@@ -59,6 +64,7 @@ def evaluate(
         evaluation = evaluation.model_copy(
             update={
                 **measured.evaluation,
+                "compared": tuple(compared),
                 "rejection_loss": {kind: rejection_loss(performance[MODEL], performance[kind]) for kind in variants},
                 "overtraining": overtrained,
                 "calibration": calibrations(predictions),

@@ -121,18 +121,30 @@ def write_examples(contract: Contract, shards: Sequence[str], *, split: str, pat
 
 
 def write_answers(
-    contract: Contract, shards: Sequence[str], session: "InferenceSession", *, split: str, path: str | Path
+    contract: Contract,
+    shards: Sequence[str],
+    session: "InferenceSession",
+    *,
+    split: str,
+    path: str | Path,
+    columns: Sequence[str] | None = None,
 ) -> None:
-    """Write all outputs of a model, by its ONNX Runtime session, for the examples of a split."""
+    """Write the outputs of a model, by its ONNX Runtime session, for the examples of a split.
+
+    The model takes all or some of the branches of the contract. columns: how many of its columns, from the first on, and their
+    names; by default those of the contract.
+    """
     # PyTorch is imported here, because studies that read answers need none
     from cyclotrain.data.batches import Batches
     from cyclotrain.runtimes.sessions import predict
 
     start, n = time.perf_counter(), 0
-    with _writer(path, _of_answers(contract.columns)) as write:
+    names, inputs = columns or contract.columns, [one.name for one in session.get_inputs()]
+    with _writer(path, _of_answers(names)) as write:
         for examples in _iterate(contract, shards, split):
-            answers = predict(session, (batch.branches for batch in Batches(examples, contract.layout, _BATCH)))
-            write(list(answers.T))
+            batches = (batch.branches for batch in Batches(examples, contract.layout, _BATCH))
+            answers = predict(session, ({name: branches[name] for name in inputs} for branches in batches))
+            write(list(answers[:, : len(names)].T))
             n += len(examples)
     seconds = time.perf_counter() - start
     _log.info("%s: %d examples of the %s split in %.1f s", Path(path).stem, n, split, seconds)

@@ -26,6 +26,7 @@ def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
     _check_padding(config)
     _check_parent(config)
+    _check_compared(config)
     layouts = {}
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
@@ -69,6 +70,21 @@ def _check_parent(config: Config) -> None:
     if contract and contract.exists() and not training.other_inputs:
         own = Recipe.from_config(config, next(iter(config.samples))).inputs
         require_same_features(own, read_json(contract)["layout"]["sets"])
+
+
+def _check_compared(config: Config) -> None:
+    """Raise InputError for a model to compare with that is missing, or that cannot run on the examples of this run."""
+    if not config.compare:
+        return
+    # imported here, because it needs the package onnx
+    from cyclotrain.contract.compared import contract_of_model, model_file, require_comparable
+
+    branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
+    for name, where in config.compare.items():
+        path = model_file(name, where, run=Path("results", config.run))
+        if path:  # of a registered model, only the rule `predict_compared` knows the contract
+            other = contract_of_model(name, path)
+            require_comparable(name, other, classes=config.classes, branches=branches, object_name=config.object)
 
 
 def _check_padding(config: Config) -> None:

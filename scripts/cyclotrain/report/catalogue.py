@@ -64,7 +64,8 @@ def _of_classes(config: Config) -> Iterator[Plot]:
         return
     signal = config.signal
     points = ", ".join(f"{efficiency:.0%}" for efficiency in config.evaluation.signal_efficiencies)
-    compared = "the exported model, its variants, and boosted trees on example-level features, a colour each"
+    earlier = f", and earlier models ({', '.join(config.compare)})" if config.compare else ""
+    compared = f"the exported model, its variants, boosted trees on example-level features{earlier}, a colour each"
     band = "Bands and error bars: one standard deviation of 200 Poisson bootstrap replicas."
     yield Plot(
         name="roc",

@@ -49,7 +49,7 @@ def to_html(text: str) -> str:
 
 def facts(run: Run, about: About) -> dict[str, Any]:
     """The values that templates use."""
-    model = onnx.load(run.files["model"])
+    model, compared = onnx.load(run.files["model"]), run.evaluation.compared
     sessions = run.verification.sessions(MODEL)
     return {
         "run": run,
@@ -74,6 +74,7 @@ def facts(run: Run, about: About) -> dict[str, Any]:
         "farthest": {row.artefact: row for row in sorted(run.verification.matrix, key=lambda row: row.max_abs)},
         "model": run.evaluation.performance.get(MODEL, {}),
         "boosted_trees": run.evaluation.performance.get(BOOSTED_TREES, {}),
+        "beside": [("exported model", MODEL), ("boosted trees", BOOSTED_TREES), *((c.name, c.name) for c in compared)],
     }
 
 

@@ -140,8 +140,9 @@ def _skipped(dataset: Dataset) -> list[str]:
 
 
 def _performance(evaluation: Evaluation) -> list[str]:
-    """The exported model beside the boosted trees."""
-    shown = {name: scorer for name, scorer in _COLUMNS.items() if scorer in evaluation.performance}
+    """The exported model beside the boosted trees and earlier models."""
+    columns_of = {**_COLUMNS, **{one.name: one.name for one in evaluation.compared}}
+    shown = {name: scorer for name, scorer in columns_of.items() if scorer in evaluation.performance}
     lines = [f"{'':32}" + "".join(f"{name:>20}" for name in shown)]
     for background in evaluation.backgrounds:
         columns = [evaluation.performance[scorer][background] for scorer in shown.values()]
@@ -150,7 +151,8 @@ def _performance(evaluation: Evaluation) -> list[str]:
         for i, point in enumerate(columns[0].rejection):
             name = _rejection_name(background, evaluation.signal, point.signal_efficiency)
             lines.append(_row(name, [column.rejection[i].rejection for column in columns], ".0f"))
-    return [*lines, evaluation.note] if evaluation.note else lines
+    notes = [evaluation.note, *(f"{one.name}: {one.note}" for one in evaluation.compared if one.note)]
+    return [*lines, *(note for note in notes if note)]
 
 
 def _outputs(run: Run) -> str:

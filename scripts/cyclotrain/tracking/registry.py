@@ -66,6 +66,19 @@ def fetch_model(version: ModelVersion, path: Path) -> None:
             ) from error
 
 
+def fetch_registered(model: str, *, key: str, uri: str, path: Path) -> None:
+    """Copy the ONNX file of a registered model, `models:/name@alias` or `models:/name/2`, from the store at `uri` to `path`.
+
+    Raises InputError, which names `key` of the config, if it is not there.
+    """
+    mlflow.set_tracking_uri(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            shutil.copyfile(Path(mlflow.artifacts.download_artifacts(model, dst_path=folder)) / _EXPORTED, path)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            raise InputError(f"{key}: '{model}' is not in MLflow's store '{uri}' (tracking.uri): {error}") from error
+
+
 def fetch_weights(model: str, *, uri: str, path: Path) -> None:
     """Copy the weights of a registered model, `models:/name@alias` or `models:/name/version`, from the store at `uri` to `path`.
 

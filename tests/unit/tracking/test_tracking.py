@@ -12,13 +12,14 @@ import onnxruntime as ort
 import pytest
 
 from cyclotrain.config.tracking import TrackingConfig
+from cyclotrain.contract.compared import contract_of_model
 from cyclotrain.contract.results import Dataset, Gates, InputFile
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256, write_json
 from cyclotrain.gates.judge import judge
 from cyclotrain.tracking import datasets
 from cyclotrain.tracking.parameters import parameters
-from cyclotrain.tracking.registry import fetch_weights
+from cyclotrain.tracking.registry import fetch_registered, fetch_weights
 from cyclotrain.tracking.runs import FinishedRun, track
 from cyclotrain.tracking.seeds import gather
 from cyclotrain.tracking.store import log, opened
@@ -336,7 +337,7 @@ def test_a_store_of_another_mlflow_is_named(trained: Trained, tmp_path: Path, sc
         tracked(finished_run(trained, tmp_path), f"sqlite:///{other}")
 
 
-def test_the_weights_of_a_registered_model_are_fetched_by_its_alias(trained: Trained, store: str, tmp_path: Path) -> None:
+def test_weights_and_file_of_a_registered_model_are_fetched_by_its_alias(trained: Trained, store: str, tmp_path: Path) -> None:
     entry, client = tracked(finished_run(trained, tmp_path), store)
     (model,) = client.search_logged_models([entry.info.experiment_id], f"source_run_id = '{entry.info.run_id}'")
     version = mlflow.register_model(f"models:/{model.model_id}", "tagger").version
@@ -344,8 +345,12 @@ def test_the_weights_of_a_registered_model_are_fetched_by_its_alias(trained: Tra
     for name in ("models:/tagger@best", f"models:/tagger/{version}"):
         fetch_weights(name, uri=store, path=tmp_path / "weights.pt")
         assert file_sha256(tmp_path / "weights.pt") == file_sha256(trained.weights)
+        fetch_registered(name, key="compare.old", uri=store, path=tmp_path / "old.onnx")
+        assert contract_of_model("old", tmp_path / "old.onnx") == trained.contract
     with pytest.raises(InputError, match=r"training.initial_weights: 'models:/tagger@worst' is not in MLflow's store 'sqlite"):
         fetch_weights("models:/tagger@worst", uri=store, path=tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"compare.old: 'models:/tagger@worst' is not in MLflow's store 'sqlite"):
+        fetch_registered("models:/tagger@worst", key="compare.old", uri=store, path=tmp_path / "old.onnx")
 
 
 def seed_run(trained: Trained, uri: str, folder: Path, **config: Any) -> Path:

@@ -7,6 +7,7 @@ from cyclotrain.contract.results.base import MODEL, Figure, Frozen, Result
 from cyclotrain.contract.results.performance import (
     OUTSIDE_NOTE,
     Accuracy,
+    ComparedModel,
     Confusion,
     MistagCuts,
     ObserverBins,
@@ -129,6 +130,7 @@ class Evaluation(Result):
     pairs: tuple[PairArea, ...] = ()  # of the model, those without the signal
     accuracy: dict[str, Accuracy] = Field({})  # by what gives the scores
     mistag_cuts: tuple[MistagCuts, ...] = ()  # of the model
+    compared: tuple[ComparedModel, ...] = ()
     rejection_loss: dict[str, float]  # the largest fraction of the model's rejection that each variant loses
     confusion: Confusion | None
     overtraining: dict[str, Overtraining]  # by class

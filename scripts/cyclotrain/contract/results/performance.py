@@ -1,6 +1,6 @@
 """The parts of evaluation.json and curves.json on how well a model tells the classes apart. Rule `evaluate`."""
 
-from cyclotrain.contract.results.base import Figure, Frozen
+from cyclotrain.contract.results.base import Figure, Frozen, Result
 
 # What `area_mark` marks, wherever people read such a figure.
 OUTSIDE = "†"
@@ -38,6 +38,16 @@ class Performance(Frozen):
     def auc_in_words(self) -> str:
         """The area with its mark."""
         return "not measured" if self.auc.value is None else f"{self.auc.value:.4f}{self.auc_mark}"
+
+
+class ComparedModel(Result):
+    """An entry of `compare`: where the model was taken from, and the run that made it; note: what a reader must know."""
+
+    name: str
+    where: str
+    run: str
+    model_sha256: str
+    note: str | None
 
 
 class PairArea(Frozen):
