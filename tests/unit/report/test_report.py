@@ -255,3 +255,16 @@ def test_the_label_of_the_experiment_is_above_a_figure(run: Run, tmp_path: Path,
     assert f"<!-- {experiment} -->" in text and "<!-- Simulation Preliminary -->" in text and "13.6 TeV" in text
     draw("performance.roc", results, [tmp_path / "plain.svg"])
     assert "Preliminary" not in (tmp_path / "plain.svg").read_text()
+
+
+def test_a_curve_ends_where_it_is_not_measured_but_not_at_full_efficiency(run: Run, tmp_path: Path) -> None:
+    """Of a few signal examples with low scores, the cut at full efficiency is uncertain; the rest of the curve is not."""
+    curves = Curves.read(run.files["curves"])
+    (curve,) = (one for one in curves.roc if one.scorer == MODEL)
+    uncertain = tuple(2.0 if at > 0.95 or at < 0.3 else 1e-3 for at in curve.signal_efficiency)
+    changed = curve.model_copy(update={"background_efficiency": (0.1,) * len(uncertain), "uncertainty": uncertain})
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[Any] = []
+        patch.setattr(plt.Axes, "plot", lambda self, x, y, *_, **__: lines.append(x))
+        list(roc(run.evaluation, curves.model_copy(update={"roc": (changed,)}), [tmp_path / "roc.png"]))
+    assert min(lines[0]) == pytest.approx(0.3, abs=0.01) and max(lines[0]) == 1

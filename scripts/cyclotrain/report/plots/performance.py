@@ -90,9 +90,10 @@ def _roc(axes: Any, curve: RocCurve, performance: Performance, *, style: dict[st
     signal, background, uncertainty = (
         np.array(values) for values in (curve.signal_efficiency, curve.background_efficiency, curve.uncertainty)
     )
-    # from the right to where the uncertainty is as large as the efficiency, so that the rejection is not measured
-    measured = np.logical_and.accumulate((background > uncertainty)[::-1])[::-1]
-    shown = measured & (signal >= _SMALLEST_EFFICIENCY)
+    # down to where the uncertainty is as large as the efficiency, so that the rejection is not measured; above, it is large only
+    # where a few signal examples with low scores decide on the cut
+    measured = (background > uncertainty) | (signal > 0.9)
+    shown = np.logical_and.accumulate(measured[::-1])[::-1] & (background > 0) & (signal >= _SMALLEST_EFFICIENCY)
     signal, background, uncertainty = signal[shown], background[shown], uncertainty[shown]
     area = performance.auc
     label = _NAMES.get(curve.scorer, curve.scorer)
