@@ -265,6 +265,7 @@ def test_a_curve_ends_where_it_is_not_measured_but_not_at_full_efficiency(run: R
     changed = curve.model_copy(update={"background_efficiency": (0.1,) * len(uncertain), "uncertainty": uncertain})
     with pytest.MonkeyPatch.context() as patch:
         lines: list[Any] = []
-        patch.setattr(plt.Axes, "plot", lambda self, x, y, *_, **__: lines.append(x))
+        drawn = plt.Axes.plot
+        patch.setattr(plt.Axes, "plot", lambda self, x, *rest, **style: (lines.append(x), drawn(self, x, *rest, **style))[1])
         list(roc(run.evaluation, curves.model_copy(update={"roc": (changed,)}), [tmp_path / "roc.png"]))
     assert min(lines[0]) == pytest.approx(0.3, abs=0.01) and max(lines[0]) == 1
