@@ -39,6 +39,7 @@ ELSEWHERE = {
     ("docs/contributing/figure.md", "python"): "tests/unit/test_contributing_pages.py",
     ("docs/contributing/network.md", "python"): "tests/unit/test_contributing_pages.py",
     ("docs/contributing/network.md", "yaml"): "tests/unit/test_contributing_pages.py",
+    ("docs/performance.md", "python"): "tests/unit/evaluation/test_threshold_files.py",
     ("docs/tracking.md", "python"): "tests/unit/tracking/test_tracking.py",
     # in ROOT, test_root_reads_a_friend_tree_beside_its_ntuple; the C++ of the bundle is compiled there too
     ("docs/use-the-model.md", "cpp"): "tests/runtimes/test_bundle.py",

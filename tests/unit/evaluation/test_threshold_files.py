@@ -15,6 +15,8 @@ from cyclotrain.contract.results import MODEL, Evaluation
 from cyclotrain.evaluation.performance import measure
 from cyclotrain.evaluation.predictions import Predictions
 from cyclotrain.evaluation.threshold_files import write_thresholds
+from support import REPOSITORY
+from support.pages import blocks
 from support.scored import contract_of, stored
 
 MISTAG = {"loose": 0.2, "tight": 0.05}
@@ -91,3 +93,20 @@ def test_a_correction_says_what_it_takes_and_what_the_score_is(tmp_path: Path) -
     correction = corrections["top_vs_qcd"]
     assert [variable.name for variable in correction.inputs] == ["working_point"] and correction.output.name == "threshold"
     assert "p(top) / (p(top) + p(qcd))" in correction.description and "loose 0.1, medium 0.01" in correction.description
+
+
+def test_the_lines_in_docs_performance_md_tag_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = contract_of(("qcd", "top"))
+    predictions = stored(contract, tmp_path, n=8000)
+    settings = {"working_points": {"mistag": MISTAG, "observer": "jet_pt"}}
+    (tmp_path / "working_points").mkdir()
+    written(evaluated(predictions, contract, **settings), contract, tmp_path / "working_points")
+    monkeypatch.chdir(tmp_path)
+    test = predictions.whole()
+    p_qcd, p_top = test.probabilities(MODEL).T
+    values = {"jet_pt": test.observer("jet_pt").astype(np.float64), "p_qcd": p_qcd, "p_top": p_top}
+    (block,) = (one for one in blocks(REPOSITORY / "docs/performance.md") if one.language == "python")
+    exec(block.code, values)
+    background = test.label == 0
+    share = test.weight[background & values["is_tagged"]].sum() / test.weight[background].sum()
+    assert share == pytest.approx(MISTAG["loose"], abs=0.02)
