@@ -9,12 +9,13 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import ObserverHistogram, Sculpting
+from cyclotrain.contract.results import Confusion, Curves, Evaluation, ObserverHistogram, Sculpting
 from cyclotrain.evaluation import predictions as module
 from cyclotrain.evaluation import sculpting as sculpting_module
 from cyclotrain.evaluation.sculpting import sculpting
 from cyclotrain.evaluation.trust import calibrations, overtraining
 from cyclotrain.metrics.distance_correlation import distance_correlation
+from cyclotrain.report.plots import trust
 from support.predictions import predictions
 from support.toys import raw_config, skim_and_assemble, toys
 
@@ -151,3 +152,42 @@ def test_a_class_whose_weights_are_0_gives_no_figure(empty: int, measure: Measur
     at_30, _, at_mistag = result.cuts
     assert at_30.divergence.value is None and (at_30.threshold is None) == (empty == 1)
     assert (at_mistag.divergence.value is None) == (at_mistag.threshold is None) == (empty == 0)
+
+
+def test_a_class_whose_weights_are_0_has_no_p_value_and_plots_are_drawn(contract: Contract, tmp_path: Path) -> None:
+    label, score, mass = sample(1.0, 2000, 0)
+    mass[::4] = np.nan
+    splits = {
+        split: predictions(
+            contract,
+            tmp_path / split,
+            label=label,
+            probabilities=np.stack([1 - score, score], axis=1),
+            weight=np.where(label == 0, 0.0, 1.0) if split == "test" else 1.0,
+            observers={"jet_mass": mass},
+        )
+        for split in ("train", "test")
+    }
+    tests, scores = overtraining(splits)
+    assert tests["background"].p_value is None and tests["background"].chi2_p_value is None
+    assert tests["signal"].p_value == pytest.approx(1) and tests["signal"].chi2_p_value == pytest.approx(1)
+    assert all(one.error.value is not None for one in calibrations(splits).values())  # with the weights of the training
+    results, histograms = sculpting(splits["test"], signal_efficiencies=[0.5], mistags=[0.1])
+    evaluation = Evaluation(
+        model_sha256="",
+        test_examples=2000,
+        signal="signal",
+        performance={},
+        rejection_loss={},
+        confusion=Confusion(classes=contract.classes, fraction=((None, None), (0.0, 1.0)), uncertainty=((None,) * 2,) * 2),
+        overtraining=tests,
+        sculpting=results,
+    )
+    curves = Curves(roc=(), scores=tuple(scores), sculpting=tuple(histograms))
+    for tables in (
+        trust.scores(evaluation, curves, [tmp_path / "scores.svg"]),
+        trust.sculpting(evaluation, curves, [tmp_path / "mass.svg"], observer="mass", background="background"),
+    ):
+        list(tables)
+    assert (tmp_path / "scores.svg").exists()
+    assert "no test example of background has mass" in (tmp_path / "mass.svg").read_text()

@@ -91,7 +91,7 @@ def test_parity_holds_and_the_metadata_and_the_card_tell_the_temperature(overtra
     assert model_metadata(onnx.load(trained.onnx))["temperature"] == temperature
     assert "temperature" not in model_metadata(onnx.load(overtrained["none"].onnx))
     assert SavedWeights.read(overtrained["none"].weights).temperature is None
-    page = card(trained.run(), About(None, None, {"epochs": 3}), []).markdown
+    page = card(trained.run(), About(None, None, {"epochs": 3}), {}).markdown
     assert f"the graph divides the logits by a temperature of {temperature:.4f}" in page
 
 

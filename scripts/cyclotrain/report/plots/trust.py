@@ -8,7 +8,16 @@ from typing import Any
 import mplhep
 import numpy as np
 
-from cyclotrain.contract.results import Curves, Evaluation, Figure, ObserverHistogram, Overtraining, ScoreHistogram, SculptingCut
+from cyclotrain.contract.results import (
+    Curves,
+    Evaluation,
+    Figure,
+    ObserverHistogram,
+    Overtraining,
+    ScoreHistogram,
+    Sculpting,
+    SculptingCut,
+)
 from cyclotrain.metrics.chi_square import chi_square
 from cyclotrain.report.plots.style import COLOURS, figure
 from cyclotrain.report.tables import Column, Table, binned
@@ -90,7 +99,8 @@ def _tables_of_scores(evaluation: Evaluation, *histograms: ScoreHistogram) -> It
 def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer: str, background: str) -> Iterator[Table]:
     """An observer of a background, of all examples and after cuts at background efficiencies; below, the ratio of the two."""
     drawn = [one for one in curves.sculpting if (one.observer, one.background) == (observer, background)]
-    cuts = {cut.at: cut for cut in evaluation.sculpting[observer][background].cuts if cut.is_mistag}
+    measured = evaluation.sculpting[observer][background]
+    cuts = {cut.at: cut for cut in measured.cuts if cut.is_mistag}
     yield from (_table_of_observer(one) for one in drawn)
     with figure(paths, height=7.5, heights=(2.2, 1)) as (axes, lower):
         _share_axis(axes, lower)
@@ -115,9 +125,19 @@ def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer:
             lower.errorbar(middle[filled], ratio, yerr=error, xerr=half[filled], **style)
             top = max(top, 1.1 * float(np.max((ratio + error)[error < 0.5 * ratio], initial=0.0)))
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.25 * max(max(one.values) for one in drawn)))
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11, title=f"{background}, test split")
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11, title=_title(measured, background), title_fontsize=12
+        )
         lower.set(xlabel=drawn[0].label, ylim=(0, top))
         lower.grid(alpha=0.3, axis="y")
+
+
+def _title(measured: Sculpting, background: str) -> str:
+    """What holds for all cuts."""
+    left_out = f"; {measured.left_out} of {measured.examples} examples left out" if measured.left_out else ""
+    value, chance = measured.distance_correlation, measured.if_independent
+    correlation = "" if value is None else f"\ndistance correlation with the score {value:.2g} ({chance:.1g} by chance)"
+    return f"{background}, test split{left_out}{correlation}"
 
 
 def _table_of_observer(histogram: ObserverHistogram) -> Table:
