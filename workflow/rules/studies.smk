@@ -55,3 +55,33 @@ rule importance:
         model=settings.model.model_dump(),
     script:
         "../../scripts/importance.py"
+
+
+rule systematics:
+    input:
+        contract=rules.assemble.output.contract,
+        onnx=rules.export.output[0],
+        shards=skims("arrow"),
+        test=rules.predict.output.test,
+        test_examples=rules.predict.output.test_examples,
+        others=skims("arrow", settings.variation_samples),
+    output:
+        "<fold>/systematics.json",
+    log:
+        "<fold>/logs/systematics.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    threads: 2
+    resources:
+        **resources_of("systematics"),
+    params:
+        systematics={
+            name: one.model_dump() for name, one in settings.systematics.items()
+        },
+        # of each of the other shards
+        samples=[
+            name for name in settings.variation_samples for _ in skim_jobs_of[name]
+        ],
+        signal_efficiencies=settings.evaluation.signal_efficiencies,
+    script:
+        "../../scripts/systematics.py"

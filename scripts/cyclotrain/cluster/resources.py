@@ -29,6 +29,7 @@ RESOURCES: Mapping[str, Resources] = {
     "describe_inputs": Resources(mem_mb=2000, disk_mb=500, runtime=60),
     "compare_data": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "importance": Resources(mem_mb=4000, disk_mb=500, runtime=120),
+    "systematics": Resources(mem_mb=4000, disk_mb=500, runtime=120),
     "time_model": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "reference_vectors": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "score_file": Resources(mem_mb=2000, disk_mb=2000, runtime=120),

@@ -345,7 +345,12 @@ class Config(Section):
     @property
     def studies(self) -> tuple[str, ...]:
         """What a run measures besides, by the names of contract.results.STUDIES: all whose inputs are there."""
-        return ("inputs", *["importance"] * self.evaluation.importance, *["data"] * bool(self.data_samples))
+        by_choice = {
+            "importance": self.evaluation.importance,
+            "data": bool(self.data_samples),
+            "systematics": bool(self.systematics),
+        }
+        return ("inputs", *(name for name, is_asked_for in by_choice.items() if is_asked_for))
 
     @property
     def baseline_features(self) -> tuple[str, ...]:

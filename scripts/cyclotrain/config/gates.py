@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from cyclotrain.config.compared import compared_with_data
+from cyclotrain.config.systematics import variations
 from cyclotrain.contract import figures
 from cyclotrain.contract.figures import Bound
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, OBSERVER, SCORE, TIMED_BATCHES, Gain, Percentiles
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, OBSERVER, SCORE, SHIFTED, TIMED_BATCHES, Gain, Percentiles
 
 if TYPE_CHECKING:
     from cyclotrain.config import Config
@@ -38,6 +39,7 @@ def completed(schema: dict[str, Any]) -> None:
         figures.calibration_error("*"), figures.distance_correlation("*", "*"),
         figures.sculpting("*", "*", 0.5), figures.sculpting_at_mistag("*", "*", 0.01),
         figures.non_finite("*"), figures.clipped("*"), figures.DATA_P_VALUE,
+        figures.systematic("*", "*", "auc", "*"), *(figures.systematic("*", "*", what, "*", at=0.5) for what in SHIFTED),
         figures.data_chi2_p_value("*", "*"), figures.data_ks_p_value(SCORE, "*"), figures.data_ks_p_value(OBSERVER, "*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
@@ -90,6 +92,7 @@ def names(config: "Config") -> Iterator[str]:
             yield from (figures.sculpting_at_mistag(observer, background, mistag) for mistag in mistags)
             yield figures.distance_correlation(observer, background)
     yield from _of_data(config) if config.data_samples else ()
+    yield from _of_systematics(config, backgrounds)
     yield from map(figures.rejection_loss, variants if config.classes else ())
     yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
@@ -128,3 +131,12 @@ def _of_data(config: "Config") -> Iterator[str]:
         yield from (figures.data_chi2_p_value(set_name, text) for text in texts)
         if set_name not in config.inputs or config.inputs[set_name].max_length is None:
             yield from (figures.data_ks_p_value(set_name, text) for text in texts)
+
+
+def _of_systematics(config: "Config", backgrounds: Sequence[str]) -> Iterator[str]:
+    """What variations of the simulation shift."""
+    for name, direction, _ in variations(config):
+        for background in backgrounds:
+            yield figures.systematic(name, direction, "auc", background)
+            for at in config.evaluation.signal_efficiencies:
+                yield from (figures.systematic(name, direction, what, background, at=at) for what in SHIFTED)

@@ -126,6 +126,12 @@ def data_ks_p_value(set_name: str, text: str) -> str:
     return f"data_ks_p_value.{set_name}.{text}"
 
 
+def systematic(name: str, direction: str, what: str, background: str, *, at: float | None = None) -> str:
+    """What a variation shifts: `auc`, or at a working point `rejection`, `signal_efficiency` or `background_efficiency`."""
+    point = "" if at is None else f".at_{at:g}"
+    return f"systematic.{name}.{direction}.{what}.{background}{point}"
+
+
 DATA_P_VALUE = "data_p_value"  # the smallest one of the chi-square tests, times their number (Bonferroni)
 
 

@@ -1,7 +1,6 @@
 """Recorded data against simulation: inputs, observers and scores."""
 
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -9,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 
-from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract import Contract
 from cyclotrain.contract.results import (
     MODEL,
     OBSERVER,
@@ -24,7 +22,7 @@ from cyclotrain.contract.results import (
 )
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batches
-from cyclotrain.evaluation.features import BATCH, Axes, Features, fitting_axes, iterate
+from cyclotrain.evaluation.features import BATCH, Axes, Features, checked_sample, fitting_axes, iterate
 from cyclotrain.evaluation.predictions import Predictions, Scored
 from cyclotrain.metrics.chi_square import chi_square
 from cyclotrain.metrics.distributions import Axis, FineHistograms, Histograms
@@ -61,7 +59,7 @@ def compare_data(
     counts: dict[str, int] = {}
     as_data = len(contract.groups)
     for shard in data:
-        sample = _checked_sample(shard, contract.layout)
+        sample = checked_sample(shard, contract.layout)
         # all of it, whatever fold tests the event, with the weight 1
         as_they_are = dataclasses.replace(contract, samples={sample: {"normalisation": 1.0}}, fold=None)
         counts.setdefault(sample, 0)
@@ -84,19 +82,6 @@ def compare_data(
     n = sum(counts.values())
     _log.info("%d data, %d quantities in %.1f s", n, len(comparison.comparisons), time.perf_counter() - start)
     return comparison
-
-
-def _checked_sample(shard: str, layout: Layout) -> str:
-    """The name of the sample of a shard; raises InputError if its branches have another shape than in simulation."""
-    with pa.memory_map(shard) as file:
-        metadata = pa.ipc.open_file(file).schema.metadata
-    name = str(metadata[b"sample"].decode())
-    if b"layout" not in metadata:
-        raise InputError(f"samples.{name}: no file of the data can be read; the reasons are in the receipt beside {shard}")
-    inputs = Layout.from_dict(json.loads(metadata[b"layout"])).inputs
-    if other := [branch for branch, set_name in layout.inputs.items() if inputs.get(branch, "") != set_name]:
-        raise InputError(f"samples.{name}: '{other[0]}' is jagged in data and flat in simulation, or the reverse")
-    return name
 
 
 class _Columns:

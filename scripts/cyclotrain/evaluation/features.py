@@ -1,14 +1,17 @@
 """The features of examples, before standardisation, as the model's own layer computes them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from torch import Tensor
 
-from cyclotrain.contract import Contract
+from cyclotrain.contract import Contract, Layout
+from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import Examples, iterate_split
 from cyclotrain.metrics.distributions import Axis
@@ -71,3 +74,16 @@ def iterate(contract: Contract, shards: Sequence[str], split: str) -> Iterator[E
     """The examples of a split, in parts that are not empty."""
     parts = iterate_split(shards, contract.layout, split, normalisation=contract.normalisation, fold=contract.fold)
     return (part for part in parts if len(part))
+
+
+def checked_sample(shard: str, layout: Layout) -> str:
+    """The name of the sample of a shard; raises InputError if its branches have another shape than those of the model."""
+    with pa.memory_map(shard) as file:
+        metadata = pa.ipc.open_file(file).schema.metadata
+    name = str(metadata[b"sample"].decode())
+    if b"layout" not in metadata:
+        raise InputError(f"samples.{name}: no file can be read; the reasons are in the receipt beside {shard}")
+    inputs = Layout.from_dict(json.loads(metadata[b"layout"])).inputs
+    if other := [branch for branch, set_name in layout.inputs.items() if inputs.get(branch, "") != set_name]:
+        raise InputError(f"samples.{name}: '{other[0]}' is jagged here and flat in the simulation of the model, or the reverse")
+    return name

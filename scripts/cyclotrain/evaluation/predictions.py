@@ -88,14 +88,15 @@ class Predictions:
 
     def whole(self) -> Scored:
         """All examples at once."""
-        return self._part(0, len(self))
+        return self.part(0, len(self))
 
     def blocks(self) -> Iterator[Scored]:
         """Part after part, for sums that need no more memory for more examples."""
         for start in range(0, len(self), _BLOCK):
-            yield self._part(start, _BLOCK)
+            yield self.part(start, _BLOCK)
 
-    def _part(self, start: int, n: int) -> Scored:
+    def part(self, start: int, n: int) -> Scored:
+        """The examples from number `start` on, at most `n`."""
         rows = self._examples.slice(start, n)
         layout = self.contract.layout
         return Scored(

@@ -12,7 +12,7 @@ from cyclotrain.config.compared import compared_with_data
 from cyclotrain.contract.results import OBSERVER, SCORE
 
 PERFORMANCE, TRUST, REGRESSION, TRAINING, SPEED = "Performance", "Trust", "Regressed quantities", "Training", "Speed"
-INPUTS, DATA = "Inputs", "Data and simulation"
+INPUTS, DATA, SYSTEMATICS = "Inputs", "Data and simulation", "Systematic uncertainties"
 _PANELS = 12  # of a figure of small multiples
 
 WITHOUT_LABEL = (TRAINING, SPEED)  # of the experiment
@@ -51,7 +51,7 @@ LEARNING_RATES = Plot(
 def plots(config: Config) -> list[Plot]:
     """The figures of a run, in the order in which they are shown."""
     of_model = [*_of_classes(config), *_of_observers(config), *_of_quantities(config)]
-    return [*of_model, *_of_inputs(config), *_of_importance(config), *_of_data(config), *_of_training()]
+    return [*of_model, *_of_inputs(config), *_of_importance(config), *_of_data(config), *_of_systematics(config), *_of_training()]
 
 
 def plot(config: Config, name: str) -> Plot:
@@ -245,6 +245,38 @@ def _of_data(config: Config) -> Iterator[Plot]:
                 options={"set_name": name, "first": str(first), "last": str(last)},
                 is_wide=True,
             )
+
+
+def _of_systematics(config: Config) -> Iterator[Plot]:
+    if not config.systematics:
+        return
+    backgrounds = [name for name in config.classes if name != config.signal]
+    for background in backgrounds:
+        yield Plot(
+            name=f"systematics_{background}" if len(backgrounds) > 1 else "systematics",
+            function="systematics.shifts",
+            results=("systematics",),
+            section=SYSTEMATICS,
+            title=f"Shifts, {config.signal} against {background}",
+            caption="What each variation of the simulation shifts on the test split: the area under the ROC curve, the rejection "
+            "at the same signal efficiency, and the signal efficiency at the nominal threshold, both relative to their nominal "
+            "values. Bars: the statistical uncertainty of the shift, from 50 bootstrap replicas by event: events that are in the "
+            "nominal and in the varied sample fluctuate together.",
+            options={"background": background},
+            is_wide=True,
+        )
+    yield Plot(
+        name="systematics_scores",
+        function="systematics.scores",
+        results=("systematics",),
+        section=SYSTEMATICS,
+        title="Scores under systematic variations",
+        caption=f"Probability of {config.signal} by class on the test split, each normalised to 1, so that only shapes are "
+        "varied. Band: the shifts of all variations in a direction, added in quadrature. Below: the ratio of variations to "
+        "nominal, up as a full line and down as a dashed one, for the first six; dotted: the statistical uncertainty of the "
+        "nominal sample.",
+        is_wide=True,
+    )
 
 
 def _pages(n: int) -> Iterator[tuple[int, int, str]]:

@@ -110,7 +110,7 @@ def test_data_that_no_event_passes_are_named(model: Trained, tmp_path: Path) -> 
 
 
 def test_data_with_flat_branches_where_simulation_has_lists_are_named(model: Trained, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"samples\.recorded: 'jet_mass' is jagged in data and flat in simulation"):
+    with pytest.raises(InputError, match=r"samples\.recorded: 'jet_mass' is jagged here and flat in the simulation"):
         shard = tmp_path / "odd.arrow"
         raw = model.config.model_dump(exclude_unset=True)
         raw["inputs"]["jet"]["features"] = ["log(jet_pt)", "abs(jet_eta)"]

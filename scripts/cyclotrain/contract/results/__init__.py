@@ -55,6 +55,7 @@ from cyclotrain.contract.results.performance import (
     WorkingPoint,
     area_mark,
 )
+from cyclotrain.contract.results.systematics import SHIFTED, BackgroundShift, PointShift, Systematics, Variation
 from cyclotrain.contract.results.timing import (
     TIMED_BATCHES,
     Gain,
@@ -82,9 +83,11 @@ __all__ = [
     "OUTSIDE",
     "OUTSIDE_NOTE",
     "SCORE",
+    "SHIFTED",
     "STUDIES",
     "TIMED_BATCHES",
     "Accuracy",
+    "BackgroundShift",
     "Calibration",
     "CalibrationBin",
     "CaseParity",
@@ -127,6 +130,7 @@ __all__ = [
     "ParityFailure",
     "Percentiles",
     "Performance",
+    "PointShift",
     "Points",
     "PytorchTiming",
     "Regression",
@@ -144,10 +148,12 @@ __all__ = [
     "SessionParity",
     "SkippedFile",
     "Study",
+    "Systematics",
     "Timing",
     "Totals",
     "Usage",
     "VariantTiming",
+    "Variation",
     "Verification",
     "WorkingPoint",
     "all_figures",
@@ -156,7 +162,12 @@ __all__ = [
 
 
 # What a run measures besides, each in a file of its own; the config says which (config.Config.studies).
-STUDIES: Mapping[str, type[Study]] = {"inputs": Inputs, "importance": Importance, "data": DataComparison}
+STUDIES: Mapping[str, type[Study]] = {
+    "inputs": Inputs,
+    "importance": Importance,
+    "data": DataComparison,
+    "systematics": Systematics,
+}
 
 
 def all_figures(
