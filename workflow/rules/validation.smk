@@ -140,7 +140,7 @@ rule predict_compared:
         "../../envs/cyclotrain.yaml"
     threads: 2
     resources:
-        **resources_of("predict"),
+        **resources_of("predict_compared"),
     params:
         where=compared_place,
     script:

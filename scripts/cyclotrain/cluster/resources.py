@@ -25,6 +25,7 @@ RESOURCES: Mapping[str, Resources] = {
     "baseline": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "predict": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "predict_other": Resources(mem_mb=4000, disk_mb=500, runtime=60),
+    "predict_compared": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "evaluate": Resources(mem_mb=4000, disk_mb=500, runtime=60),
     "describe_inputs": Resources(mem_mb=2000, disk_mb=500, runtime=60),
     "compare_data": Resources(mem_mb=4000, disk_mb=500, runtime=60),
