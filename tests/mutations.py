@@ -260,6 +260,55 @@ FAULTS = [
         "shutil.copytree(part, path) if part.is_dir() else shutil.copyfile(part, path)",
         "half_the_old",
     ),
+    Fault(
+        "trust: the chi-square test takes sums of weights for their variances",
+        "metrics/chi_square.py",
+        "np.sqrt(total1**2 * v2 + total2**2 * v1)",
+        "np.sqrt(total1**2 * w2 + total2**2 * w1)",
+        r"test_chi_square",
+    ),
+    Fault(
+        "trust: the divergence by chance is that of histograms with as many bins, not entries",
+        "metrics/divergence.py",
+        "[1 / float(s.sum()) for s in squares]",
+        "[float(len(s)) for s in squares]",
+        r"test_divergence",
+    ),
+    Fault(
+        "trust: the distance correlation forgets pairs whose order in the second variable is reversed",
+        "metrics/distance_correlation.py",
+        "- 4 * inverted",
+        "",
+        r"test_distance_correlation",
+    ),
+    Fault(
+        "trust: what passes a cut counts among what fails it too",
+        "evaluation/sculpting.py",
+        "failing = self._all(index) - passing",
+        "failing = self._all(index)",
+        r"test_sculpting",
+    ),
+    Fault(
+        "training: decorrelation acts on the signal",
+        "training/decorrelation.py",
+        "rows = torch.nonzero((batch.label == index) &",
+        "rows = torch.nonzero((batch.label == self._signal) &",
+        r"follows_it_much_less",
+    ),
+    Fault(
+        "training: the kept epoch does not depend on decorrelation",
+        "training/step.py",
+        'values["validation_loss"] = values["validation_loss"] + term',
+        "pass",
+        r"validation_loss_has_the_term",
+    ),
+    Fault(
+        "export: the graph multiplies the logits by the temperature",
+        "networks/outputs.py",
+        "logits * (1 / self.temperature)",
+        "logits * self.temperature",
+        r"test_temperature",
+    ),
 ]
 
 

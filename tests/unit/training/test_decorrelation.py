@@ -103,6 +103,13 @@ def test_a_killed_training_ends_with_the_same_weights(files: dict[str, str], tmp
     assert file_sha256(run_training(contract, config, shards, tmp_path / "killed")) == file_sha256(whole)
 
 
+def test_the_validation_loss_has_the_term_of_the_whole_split(files: dict[str, str], tmp_path: Path) -> None:
+    config, contract, shards = skim_and_assemble(mass_config(files, epochs=1, decorrelate=DECORRELATE), tmp_path)
+    run_training(contract, config, shards, tmp_path / "out")
+    (epoch,) = History.read(tmp_path / "out/history.jsonl").epochs
+    assert sum(epoch.validation_losses.values()) == pytest.approx(epoch.validation_loss, rel=1e-5)
+
+
 def test_accumulated_batches_are_correlated_one_by_one(files: dict[str, str], tmp_path: Path) -> None:
     config, contract, shards = skim_and_assemble(mass_config(files, epochs=1, accumulate=4, decorrelate=DECORRELATE), tmp_path)
     run_training(contract, config, shards, tmp_path / "out")
