@@ -1,5 +1,7 @@
 """A finished run of the workflow into MLflow: one writer, at the end, from the files that the other steps wrote."""
 
+import csv
+import io
 import json
 import logging
 import time
@@ -29,6 +31,7 @@ _MODELS_TAG = "cyclotrain.models_sha256"  # of a parent: the SHA-256 of those of
 COMPLETE_TAG = "cyclotrain.complete"  # set last: a run that lacks it was interrupted, and is written anew
 NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
+TRAINING_TAG = "cyclotrain.training"  # of a run that was written while it trained: tracking/live.py
 _LAST_OF_EPOCH = "validation_loss"
 _TAG_LENGTH = 5000  # MLflow's limit is 8000
 _log = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ class _Writer:
         """The parent of the folds, and the folds; the id of the parent."""
         finished, runs = self.finished, list(self.finished.models.values())
         sha256 = json_sha256([file_sha256(run.files["model"]) for run in runs])
-        started = min(map(_started, runs))
+        started = min(began(run.history) for run in runs)
         parent = self._entry(finished.config["run"], {_MODELS_TAG: sha256}, started)
         run_id = parent.info.run_id
         for folder, reference in zip(finished.models, finished.references, strict=True):
@@ -92,7 +95,7 @@ class _Writer:
         note = description.of_models(runs, config=finished.config, what="folds", folder=finished.folder.resolve())
         self._set_tags(run_id, {**_provenance(runs[0]), "cyclotrain.gates": _verdict(runs), NOTE_TAG: note})
         if COMPLETE_TAG not in parent.data.tags:
-            log(self.client, run_id, params=[Param(key, text) for key, text in parameters(finished.config).items()])
+            log_parameters(self.client, parent, parameters(finished.config))
         figures = [{name: f.value for name, f in run.figures().items() if f.value is not None} for run in runs]
         self._log_figures(run_id, spread(figures), time_ms=max(map(_ended, runs)))
         self._log_files(run_id, finished.files_of(finished.folder))
@@ -103,18 +106,12 @@ class _Writer:
         """A model; the id of its MLflow run. `parent`: that of its folds."""
         run, client, config = self.finished.models[folder], self.client, self.finished.config
         known_by = {_MODEL_TAG: file_sha256(run.files["model"]), **({PARENT_TAG: parent} if parent else {})}
-        entry = self._entry(run.contract.run, known_by, _started(run))
+        entry = self._entry(run.contract.run, known_by, began(run.history), training=training_id(run.history))
         run_id = entry.info.run_id
         if COMPLETE_TAG not in entry.data.tags:
             fold = {"fold": str(run.contract.fold.index)} if run.contract.fold else {}
-            params = parameters(config) | fold
-            logged = {metric.step for metric in client.get_metric_history(run_id, _LAST_OF_EPOCH)}
-            log(
-                client,
-                run_id,
-                params=[Param(key, text) for key, text in params.items()],
-                metrics=[metric for metric in epoch_metrics(run.history) if metric.step not in logged],
-            )
+            log_parameters(client, entry, parameters(config) | fold)
+            log_epochs(client, run_id, run.history)
             client.log_inputs(run_id, datasets.inputs(run.dataset))
         values = {name: figure.value for name, figure in run.figures().items()} | {"files_skipped": len(run.dataset.skipped)}
         self._log_figures(run_id, {name: x for name, x in values.items() if x is not None}, time_ms=_ended(run))
@@ -132,14 +129,20 @@ class _Writer:
         self._complete(run_id, [run])
         return run_id
 
-    def _entry(self, name: str, known_by: Mapping[str, str], started: int) -> MlflowRun:
-        """MLflow's run of this name with these tags, made if there is none."""
-        tags = [f"tags.`{key}` = '{value}'" for key, value in known_by.items()]
-        query = " AND ".join([*tags, f"attributes.run_name = '{name}'"])
-        if known := self.client.search_runs([self.experiment_id], query):
+    def _entry(self, name: str, known_by: Mapping[str, str], started: int, training: str | None = None) -> MlflowRun:
+        """MLflow's run of this name with these tags, or that of its training while it ran; made if there is none."""
+        known = runs_known_by(self.client, self.experiment_id, name, known_by)
+        live = runs_known_by(self.client, self.experiment_id, name, {TRAINING_TAG: training}) if training else []
+        live = [run for run in live if _MODEL_TAG not in run.data.tags]
+        if not known and live:
+            for key, value in known_by.items():
+                self.client.set_tag(live[0].info.run_id, key, value)
+            return live[0]
+        if known:
+            for run in live:  # another training gave the same model
+                self.client.delete_run(run.info.run_id)
             return known[0]
-        new = {**known_by, "mlflow.source.name": "cyclotrain", "mlflow.source.type": "PROJECT"}
-        return self.client.create_run(self.experiment_id, start_time=started, tags=new, run_name=name)
+        return new_run(self.client, self.experiment_id, name, known_by, started)
 
     def _config_tags(self) -> dict[str, str]:
         config = self.finished.config
@@ -164,8 +167,7 @@ class _Writer:
     def _log_results(self, run_id: str, run: Run, folder: Path) -> None:
         """The files of a model."""
         self._log_files(run_id, self.finished.files_of(folder))
-        matrix = [row.model_dump() for row in run.verification.matrix]
-        self.client.log_table(run_id, {key: [row[key] for row in matrix] for key in matrix[0]}, "verification_matrix.json")
+        self.client.log_text(run_id, _as_csv([row.model_dump() for row in run.verification.matrix]), "verification_matrix.csv")
         for name, path in run.files.items():  # with the weights, with which a training may begin: tracking/registry.py
             if name != "model":
                 self.client.log_artifact(run_id, str(path))
@@ -178,6 +180,35 @@ class _Writer:
         self.client.set_tag(run_id, COMPLETE_TAG, "yes")
         status = "FINISHED" if all(run.gates.passed for run in runs) else "FAILED"
         self.client.set_terminated(run_id, status, max(map(_ended, runs)))
+
+
+def runs_known_by(client: mlflow.MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> list[MlflowRun]:
+    """MLflow's runs of this name with these tags."""
+    conditions = [*(f"tags.`{key}` = '{value}'" for key, value in tags.items()), f"attributes.run_name = '{name}'"]
+    return list(client.search_runs([experiment_id], " AND ".join(conditions)))
+
+
+def new_run(client: mlflow.MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str], started: int) -> MlflowRun:
+    """A run of MLflow's that began at this time (in ms since 1970)."""
+    source = {"mlflow.source.name": "cyclotrain", "mlflow.source.type": "PROJECT"}
+    return client.create_run(experiment_id, start_time=started, tags={**tags, **source}, run_name=name)
+
+
+def training_id(history: History) -> str:
+    """What a training is known by from its first epoch on, also if it is interrupted."""
+    return json_sha256(history.epochs[0].model_dump())
+
+
+def log_parameters(client: mlflow.MlflowClient, entry: MlflowRun, params: Mapping[str, str]) -> None:
+    """Those that the run does not have yet: MLflow refuses another value."""
+    new = {key: text for key, text in params.items() if key not in entry.data.params}
+    log(client, entry.info.run_id, params=[Param(key, text) for key, text in new.items()])
+
+
+def log_epochs(client: mlflow.MlflowClient, run_id: str, history: History) -> None:
+    """The metrics of the epochs that the run does not have yet."""
+    logged = {metric.step for metric in client.get_metric_history(run_id, _LAST_OF_EPOCH)}
+    log(client, run_id, metrics=[metric for metric in epoch_metrics(history) if metric.step not in logged])
 
 
 def epoch_metrics(history: History) -> list[Metric]:
@@ -199,8 +230,18 @@ def is_of_epochs(metric: str) -> bool:
     return metric in ("train_loss", "validation_auc", "learning_rate") or metric.startswith((_LAST_OF_EPOCH, "system/"))
 
 
-def _started(run: Run) -> int:
-    first = run.history.epochs[0]
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table that the UI shows as one."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, rows[0])
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def began(history: History) -> int:
+    """When the training began, in ms since 1970."""
+    first = history.epochs[0]
     return int((first.time - first.seconds) * 1000)
 
 

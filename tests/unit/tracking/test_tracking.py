@@ -73,7 +73,7 @@ def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(train
         (e.epoch, e.usage.memory_mb) for e in run.history.epochs if e.usage
     ]
     artifacts = {file.path for file in client.list_artifacts(entry.info.run_id)}
-    assert {"card.md", "plots", "gates.json", "evaluation.json", "verification_matrix.json", "weights.pt"} <= artifacts
+    assert {"card.md", "plots", "gates.json", "evaluation.json", "verification_matrix.csv", "weights.pt"} <= artifacts
     assert [file.path for file in client.list_artifacts(entry.info.run_id, "plots")] == ["plots/roc.png"]
     (model,) = client.search_logged_models([entry.info.experiment_id], f"source_run_id = '{entry.info.run_id}'")
     path = mlflow.artifacts.download_artifacts(f"{model.artifact_location}/model.onnx")
@@ -183,8 +183,10 @@ def test_the_same_run_again_adds_nothing(trained: Trained, tmp_path: Path) -> No
     uri, finished = new_store(tmp_path), finished_run(trained, tmp_path)
     before, _ = tracked(finished, uri)
     counted = rows(uri)
+    artifacts = {path: path.read_bytes() for path in (tmp_path / "mlartifacts").rglob("*") if path.is_file()}
     after, _ = tracked(finished, uri)
     assert rows(uri) == counted
+    assert {path: path.read_bytes() for path in (tmp_path / "mlartifacts").rglob("*") if path.is_file()} == artifacts
     assert after.info.run_id == before.info.run_id and after.data.to_dictionary() == before.data.to_dictionary()
     assert (after.info.start_time, after.info.end_time) == (before.info.start_time, before.info.end_time)
 
@@ -222,7 +224,7 @@ def test_an_import_that_was_interrupted_is_completed_and_nothing_is_twice(
     whole, broken = (f"sqlite:///{tmp_path / name}.db" for name in ("whole", "broken"))
     finished = finished_run(trained, tmp_path)
     expected, _ = tracked(finished, whole)
-    for name in ("log_inputs", "log_batch", "log_artifact", "log_table", "finalize_logged_model", "set_terminated"):
+    for name in ("log_inputs", "log_batch", "log_artifact", "log_text", "finalize_logged_model", "set_terminated"):
         with monkeypatch.context() as patch:
             # as if the disk were full
             patch.setattr(mlflow.MlflowClient, name, lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
