@@ -109,5 +109,5 @@ def test_a_failed_gate_fails_the_run_at_its_end_and_every_result_tells_it(workfl
     assert not (results / "deploy").exists()
     with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
         assert store.execute("select status from runs").fetchall() == [("FAILED",)]
-        (tag,) = store.execute("select value from tags where key = 'cyclotrain.gates'").fetchone()
+        (tag,) = store.execute("select value from tags where key = 'gates'").fetchone()
     assert area in tag

@@ -65,7 +65,7 @@ def test_tracking_again_updates_the_run(demo: Workflow) -> None:
     assert runs() == before
     assert [status for _, status in before] == ["FINISHED"]
     with sqlite3.connect(demo.folder / "results/mlflow.db") as store:
-        assert store.execute("select count(*) from metrics where key = 'validation_loss'").fetchone() == (2,)
+        assert store.execute("select count(*) from metrics where key = 'training/validation_loss'").fetchone() == (2,)
         assert store.execute("select count(*) from logged_models").fetchone() == (1,)
         assert store.execute("select name from datasets order by name").fetchall() == [("qcd",), ("qcd_test",), ("top",)]
 

@@ -76,14 +76,14 @@ def check(runs: list[FinishedRun], tracking: TrackingConfig, downloads: Path) ->
         run_id = entry.info.run_id
         assert entry.info.status == "FINISHED" and entry.data.tags["cyclotrain.complete"] == "yes"
         assert entry.data.params["seed"] == str(100 + writer)
-        curve = client.get_metric_history(run_id, "validation_loss")
+        curve = client.get_metric_history(run_id, "training/validation_loss")
         assert [(point.step, point.value) for point in curve] == [(e.epoch, e.validation_loss) for e in run.history.epochs]
         assert {name for name, figure in run.figures().items() if figure.value is not None} <= entry.data.metrics.keys()
         assert {one.dataset.name for one in entry.inputs.dataset_inputs} == {"background", "signal"}
         card = client.download_artifacts(run_id, "card.md", str(downloads))
         assert Path(card).read_text() == f"card of run-{writer}"
         sha256 = file_sha256(run.files["model"])
-        assert entry.data.tags["cyclotrain.model_sha256"] == versions[run_id].tags["cyclotrain.model_sha256"] == sha256
+        assert entry.data.tags["cyclotrain.model_sha256"] == versions[run_id].tags["model_sha256"] == sha256
         assert versions[run_id].source == f"models:/{models[run_id].model_id}"
         model = mlflow.artifacts.download_artifacts(models[run_id].model_uri, dst_path=str(downloads / f"model-{writer}"))
         assert file_sha256(Path(model) / "model.onnx") == sha256

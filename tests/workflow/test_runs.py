@@ -165,7 +165,11 @@ def test_regression_without_classes(tmp_path: Path, toy_files: dict[str, str]) -
         assert friend["Jets"]["test_far"].array(library="np").min() > 0
     with sqlite3.connect(workflow.folder / "results/mlflow.db") as store:
         names = {name for (name,) in store.execute("select distinct key from metrics")}
-    assert {"bias.far", "coverage.ratio.at_0.5", "validation_loss.true_mass"} <= names and "validation_auc" not in names
+    assert {
+        "bias.far",
+        "coverage.ratio.at_0.5",
+        "training/validation_loss.true_mass",
+    } <= names and "training/validation_auc" not in names
 
 
 def test_two_first_runs_in_one_folder_go_on_side_by_side(tmp_path: Path, toy_files: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from cyclotrain.contract.run import Run
 
 _MAIN = ("auc.*", "rejection.*.*", "bias.*", "resolution.*", "coverage.*.*", "parity.model", "latency_ms.p99")
 _ROWS = 20
+_IN_A_LINE = 3
 
 
 def of_model(run: Run, *, config: Mapping[str, Any], folder: Path) -> str:
@@ -23,6 +24,14 @@ def of_model(run: Run, *, config: Mapping[str, Any], folder: Path) -> str:
     lines += [f"Tested on {evaluation.test_examples:,} examples.", "", *_verdict([run]), "", *_figures(run)]
     lines += ["", f"Exported model: `{run.files['model']}`  ", f"All files: `{folder.resolve()}`"]
     return "\n".join(lines)
+
+
+def in_a_line(run: Run) -> str:
+    """The name of the run and its first figures, for the row of a version in the registry."""
+    known = run.figures()
+    names = [name for pattern in _MAIN for name in fitting(pattern, known)]
+    cells = [f"{name} {known[name].value:.4g}" for name in names if known[name].value is not None]
+    return f"run {run.contract.run}: {', '.join(cells[:_IN_A_LINE])}"
 
 
 def of_models(runs: Sequence[Run], *, config: Mapping[str, Any], what: str, folder: str | Path) -> str:

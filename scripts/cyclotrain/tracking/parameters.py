@@ -6,7 +6,7 @@ from typing import Any
 
 _LENGTH = 6000  # MLflow's limit of a value
 # what says where a run is kept and what else it does, but does not make it another model
-_LEFT_OUT = ("run", "description", "licence", "tracking", "score")
+_LEFT_OUT = ("run", "description", "licence", "tracking", "report", "score")
 
 
 def parameters(config: Mapping[str, Any]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     others = []
     for key, value in config.items():
         name = f"{prefix}{key}"
-        if value is None or value == [] or value == {}:
+        if value in (None, "", [], {}):
             continue
         if not re.fullmatch(r"[\w.:/ -]+", str(key), re.ASCII):
             others.append(f"{key}: {_text(value)}")

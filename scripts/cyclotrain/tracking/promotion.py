@@ -15,7 +15,7 @@ from cyclotrain.contract.results import Evaluation, Figure
 from cyclotrain.contract.run import Run
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
-from cyclotrain.tracking.registry import CHALLENGER, CHAMPION, fetch_model, version_of
+from cyclotrain.tracking.registry import CHALLENGER, CHAMPION, MODEL_SHA256, fetch_model, version_of
 from cyclotrain.tracking.store import opened
 
 Verdict = Literal["better", "worse", "equal within the uncertainty", "bound not met", "bound met"]
@@ -112,14 +112,10 @@ def promote(
     with opened(tracking.uri) as client:
         challenger, champion = (version_of(client, name, alias) for alias in (CHALLENGER, CHAMPION))
         sha256 = file_sha256(run.files["model"])
-        if champion and champion.tags.get("cyclotrain.model_sha256") == sha256:
+        if champion and champion.tags.get(MODEL_SHA256) == sha256:
             return True, f"version {champion.version} of '{name}' is the champion already"
-        if challenger is None or challenger.tags.get("cyclotrain.model_sha256") != sha256:
-            other = (
-                f"that is version {challenger.version}, of run '{challenger.tags.get('cyclotrain.run')}'"
-                if challenger
-                else "none"
-            )
+        if challenger is None or challenger.tags.get(MODEL_SHA256) != sha256:
+            other = f"that is version {challenger.version}, of run '{challenger.tags.get('run')}'" if challenger else "none"
             raise InputError(
                 f"the model of run '{run.contract.run}' is not the challenger of '{name}' in '{tracking.uri}': {other}. Run the "
                 "workflow with this config, all gates passed, or promote with the config of that run"
@@ -127,7 +123,7 @@ def promote(
         lines = [f"challenger: version {challenger.version} of '{name}', run '{run.contract.run}'"]
         if champion:
             rows = compared(run.figures(), _figures_of(champion, evaluate), bounds=bounds)
-            lines += [f"champion:   version {champion.version}, run '{champion.tags.get('cyclotrain.run')}'"]
+            lines += [f"champion:   version {champion.version}, run '{champion.tags.get('run')}'"]
             lines += [f"both on the {run.evaluation.test_examples:,} test examples of this run", "", *table(rows), ""]
             if not beats(rows):
                 lines.append("Not promoted: a challenger meets all bounds, is worse in no figure, and better in one.")
@@ -157,6 +153,6 @@ def _figures_of(champion: ModelVersion, evaluate: Callable[[Path], Evaluation]) 
 
 def _make_champion(client: mlflow.MlflowClient, challenger: ModelVersion, champion: ModelVersion | None) -> None:
     over = f"version {champion.version}" if champion else "none"
-    client.set_model_version_tag(challenger.name, challenger.version, "cyclotrain.promoted_over", over)
+    client.set_model_version_tag(challenger.name, challenger.version, "promoted_over", over)
     client.set_registered_model_alias(challenger.name, CHAMPION, challenger.version)
     client.delete_registered_model_alias(challenger.name, CHALLENGER)

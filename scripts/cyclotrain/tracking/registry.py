@@ -15,11 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from cyclotrain.core.errors import InputError
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+MODEL_SHA256 = "model_sha256"  # the tag of a version
 WEIGHTS = "weights.pt"  # the artifact of a run
 _EXPORTED = "model.onnx"  # in the folder of a model
 
 
-def register(client: mlflow.MlflowClient, name: str, *, run_id: str, model_id: str, tags: Mapping[str, str]) -> ModelVersion:
+def register(
+    client: mlflow.MlflowClient, name: str, *, run_id: str, model_id: str, tags: Mapping[str, str], description: str
+) -> ModelVersion:
     """The version of `name` that is the model of a run, made if there is none; a new one gets the alias `challenger`.
 
     tags: the last one marks a version that is complete.
@@ -30,7 +33,11 @@ def register(client: mlflow.MlflowClient, name: str, *, run_id: str, model_id: s
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
     known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    version = known[0] if known else client.create_model_version(name, f"models:/{model_id}", run_id, model_id=model_id)
+    if known:
+        version = known[0]
+    else:
+        source = f"models:/{model_id}"
+        version = client.create_model_version(name, source, run_id, description=description, model_id=model_id)
     if list(tags)[-1] not in version.tags:
         client.set_registered_model_alias(name, CHALLENGER, version.version)
         # what `mlflow.register_model` writes, for the UI's link from the run

@@ -22,9 +22,9 @@ from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256, json_sha256
 from cyclotrain.tracking import datasets, description, models
 from cyclotrain.tracking.parameters import parameters
-from cyclotrain.tracking.registry import register
+from cyclotrain.tracking.registry import MODEL_SHA256, register
 from cyclotrain.tracking.spread import spread
-from cyclotrain.tracking.store import experiment_of, log, opened
+from cyclotrain.tracking.store import again_after_collisions, experiment_of, log, opened
 
 _MODEL_TAG = "cyclotrain.model_sha256"
 _MODELS_TAG = "cyclotrain.models_sha256"  # of a parent: the SHA-256 of those of its folds
@@ -32,7 +32,8 @@ COMPLETE_TAG = "cyclotrain.complete"  # set last: a run that lacks it was interr
 NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 TRAINING_TAG = "cyclotrain.training"  # of a run that was written while it trained: tracking/live.py
-_LAST_OF_EPOCH = "validation_loss"
+_EPOCHS = "training/"  # the UI shows the metrics before a `/` together
+_LAST_OF_EPOCH = f"{_EPOCHS}validation_loss"
 _TAG_LENGTH = 5000  # MLflow's limit is 8000
 _log = logging.getLogger(__name__)
 
@@ -62,18 +63,24 @@ def track(finished: FinishedRun, *, tracking: TrackingConfig) -> dict[str, Any]:
     """Write the run to the MLflow store and return its ids and address.
 
     A run with folds is a parent with a child a fold. A model is known by the SHA-256 of its model.onnx: the same model updates
-    its MLflow run, another one makes a new one. The status is FAILED if a gate failed; the tag `cyclotrain.gates` tells which.
+    its MLflow run, another one makes a new one. The status is FAILED if a gate failed; the tag `gates` tells which.
     Raises InputError if the store cannot be used or the experiment was deleted.
     """
     start = time.perf_counter()
     with opened(tracking.uri) as client:
-        experiment_id = experiment_of(client, tracking.experiment, tracking.uri).experiment_id
-        writer = _Writer(client, experiment_id, finished, tracking.register_as)
-        run_id = writer.folds() if finished.config.get("folds") else writer.model(finished.folder, finished.references[0])
+        experiment_id, run_id = again_after_collisions(lambda: _write(client, finished, tracking))
     name = finished.config["run"]
     _log.info("wrote run '%s' to experiment '%s'; %.1f s", name, tracking.experiment, time.perf_counter() - start)
     hashes = [file_sha256(run.files["model"]) for run in finished.models.values()]
     return {"tracking_uri": tracking.uri, "experiment_id": experiment_id, "run_id": run_id, "model_sha256": hashes}
+
+
+def _write(client: mlflow.MlflowClient, finished: FinishedRun, tracking: TrackingConfig) -> tuple[str, str]:
+    """Write the run; the ids of its experiment and of itself."""
+    experiment_id = experiment_of(client, tracking.experiment, tracking.uri).experiment_id
+    writer = _Writer(client, experiment_id, finished, tracking.register_as)
+    run_id = writer.folds() if finished.config.get("folds") else writer.model(finished.folder, finished.references[0])
+    return experiment_id, run_id
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class _Writer:
         for folder, reference in zip(finished.models, finished.references, strict=True):
             self.model(folder, reference, parent=run_id)
         note = description.of_models(runs, config=finished.config, what="folds", folder=finished.folder.resolve())
-        self._set_tags(run_id, {**_provenance(runs[0]), "cyclotrain.gates": _verdict(runs), NOTE_TAG: note})
+        self._set_tags(run_id, {**_provenance(runs[0]), "gates": _verdict(runs), NOTE_TAG: note})
         if COMPLETE_TAG not in parent.data.tags:
             log_parameters(self.client, parent, parameters(finished.config))
         figures = [{name: f.value for name, f in run.figures().items() if f.value is not None} for run in runs]
@@ -117,13 +124,14 @@ class _Writer:
         self._log_figures(run_id, {name: x for name, x in values.items() if x is not None}, time_ms=_ended(run))
         note = description.of_model(run, config=config, folder=folder)
         provenance = _provenance(run)
-        self._set_tags(run_id, {**provenance, "cyclotrain.gates": _verdict([run]), NOTE_TAG: note})
+        self._set_tags(run_id, {**provenance, "gates": _verdict([run]), NOTE_TAG: note})
         self._log_results(run_id, run, folder)
         model_id = models.log_model(client, run_id, self.experiment_id, run=run, reference=reference)
         if self.register and run.gates.passed:
-            kept = ("cyclotrain.commit", "cyclotrain.dataset_sha256", "cyclotrain.contract_sha256")
-            tags = {name: provenance[name] for name in kept} | {"cyclotrain.run": run.contract.run} | known_by
-            register(client, self.register, run_id=run_id, model_id=model_id, tags=tags)
+            kept = ("commit", "dataset_sha256", "contract_sha256")
+            tags = {"run": run.contract.run, **{name: provenance[name] for name in kept}, MODEL_SHA256: known_by[_MODEL_TAG]}
+            words = description.in_a_line(run)
+            register(client, self.register, run_id=run_id, model_id=model_id, tags=tags, description=words)
         elif self.register:
             _log.warning("not registered as '%s', because a gate failed", self.register)
         self._complete(run_id, [run])
@@ -148,9 +156,9 @@ class _Writer:
         config = self.finished.config
         without_seed = {key: value for key, value in config.items() if key not in ("run", "seed")}
         return {
-            "cyclotrain.config_sha256": json_sha256(config),
+            "config_sha256": json_sha256(config),
             # runs of several seeds have this in common
-            "cyclotrain.config_without_seed_sha256": json_sha256(without_seed),
+            "config_without_seed_sha256": json_sha256(without_seed),
         }
 
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -215,8 +223,8 @@ def epoch_metrics(history: History) -> list[Metric]:
     """The metrics of all epochs; the validation loss is the last of each, so that an epoch that has it is complete."""
     metrics = []
     for epoch in history.epochs:
-        figures = {name: getattr(epoch, name) for name in ("train_loss", "validation_auc", "learning_rate")}
-        figures |= {f"validation_loss.{name}": loss for name, loss in epoch.validation_losses.items()}
+        figures = {f"{_EPOCHS}{name}": getattr(epoch, name) for name in ("train_loss", "validation_auc", "learning_rate")}
+        figures |= {f"{_LAST_OF_EPOCH}.{name}": loss for name, loss in epoch.validation_losses.items()}
         if epoch.usage:  # the UI shows `system/` on a page of its own
             usage = epoch.usage.model_dump(exclude={"batch_job"})
             figures |= {f"system/{name}": value for name, value in usage.items()}
@@ -227,7 +235,7 @@ def epoch_metrics(history: History) -> list[Metric]:
 
 def is_of_epochs(metric: str) -> bool:
     """Whether a metric is a curve over the epochs, and not a figure of the finished model."""
-    return metric in ("train_loss", "validation_auc", "learning_rate") or metric.startswith((_LAST_OF_EPOCH, "system/"))
+    return metric.startswith((_EPOCHS, "system/"))
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -254,15 +262,15 @@ def _provenance(run: Run) -> dict[str, str]:
     commit = metadata["commit"]
     tags = {
         "mlflow.source.git.commit": commit.removesuffix("-dirty"),
-        "cyclotrain.commit": commit,
-        "cyclotrain.uncommitted_changes": "yes" if commit.endswith("-dirty") else "no",
-        "cyclotrain.software": json.dumps(metadata["software"]),
-        "cyclotrain.dataset_sha256": run.contract.dataset_sha256,
-        "cyclotrain.contract_sha256": file_sha256(run.files["contract"]),
+        "commit": commit,
+        "uncommitted_changes": "yes" if commit.endswith("-dirty") else "no",
+        "software": json.dumps(metadata["software"]),
+        "dataset_sha256": run.contract.dataset_sha256,
+        "contract_sha256": file_sha256(run.files["contract"]),
     }
     if jobs := dict.fromkeys(epoch.usage.batch_job for epoch in run.history.epochs if epoch.usage and epoch.usage.batch_job):
-        tags["cyclotrain.training_jobs"] = ", ".join(jobs)
-    return tags | ({"cyclotrain.note": run.evaluation.note} if run.evaluation.note else {})
+        tags["training_jobs"] = ", ".join(jobs)
+    return tags | ({"note": run.evaluation.note} if run.evaluation.note else {})
 
 
 def _verdict(runs: Sequence[Run]) -> str:

@@ -19,7 +19,7 @@ from cyclotrain.tracking.spread import spread
 from cyclotrain.tracking.store import log, opened
 
 _SEEDS_TAG = "cyclotrain.seeds_of"  # of a parent: the hash of the config without name and seed
-_OF_CONFIG = "cyclotrain.config_without_seed_sha256"
+_OF_CONFIG = "config_without_seed_sha256"
 
 
 def gather(folders: Sequence[Path]) -> str:
@@ -70,7 +70,7 @@ def _below_parent(client: mlflow.MlflowClient, experiment_id: str, runs: Sequenc
     )
     failed = [run.info.run_name for run in children if run.info.status == "FAILED"]
     gates = f"failed: {', '.join(failed)}" if failed else "passed"
-    for key, value in {NOTE_TAG: note, "cyclotrain.gates": gates, COMPLETE_TAG: "yes"}.items():
+    for key, value in {NOTE_TAG: note, "gates": gates, COMPLETE_TAG: "yes"}.items():
         client.set_tag(parent_id, key, value)
     client.set_terminated(parent_id, "FAILED" if failed else "FINISHED", ended)
     return parent_id

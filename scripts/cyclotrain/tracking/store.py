@@ -2,11 +2,14 @@
 
 import logging
 import os
+import random
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 from mlflow.entities import Experiment, LifecycleStage, Metric, Param
@@ -21,6 +24,10 @@ from cyclotrain.core.files import locked
 
 # limits of MLflow's server on one request
 _METRICS, _PARAMS = 1000, 100
+# what databases, and MLflow for a version, say of a row that is there already
+_COLLISIONS = ("UniqueViolation", "UNIQUE constraint failed", "Duplicate entry", "Model Version creation error", "deadlock")
+_TRIES = 20
+_Written = TypeVar("_Written")
 _ERRORS = (MlflowException, SQLAlchemyError, RequestException, OSError)
 
 
@@ -40,7 +47,8 @@ def opened(uri: str) -> Iterator[mlflow.MlflowClient]:
     for what fails in the block, if the store cannot be reached, read or written, or is of another version of MLflow.
     """
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the traceback of what it raises
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # a bar a file would break that of the run
+    # a bar a file, and addresses, would break the bar of the run
+    os.environ |= {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     database = sqlite_file(uri)
     try:
         with locked(database) if database else nullcontext():
@@ -96,6 +104,21 @@ def _new_experiment(client: mlflow.MlflowClient, name: str, uri: str) -> Experim
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
     return client.get_experiment_by_name(name)
+
+
+def again_after_collisions(write: Callable[[], _Written]) -> _Written:
+    """The result of `write`, which writes nothing twice, and is called again where another writer was first.
+
+    MLflow looks whether a data set or a version is there and then inserts it, so that of two writers on a server one may fail.
+    """
+    for _ in range(_TRIES):
+        try:
+            return write()
+        except MlflowException as error:
+            if not any(words in str(error) for words in _COLLISIONS):
+                raise
+        time.sleep(random.uniform(0.1, 2))
+    return write()
 
 
 def log(client: mlflow.MlflowClient, run_id: str, *, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:

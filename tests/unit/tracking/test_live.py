@@ -41,7 +41,7 @@ def test_the_run_that_was_live_is_the_imported_one_and_no_epoch_is_twice(trained
         run_id = live.send(first(history, n), tracking=tracking, run="test", config=finished.config, status=status)
         entry = client.get_run(run_id)
         assert entry.info.status == status and entry.data.params["training.epochs"] == "3"
-        assert [point.step for point in client.get_metric_history(run_id, "train_loss")] == list(range(1, n + 1))
+        assert [point.step for point in client.get_metric_history(run_id, "training/train_loss")] == list(range(1, n + 1))
         ids.add(run_id)
     changed = replace(finished, config={**finished.config, "gates": {"auc.background": [">= 0.4"]}})
     ids.add(track(changed, tracking=tracking)["run_id"])
@@ -49,7 +49,7 @@ def test_the_run_that_was_live_is_the_imported_one_and_no_epoch_is_twice(trained
     entry = client.get_run(run_id)
     assert entry.info.status == "FINISHED" and len(client.search_runs([entry.info.experiment_id])) == 1
     for name in ("train_loss", "validation_loss"):
-        assert [point.step for point in client.get_metric_history(run_id, name)] == [1, 2, 3]
+        assert [point.step for point in client.get_metric_history(run_id, f"training/{name}")] == [1, 2, 3]
     assert track(changed, tracking=tracking)["run_id"] == run_id
 
 

@@ -70,10 +70,11 @@ def test_a_run_becomes_a_version_with_its_lineage_once(trained: Trained, tmp_pat
     client = mlflow.MlflowClient(tracking(tmp_path).uri)
     (version,) = client.search_model_versions("name = 'tagger'")
     assert aliases(tmp_path) == {"challenger": "1"}
-    assert version.tags["cyclotrain.model_sha256"] == file_sha256(trained.onnx)
-    assert version.tags["cyclotrain.dataset_sha256"] == run.contract.dataset_sha256
+    assert version.tags["model_sha256"] == file_sha256(trained.onnx)
+    assert version.tags["dataset_sha256"] == run.contract.dataset_sha256
+    assert version.description.startswith(f"run test: auc.background {run.figures()['auc.background'].value:.4g}, rejection.")
     entry = client.get_run(version.run_id)
-    assert version.tags["cyclotrain.commit"] == entry.data.tags["cyclotrain.commit"]
+    assert version.tags["commit"] == entry.data.tags["commit"]
     assert {one.dataset.name for one in entry.inputs.dataset_inputs} == {"background", "signal"}
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert model.source_run_id == version.run_id and json.loads(model.tags["mlflow.modelVersions"])[0]["name"] == "tagger"
@@ -103,7 +104,7 @@ def test_a_registration_that_was_interrupted_is_completed(
                 registered(trained, tmp_path)
     registered(trained, tmp_path)
     (version,) = mlflow.MlflowClient(tracking(tmp_path).uri).search_model_versions("name = 'tagger'")
-    assert aliases(tmp_path) == {"challenger": "1"} and version.tags["cyclotrain.model_sha256"] == file_sha256(trained.onnx)
+    assert aliases(tmp_path) == {"challenger": "1"} and version.tags["model_sha256"] == file_sha256(trained.onnx)
 
 
 def test_the_first_model_is_promoted_and_one_that_beats_it_follows(trained: Trained, weaker: Trained, tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_the_first_model_is_promoted_and_one_that_beats_it_follows(trained: Trai
     assert "Promoted: version 2 is the champion, models:/tagger@champion. Version 1 was." in words
     client = mlflow.MlflowClient(tracking(tmp_path).uri)
     version = client.get_model_version("tagger", "2")
-    assert version.tags["cyclotrain.promoted_over"] == "version 1"
+    assert version.tags["promoted_over"] == "version 1"
     assert "promotion.txt" in {file.path for file in client.list_artifacts(version.run_id)}
     # tracked again, it stays what it is
     registered(trained, tmp_path)

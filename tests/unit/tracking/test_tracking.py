@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import mlflow
 import numpy as np
 import onnxruntime as ort
 import pytest
+from mlflow.exceptions import MlflowException
 
 from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.contract.compared import contract_of_model
@@ -60,13 +62,13 @@ def rows(uri: str) -> dict[str, int]:
 def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(trained: Trained, store: str, tmp_path: Path) -> None:
     run = trained.run()
     entry, client = tracked(finished_run(trained, tmp_path), store)
-    assert entry.info.status == "FINISHED" and entry.data.tags["cyclotrain.gates"] == "passed"
+    assert entry.info.status == "FINISHED" and entry.data.tags["gates"] == "passed"
     figures = {name: figure.value for name, figure in run.figures().items() if figure.value is not None}
     assert {name: entry.data.metrics[name] for name in figures} == pytest.approx(figures)
     for name in ("auc.background", "rejection.background.at_0.5", "parity.model", "latency_ms.p99"):
         assert name in figures
     for name in ("validation_loss", "train_loss", "validation_auc", "learning_rate"):
-        curve = client.get_metric_history(entry.info.run_id, name)
+        curve = client.get_metric_history(entry.info.run_id, f"training/{name}")
         assert [(point.step, point.value) for point in curve] == [(e.epoch, getattr(e, name)) for e in run.history.epochs]
     memory = client.get_metric_history(entry.info.run_id, "system/memory_mb")
     assert [(point.step, point.value) for point in memory] == [
@@ -83,16 +85,16 @@ def test_the_run_holds_every_figure_by_its_name_its_epochs_files_and_model(train
 def test_the_tags_say_what_the_run_was_made_of_and_by(trained: Trained, store: str, tmp_path: Path) -> None:
     tags = tracked(finished_run(trained, tmp_path), store)[0].data.tags
     assert tags["cyclotrain.model_sha256"] == file_sha256(trained.onnx)
-    assert tags["cyclotrain.contract_sha256"] == file_sha256(trained.dataset.with_name("contract.json"))
-    assert tags["cyclotrain.dataset_sha256"] == trained.contract.dataset_sha256
-    assert tags["cyclotrain.uncommitted_changes"] == ("yes" if tags["cyclotrain.commit"].endswith("-dirty") else "no")
-    assert tags["mlflow.source.git.commit"] == tags["cyclotrain.commit"].removesuffix("-dirty")
+    assert tags["contract_sha256"] == file_sha256(trained.dataset.with_name("contract.json"))
+    assert tags["dataset_sha256"] == trained.contract.dataset_sha256
+    assert tags["uncommitted_changes"] == ("yes" if tags["commit"].endswith("-dirty") else "no")
+    assert tags["mlflow.source.git.commit"] == tags["commit"].removesuffix("-dirty")
     others = [
         tracked(finished_run(trained, tmp_path, run=run, seed=seed), store)[0].data.tags
         for run, seed in (("other", 2), ("test", 1))
     ]
-    assert others[0]["cyclotrain.config_sha256"] != tags["cyclotrain.config_sha256"] == others[1]["cyclotrain.config_sha256"]
-    assert others[0]["cyclotrain.config_without_seed_sha256"] == tags["cyclotrain.config_without_seed_sha256"]
+    assert others[0]["config_sha256"] != tags["config_sha256"] == others[1]["config_sha256"]
+    assert others[0]["config_without_seed_sha256"] == tags["config_without_seed_sha256"]
 
 
 def test_the_description_says_what_the_model_is_whether_it_passed_its_figures_and_where_it_is(
@@ -111,7 +113,8 @@ def test_the_description_says_what_the_model_is_whether_it_passed_its_figures_an
 
 def test_parameters_are_a_row_a_value_and_only_what_is_set() -> None:
     config = {
-        "run": "toys", "tracking": {"uri": "x"}, "score": {}, "seed": 1, "object": None, "define": {},
+        "run": "toys", "tracking": {"uri": "x"}, "score": {}, "seed": 1, "object": None, "weight": "", "report": {"status": "x"},
+        "define": {},
         "training": {"epochs": 3, "load": ["*"], "freeze": [], "learning_rate_factors": {"phi.*": 0.1, "rho": 2}},
         "gates": {"auc.*": [">= 0.9"], "auc.qcd": [">= 0.95", "<= 1"]},
         "flatten": {"variables": {"log(jet_pt)": [1, 2]}, "to": "flat"},
@@ -198,8 +201,8 @@ def test_a_failed_gate_makes_the_run_failed_and_the_same_model_updates_its_run(
     after, client = tracked(finished_run(trained, tmp_path, failing(trained)), store)
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FAILED"
-    assert after.data.tags["cyclotrain.gates"].startswith("failed: auc.background = 0.")
-    assert "required >= 0.9999; the limit is gates.auc.*" in after.data.tags["cyclotrain.gates"]
+    assert after.data.tags["gates"].startswith("failed: auc.background = 0.")
+    assert "required >= 0.9999; the limit is gates.auc.*" in after.data.tags["gates"]
     assert len(client.search_runs([after.info.experiment_id])) == 1
 
 
@@ -240,6 +243,24 @@ def test_an_import_that_was_interrupted_is_completed_and_nothing_is_twice(
     assert len(client.search_logged_models([found.info.experiment_id])) == 1
 
 
+def test_a_writer_that_was_second_writes_again(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where another run logs the same sample to a server at the same moment."""
+    log_inputs, calls = mlflow.MlflowClient.log_inputs, []
+
+    def second(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) < 3:
+            raise MlflowException('(psycopg2.errors.UniqueViolation) duplicate key value violates unique constraint "dataset_pk"')
+        log_inputs(*arguments)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_inputs", second)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    uri = new_store(tmp_path)
+    entry, client = tracked(finished_run(trained, tmp_path), uri)
+    assert len(calls) == 3 and len(client.search_runs([entry.info.experiment_id])) == 1
+    assert {one.dataset.name for one in entry.inputs.dataset_inputs} == {"background", "signal"}
+
+
 def test_folds_are_children_of_one_run_with_mean_and_spread(trained: Trained, trained_to_sort: Trained, tmp_path: Path) -> None:
     uri, folds = new_store(tmp_path), [trained, trained_to_sort]
     parent, client = tracked(finished_folds(folds, tmp_path), uri)
@@ -269,7 +290,7 @@ def test_a_parent_is_failed_if_a_fold_is(trained: Trained, trained_to_sort: Trai
     folder, run = list(finished.models.items())[1]
     models = {**finished.models, folder: replace(run, gates=failing(trained_to_sort))}
     parent, _ = tracked(replace(finished, models=models), new_store(tmp_path))
-    assert parent.info.status == "FAILED" and parent.data.tags["cyclotrain.gates"].startswith("failed: auc.background")
+    assert parent.info.status == "FAILED" and parent.data.tags["gates"].startswith("failed: auc.background")
 
 
 def test_any_number_of_metrics_and_parameters_is_logged(tmp_path: Path) -> None:
@@ -378,7 +399,7 @@ def test_runs_of_several_seeds_are_children_of_one_run_with_mean_and_spread(
     assert parent.info.run_name == "s1 seeds" and parent.info.status == "FINISHED"
     assert parent.data.metrics["auc.background"] == pytest.approx(np.mean(aucs))
     assert parent.data.metrics["spread.auc.background"] == pytest.approx(np.std(aucs, ddof=1))
-    assert "validation_loss" not in parent.data.metrics
+    assert "training/validation_loss" not in parent.data.metrics
     assert parent.data.params["training.epochs"] == "3" and "seed" not in parent.data.params
     counted = rows(uri)
     assert gather(folders[:2]) == parent_id and rows(uri) == counted
