@@ -38,21 +38,21 @@ def model_file(name: str, where: str, *, run: Path) -> Path | None:
     raise InputError(f"{key}: '{path}' has no model/model.onnx: {advice}")
 
 
-def contract_of_model(name: str, path: str | Path) -> Contract:
-    """The contract in an ONNX file; raises InputError if the file cannot be read or has none."""
+def contract_of_model(key: str, path: str | Path) -> Contract:
+    """The contract in an ONNX file; raises InputError, which begins with `key`, if the file cannot be read or has none."""
     try:
         metadata = model_metadata(onnx.load(path, load_external_data=False))
     except Exception as error:  # protobuf has exceptions of its own for a file that is something else
-        raise InputError(f"compare.{name}: '{path}' cannot be read as an ONNX file: {error}") from error
+        raise InputError(f"{key}: '{path}' cannot be read as an ONNX file: {error}") from error
     if "contract" not in metadata:
         raise InputError(
-            f"compare.{name}: '{path}' was not made by Cyclotrain: it does not say which class each of its outputs is; remove it"
+            f"{key}: '{path}' was not made by Cyclotrain: it does not say which class each of its outputs is; remove it"
         )
     return Contract.from_dict(metadata["contract"])
 
 
 def require_comparable(
-    name: str, other: Contract, *, classes: Sequence[str], branches: Collection[str], object_name: str | None
+    key: str, other: Contract, *, classes: Sequence[str], branches: Collection[str], object_name: str | None
 ) -> None:
     """Raise InputError, which names all differences, for a model of other classes, or with inputs that this run does not read."""
     problems = []
@@ -65,10 +65,10 @@ def require_comparable(
     if other.layout.object != object_name:
         own, theirs = (f"'{one}'" if one else "an event" for one in (object_name, other.layout.object))
         problems.append(f"its examples are {theirs}, and those of this run {own}")
-    _raise(name, problems)
+    _raise(key, problems)
 
 
-def require_same_constituents(name: str, other: Layout, own: Layout) -> None:
+def require_same_constituents(key: str, other: Layout, own: Layout) -> None:
     """Raise InputError for a model whose sets of constituents cannot be made of those that this run stores."""
     problems = []
     if wrong := [branch for branch in other.scalars if branch not in own.scalars]:
@@ -76,7 +76,7 @@ def require_same_constituents(name: str, other: Layout, own: Layout) -> None:
     for set_name, theirs in other.sets.items():
         if theirs.branches:
             problems += [f"inputs.{set_name}: {problem}" for problem in _problems_of_set(theirs, own)]
-    _raise(name, problems)
+    _raise(key, problems)
 
 
 def _problems_of_set(theirs: Set, own: Layout) -> list[str]:
@@ -107,8 +107,6 @@ def _listed(classes: Sequence[str]) -> str:
     return f"[{', '.join(classes)}]"
 
 
-def _raise(name: str, problems: Sequence[str]) -> None:
+def _raise(key: str, problems: Sequence[str]) -> None:
     if problems:
-        raise InputError(
-            f"compare.{name}: the model cannot run on the examples of this run:" + "".join(f"\n  {p}" for p in problems)
-        )
+        raise InputError(f"{key}: the model cannot run on the examples of this run:" + "".join(f"\n  {p}" for p in problems))

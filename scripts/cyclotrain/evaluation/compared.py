@@ -29,14 +29,14 @@ def predict_compared(contract: Contract, entry: Entry, *, shards: Sequence[str],
 
     Raises InputError for a model of other classes, or of inputs that this run does not have.
     """
-    name, model = entry.name, entry.model
-    other = contract_of_model(name, model)
+    model, key = entry.model, f"compare.{entry.name}"
+    other = contract_of_model(key, model)
     own = contract.layout
-    require_comparable(name, other, classes=contract.classes, branches=own.inputs, object_name=own.object)
-    require_same_constituents(name, other.layout, own)
+    require_comparable(key, other, classes=contract.classes, branches=own.inputs, object_name=own.object)
+    require_same_constituents(key, other.layout, own)
     session = open_session(model, threads)
     write_answers(contract, shards, session, split="test", path=path, columns=contract.classes)
     note = seen_in_training(other, contract)
     if note:
-        _log.warning("compare.%s: %s", name, note)
-    return ComparedModel(name=name, where=entry.where, run=other.run, model_sha256=file_sha256(model), note=note)
+        _log.warning("%s: %s", key, note)
+    return ComparedModel(name=entry.name, where=entry.where, run=other.run, model_sha256=file_sha256(model), note=note)

@@ -83,8 +83,8 @@ def _check_compared(config: Config) -> None:
     for name, where in config.compare.items():
         path = model_file(name, where, run=Path("results", config.run))
         if path:  # of a registered model, only the rule `predict_compared` knows the contract
-            other = contract_of_model(name, path)
-            require_comparable(name, other, classes=config.classes, branches=branches, object_name=config.object)
+            other = contract_of_model(f"compare.{name}", path)
+            require_comparable(f"compare.{name}", other, classes=config.classes, branches=branches, object_name=config.object)
 
 
 def _check_padding(config: Config) -> None:

@@ -15,7 +15,7 @@ from cyclotrain.contract.results import Evaluation, Figure
 from cyclotrain.contract.run import Run
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
-from cyclotrain.tracking.registry import CHALLENGER, CHAMPION, MODEL_SHA256, fetch_model, version_of
+from cyclotrain.tracking.registry import CHALLENGER, CHAMPION, MODEL_SHA256, fetch_registered, version_of
 from cyclotrain.tracking.store import opened
 
 Verdict = Literal["better", "worse", "equal within the uncertainty", "bound not met", "bound met"]
@@ -122,7 +122,7 @@ def promote(
             )
         lines = [f"challenger: version {challenger.version} of '{name}', run '{run.contract.run}'"]
         if champion:
-            rows = compared(run.figures(), _figures_of(champion, evaluate), bounds=bounds)
+            rows = compared(run.figures(), _figures_of(champion, tracking.uri, evaluate), bounds=bounds)
             lines += [f"champion:   version {champion.version}, run '{champion.tags.get('run')}'"]
             lines += [f"both on the {run.evaluation.test_examples:,} test examples of this run", "", *table(rows), ""]
             if not beats(rows):
@@ -137,11 +137,11 @@ def promote(
         return True, text
 
 
-def _figures_of(champion: ModelVersion, evaluate: Callable[[Path], Evaluation]) -> dict[str, Figure]:
+def _figures_of(champion: ModelVersion, uri: str, evaluate: Callable[[Path], Evaluation]) -> dict[str, Figure]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "champion.onnx"
         try:
-            fetch_model(champion, path)
+            fetch_registered(f"models:/{champion.name}/{champion.version}", key=CHAMPION, uri=uri, path=path)
             return evaluate(path).figures()
         except InputError as error:
             raise InputError(

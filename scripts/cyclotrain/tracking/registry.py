@@ -59,20 +59,6 @@ def version_of(client: mlflow.MlflowClient, name: str, alias: str) -> ModelVersi
         raise
 
 
-def fetch_model(version: ModelVersion, path: Path) -> None:
-    """Copy the exported model of a version to `path`; raises InputError if it is not there."""
-    uri = f"models:/{version.name}/{version.version}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            model = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / _EXPORTED
-            shutil.copyfile(model, path)
-        except (MlflowException, OSError) as error:
-            raise InputError(
-                f"version {version.version} of '{version.name}' cannot be loaded: its artifacts lack the exported model, or are "
-                f"not at their place: {error}"
-            ) from error
-
-
 def fetch_registered(model: str, *, key: str, uri: str, path: Path) -> None:
     """Copy the ONNX file of a registered model, `models:/name@alias` or `models:/name/2`, from the store at `uri` to `path`.
 

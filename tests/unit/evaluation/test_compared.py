@@ -84,7 +84,7 @@ def test_a_model_of_other_classes_or_branches_is_refused_with_all_that_differs(t
     contract = trained.contract
     branches = [name for name in contract.layout.inputs if name != "pf_pt"]
     with pytest.raises(InputError) as error:
-        require_comparable("old", contract, classes=["signal", "background"], branches=branches, object_name="Jet")
+        require_comparable("compare.old", contract, classes=["signal", "background"], branches=branches, object_name="Jet")
     text = str(error.value)
     assert "compare.old: the model cannot run on the examples of this run" in text
     assert "it needs the branches pf_pt, which this run does not read" in text
@@ -106,15 +106,15 @@ def changed(layout: Layout, **fields: Any) -> Layout:
 def test_a_model_of_other_constituents_is_refused(trained: Trained, fields: dict[str, Any], message: str) -> None:
     own = trained.contract.layout
     with pytest.raises(InputError, match=message):
-        require_same_constituents("old", changed(own, **fields), own)
-    require_same_constituents("old", changed(own, max_length=2), own)
+        require_same_constituents("compare.old", changed(own, **fields), own)
+    require_same_constituents("compare.old", changed(own, max_length=2), own)
 
 
 def test_a_branch_that_is_a_list_here_and_a_number_there_is_refused(trained: Trained) -> None:
     own = trained.contract.layout
     jagged = next(name for name, of_set in own.inputs.items() if of_set)
     with pytest.raises(InputError, match=f"{jagged}: one value per example there, a list here"):
-        require_same_constituents("old", Layout(scalars=(jagged,), sets={}, observers=()), own)
+        require_same_constituents("compare.old", Layout(scalars=(jagged,), sets={}, observers=()), own)
 
 
 def test_the_plan_finds_the_file_of_a_run_a_fold_a_bundle_or_a_file(tmp_path: Path) -> None:
@@ -137,12 +137,12 @@ def test_the_plan_finds_the_file_of_a_run_a_fold_a_bundle_or_a_file(tmp_path: Pa
 def test_a_file_that_is_no_model_of_cyclotrain_is_refused(trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(InputError, match="cannot be read as an ONNX file"):
-        contract_of_model("old", tmp_path / "text.onnx")
+        contract_of_model("compare.old", tmp_path / "text.onnx")
     model = onnx.load(trained.onnx)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     with pytest.raises(InputError, match="was not made by Cyclotrain"):
-        contract_of_model("old", tmp_path / "foreign.onnx")
+        contract_of_model("compare.old", tmp_path / "foreign.onnx")
 
 
 def test_the_plan_refuses_a_model_of_other_inputs(trained: Trained) -> None:
