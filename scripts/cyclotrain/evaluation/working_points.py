@@ -7,11 +7,9 @@ from cyclotrain.contract.results import MODEL, Cut, Figure, MistagCuts
 from cyclotrain.evaluation.as_results import figure
 from cyclotrain.evaluation.observers import ObserverStudy
 from cyclotrain.evaluation.predictions import Predictions
-from cyclotrain.evaluation.score_cells import Comparison, Gathered, Key, Sample
+from cyclotrain.evaluation.score_cells import Comparison, Key, Sample
 from cyclotrain.metrics.binned_efficiency import bin_of
-from cyclotrain.metrics.roc import Cells
-
-_Bins = list[tuple[float, float]]
+from cyclotrain.metrics.roc import Cells, signal_efficiencies
 
 
 def mistag_cuts(
@@ -35,30 +33,35 @@ def mistag_cuts(
     return tuple(
         MistagCuts(
             background=comparison.background_name(contract),
-            cuts=tuple(_cut(cells[comparison, MODEL], name, mistag) for name, mistag in mistags.items()),
+            cuts=tuple(_cuts(cells[comparison, MODEL], mistags, seed=contract.seed)),
             observer=observer if bins else None,
-            in_bins=tuple(_cuts_in_bins(mistags, bins, in_bins[comparison])),
+            in_bins=tuple(
+                cut.model_copy(update={"low": low, "high": high})
+                for (low, high), gathered in zip(bins, in_bins[comparison], strict=True)
+                for cut in _cuts(gathered.cells, mistags, seed=contract.seed)
+            ),
         )
         for comparison in comparisons
     )
 
 
-def _cuts_in_bins(mistags: Mapping[str, float], bins: _Bins, gathered: list[Gathered]) -> Iterator[Cut]:
-    for name, mistag in mistags.items():
-        for (low, high), in_bin in zip(bins, gathered, strict=True):
-            yield _cut(in_bin.cells, name, mistag).model_copy(update={"low": low, "high": high})
-
-
-def _cut(cells: Cells, name: str, mistag: float) -> Cut:
-    index = cells.cut_at_background(mistag) if cells.is_measurable else None
-    if index is None:
-        nothing = Figure(value=None)
-        return Cut(name=name, mistag=mistag, threshold=None, background_efficiency=nothing, signal_efficiency=nothing)
-    background, signal = (cells.efficiencies(which).estimate(index) for which in (cells.background, cells.signal))
-    return Cut(
-        name=name,
-        mistag=mistag,
-        threshold=cells.threshold_at(index),
-        background_efficiency=figure(background),
-        signal_efficiency=figure(signal),
-    )
+def _cuts(cells: Cells, mistags: Mapping[str, float], *, seed: int) -> Iterator[Cut]:
+    """One for each mistag rate, by its name; the replicas are the same for all."""
+    at_mistags = signal_efficiencies(cells, list(mistags.values()), seed=seed) if cells.is_measurable else None
+    for number, (name, mistag) in enumerate(mistags.items()):
+        index = cells.cut_at_background(mistag) if at_mistags else None
+        if at_mistags is None or index is None:
+            none = Figure(value=None)
+            yield Cut(
+                name=name, mistag=mistag, threshold=None, background_efficiency=none, signal_efficiency=none, at_mistag=none
+            )
+            continue
+        background, signal = (cells.efficiencies(which).estimate(index) for which in (cells.background, cells.signal))
+        yield Cut(
+            name=name,
+            mistag=mistag,
+            threshold=cells.threshold_at(index),
+            background_efficiency=figure(background),
+            signal_efficiency=figure(signal),
+            at_mistag=figure(at_mistags.estimate(number)),
+        )

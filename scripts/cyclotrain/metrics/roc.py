@@ -4,7 +4,7 @@ Examples are summed in cells of the score first. With few examples, each score i
 cells have edges that are quantiles of a sample, so that memory does not grow with the number of examples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -198,9 +198,8 @@ class Cells:
 
         None if that keeps no background, because the share is not measured there.
         """
-        kept = np.cumsum(self.background.weight) / self.background.weight.sum()
-        above = np.flatnonzero(kept > mistag)
-        index = (int(above[0]) if len(above) else len(kept)) - 1
+        kept = np.cumsum(self.background.weight)
+        index = int(_last_within(kept, np.array([mistag]))[0])
         return index if index >= 0 and kept[index] > 0 else None
 
 
@@ -245,17 +244,42 @@ def background_efficiencies(cells: Cells, signal_efficiencies: Sequence[float] |
     The uncertainties are standard deviations over 200 Poisson bootstrap replicas of signal and background, the same replicas
     for all k. A replica without a positive sum of weights of both is drawn again. Raises ValueError as `Cells.roc`.
     """
-    random = np.random.default_rng(seed)
     at = np.asarray(signal_efficiencies, np.float64)
     values = cells.roc().background_at(at)
-    replicas = np.empty((_REPLICAS, len(values)))
-    for replica in replicas:
+    replicas = [
+        _background_at(np.cumsum(signal), np.cumsum(background), at, is_exact=cells.is_exact) / background.sum()
+        for signal, background in _replicas(cells, seed)
+    ]
+    return Shares(values, np.std(replicas, axis=0, ddof=1))
+
+
+def signal_efficiencies(cells: Cells, mistags: Sequence[float], *, seed: int) -> Shares:
+    """Signal efficiencies [k] of the cuts at these shares of the background (`Cells.cut_at_background`).
+
+    The uncertainties are those of both sums of weights, so that the cut is uncertain too, from 200 replicas as in
+    `background_efficiencies`. Raises ValueError as `Cells.roc`.
+    """
+    shares_kept = np.asarray(mistags, np.float64)
+    if not cells.is_measurable:
+        raise ValueError("no efficiency without a positive sum of weights of signal and background")
+
+    def at_cuts(signal: Array, background: Array) -> Array:
+        kept = np.append(0.0, np.cumsum(signal))
+        return kept[_last_within(np.cumsum(background), shares_kept) + 1] / kept[-1]
+
+    values = at_cuts(cells.signal.weight, cells.background.weight)
+    replicas = [at_cuts(signal, background) for signal, background in _replicas(cells, seed)]
+    return Shares(values, np.std(replicas, axis=0, ddof=1))
+
+
+def _replicas(cells: Cells, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Sums of weights of signal and of background [m] in replicas, each with positive sums."""
+    random = np.random.default_rng(seed)
+    for _ in range(_REPLICAS):
         signal, background = (which.replica(random) for which in (cells.signal, cells.background))
         while min(signal.sum(), background.sum()) <= 0:
             signal, background = (which.replica(random) for which in (cells.signal, cells.background))
-        kept = np.cumsum(background)
-        replica[:] = _background_at(np.cumsum(signal), kept, at, is_exact=cells.is_exact) / kept[-1]
-    return Shares(values, replicas.std(axis=0, ddof=1))
+        yield signal, background
 
 
 def rejection(background: Estimate) -> Estimate:
@@ -273,6 +297,11 @@ def _first_at(kept: Array, shares: Array) -> npt.NDArray[np.integer]:
     """The cells [k] in which the signal that is kept [m] reaches these shares [k] of all for the first time."""
     # negative weights let it fall
     return np.searchsorted(np.maximum.accumulate(kept), shares * kept[-1])
+
+
+def _last_within(kept: Array, shares: Array) -> npt.NDArray[np.integer]:
+    """The last cell [k] before the background that is kept [m] exceeds these shares [k] of all for the first time; or -1."""
+    return np.searchsorted(np.maximum.accumulate(kept), shares * kept[-1], side="right") - 1
 
 
 def _background_at(kept_signal: Array, kept_background: Array, shares: Array, *, is_exact: bool) -> Array:

@@ -123,6 +123,20 @@ def _of_classes(config: Config) -> Iterator[Plot]:
             options={"observer": name},
             is_wide=len(config.classes) > 2,
         )
+    settings = config.evaluation.working_points
+    if settings.observer:
+        rates = ", ".join(f"{name} {mistag:g}" for name, mistag in settings.mistag.items())
+        yield Plot(
+            name="working_points",
+            function="performance.working_points",
+            results=("evaluation", "curves"),
+            section=PERFORMANCE,
+            title=f"Working points in bins of {settings.observer}",
+            caption=f"Thresholds of the score that keep the same share of background ({rates}) in each bin of the test split, "
+            f"and the efficiency of {signal} there, as in `working_points/`. Its uncertainty has that of the threshold in it. "
+            "Where a bin has too few background examples, there is no point.",
+            is_wide=len(config.classes) > 2,
+        )
     yield Plot(
         name="scores",
         function="trust.scores",

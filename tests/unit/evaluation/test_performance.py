@@ -208,3 +208,6 @@ def test_cuts_keep_at_most_the_declared_share_of_background_in_each_bin(tmp_path
         assert 0 < kept[0] <= cut.mistag + 1e-6
         assert cut.background_efficiency.value == pytest.approx(kept[0], abs=3e-3)
         assert cut.signal_efficiency.value == pytest.approx(kept[1], abs=3e-3)
+        # another test split would have another threshold
+        assert cut.at_mistag.value == pytest.approx(cut.signal_efficiency.value, abs=1e-9)
+        assert (cut.at_mistag.uncertainty or 0) > (cut.signal_efficiency.uncertainty or 1)

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from cyclotrain.metrics.efficiency import Shares
-from cyclotrain.metrics.roc import Cells, background_efficiencies, discriminant, quantile_edges, rejection
+from cyclotrain.metrics.roc import Cells, background_efficiencies, discriminant, quantile_edges, rejection, signal_efficiencies
 
 SAMPLES = {"seed": st.integers(0, 10_000), "n": st.integers(10, 300), "ties": st.booleans()}
 
@@ -137,6 +137,23 @@ def test_bands_cover_the_truth_in_two_thirds_of_repeated_samples() -> None:
     areas = [gaussian(seed, 500).area() for seed in range(1000)]
     inside_area = [abs(area.value - norm.cdf(np.sqrt(0.5))) < area.uncertainty for area in areas]
     assert np.mean(inside_area) == pytest.approx(0.683, abs=0.03)
+
+
+def test_signal_efficiencies_at_a_mistag_rate_cover_the_truth_too() -> None:
+    at = [0.05, 0.2, 0.5]
+    truth = norm.sf(norm.isf(at) - 1)
+    inside = [covered(signal_efficiencies(gaussian(seed, 1000), at, seed=seed), truth) for seed in range(250)]
+    assert np.mean(inside) == pytest.approx(0.683, abs=0.03)
+
+
+def test_the_signal_efficiency_at_a_mistag_rate_is_that_of_the_cut() -> None:
+    for negative in (False, True):
+        score, is_signal, weight = sample(5, 2000, negative=negative)
+        cells = Cells.exact(score, is_signal, weight=weight)
+        index = cells.cut_at_background(0.1)
+        assert index is not None
+        kept = cells.efficiencies(cells.signal).value[index]
+        assert signal_efficiencies(cells, [0.1], seed=1).value[0] == pytest.approx(kept, abs=1e-12)
 
 
 def test_bands_with_weights_cover_too() -> None:

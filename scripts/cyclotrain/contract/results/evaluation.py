@@ -187,7 +187,7 @@ class Evaluation(Result):
         found |= {figures.auc_of_pair(pair.first, pair.second): pair.auc for pair in self.pairs}
         for pair in self.mistag_cuts:
             of_pair = figures.efficiency_at_mistag if pair.background else figures.efficiency_at_mistag_of_rest
-            found |= {of_pair(pair.background or self.signal or "", cut.mistag): cut.signal_efficiency for cut in pair.cuts}
+            found |= {of_pair(pair.background or self.signal or "", cut.mistag): cut.at_mistag for cut in pair.cuts}
         for scorer, by_quantity in self.regression.items():
             other = None if scorer == MODEL else scorer
             for name, quantity in by_quantity.items():

@@ -77,7 +77,9 @@ class Cut(Frozen):
     """A threshold at which a share of the background is kept, measured on the test split.
 
     threshold: examples with a score of at least this are kept; None, as are the efficiencies, if there are too few examples to
-    find it. low, high: the bin of the observer, None for all examples.
+    find it. The efficiencies are those of this threshold; at_mistag: the signal efficiency with the uncertainty of the threshold
+    too, as another test split would give another one for the same mistag rate. low, high: the bin of the observer, None for all
+    examples.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Cut(Frozen):
     threshold: float | None
     background_efficiency: Figure
     signal_efficiency: Figure
+    at_mistag: Figure
 
 
 class MistagCuts(Frozen):

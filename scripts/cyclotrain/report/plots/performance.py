@@ -15,6 +15,7 @@ from cyclotrain.contract.results import (
     Curves,
     Evaluation,
     Figure,
+    MistagCuts,
     ObserverEfficiency,
     Performance,
     Points,
@@ -68,7 +69,8 @@ def _rocs(
             axes.set(xlabel=f"{of_panel[0].signal if of_panel else 'Signal'} efficiency", xlim=(0, 1), yscale="log")
             axes.set_ylabel("Background rejection 1/ε")
             axes.legend(
-                loc="upper right", fontsize=13 if is_single else 9.5, title=titles[name], title_fontsize=13 if is_single else 11,
+                handles=axes.get_legend_handles_labels()[0], loc="upper right",
+                fontsize=13 if is_single else 9.5, title=titles[name], title_fontsize=13 if is_single else 11,
                 handlelength=1.2, borderaxespad=0.8,
             )  # fmt: skip
             axes.grid(alpha=0.3)
@@ -310,6 +312,8 @@ def _in_bins(axes: Any, edges: Sequence[float], points: Points, style: dict[str,
     x = (low + high) / 2 + shift * (high - low)
     value, uncertainty = (np.array(values, np.float64) for values in (points.value, points.uncertainty))
     value = np.where(uncertainty < value, value, np.nan)
+    if np.isnan(value).all():  # nothing for a logarithmic axis
+        return
     errors = np.stack([np.minimum(uncertainty, 0.9 * np.abs(value)), uncertainty])
     axes.errorbar(x, value, yerr=errors, xerr=[x - low, high - x], linestyle="", markersize=5, linewidth=1.2, **style)
 
@@ -333,3 +337,55 @@ def _observer_table(one: ObserverEfficiency, label: str, edges: Sequence[float])
             Column(name=f"efficiency of {one.background}", values=one.backgrounds.value, uncertainty=one.backgrounds.uncertainty),
         ),
     )
+
+
+def working_points(evaluation: Evaluation, curves: Curves, paths: Paths) -> Iterator[Table]:
+    """The threshold of each working point in bins of an observer, and the signal efficiency there; a colour a working point.
+
+    Two panels for each background, one above the other.
+    """
+    pairs = [pair for pair in evaluation.mistag_cuts if pair.in_bins]
+    columns, rows = min(3, max(len(pairs), 1)), 2 * max(-(-len(pairs) // 3), 1)
+    width, height = (7.0, 8.0) if len(pairs) < 2 else (4.8 * columns, 3.6 * rows)
+    with figure(paths, width=width, height=height, columns=columns, heights=[1.0] * rows) as drawn:
+        panels = np.array(drawn).reshape(rows, columns)
+        for panel in panels.ravel()[2 * len(pairs) :] if len(pairs) < 2 else panels.ravel():
+            panel.set_axis_off()
+        for index, pair in enumerate(pairs):
+            row, column = divmod(index, columns)
+            yield from _working_points(panels[2 * row : 2 * row + 2, column], pair, evaluation, curves)
+        if not pairs:
+            panels[0, 0].text(0.5, 0.5, "no bins: one value only, or none", transform=panels[0, 0].transAxes, ha="center")
+
+
+def _working_points(panels: Any, pair: MistagCuts, evaluation: Evaluation, curves: Curves) -> Iterator[Table]:
+    """The two panels of one background."""
+    upper, lower = panels
+    background, bins = pair.background or "the rest", curves.observer_bins[pair.observer or ""]
+    for cut, colour in zip(pair.cuts, itertools.cycle(COLOURS), strict=False):
+        in_bins = [one for one in pair.in_bins if one.name == cut.name]
+        thresholds = Points(value=tuple(one.threshold for one in in_bins), uncertainty=(0.0,) * len(in_bins))
+        efficiencies = Points(
+            value=tuple(one.at_mistag.value for one in in_bins),
+            uncertainty=tuple(one.at_mistag.uncertainty for one in in_bins),
+        )
+        style = {"color": colour, "marker": "o"}
+        _in_bins(upper, bins.edges, thresholds, style, shift=0)
+        _in_bins(lower, bins.edges, efficiencies, {**style, "label": f"{cut.name}: {cut.mistag:.3g} of {background}"}, shift=0)
+        yield Table(
+            name=f"working point {cut.name}, {evaluation.signal} against {background}, mistag rate {cut.mistag:g}",
+            columns=(
+                binned(bins.label, bins.edges),
+                Column(name="threshold", values=thresholds.value),
+                Column(name="signal efficiency", values=efficiencies.value, uncertainty=efficiencies.uncertainty),
+            ),
+        )
+    for panel in panels:
+        panel.set_axis_on()
+        panel.set_xlim(_visible(bins.edges))
+        panel.grid(alpha=0.3)
+    upper.set(ylabel="Threshold of the score")
+    upper.set_title(evaluation.score_in_words(pair.background) if pair.background else "against the rest", fontsize=12)
+    upper.tick_params(labelbottom=False)
+    lower.set(ylabel=f"{evaluation.signal} efficiency", xlabel=bins.label, ylim=(0, 1.3))
+    lower.legend(handles=lower.get_legend_handles_labels()[0], loc="upper left", fontsize=11)
