@@ -9,10 +9,12 @@ import pytest
 
 from cyclotrain.config import load
 from cyclotrain.config.gates import names
-from cyclotrain.contract.results import OBSERVER, SCORE, DataComparison
+from cyclotrain.contract.results import OBSERVER, SCORE, DataComparison, Verification
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.shards import read_split
 from cyclotrain.evaluation.data import compare_data
+from cyclotrain.evaluation.inputs import describe_inputs
+from cyclotrain.gates.judge import judge
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.ingest.skim import skim
 from cyclotrain.report import catalogue
@@ -139,3 +141,23 @@ def test_each_set_observers_and_scores_are_drawn_with_their_numbers(model: Train
         draw(entry.function, {"data": tmp_path / "data.json"}, paths, **entry.options)
         shown = [table.name for table in Tables.read(paths[2]).tables]
         assert shown == [one.label for one in comparison.of(entry.options["set_name"])]
+
+
+def test_shifted_data_fail_the_gates_on_data_and_no_other(model: Trained, tmp_path: Path) -> None:
+    def shift(columns: dict[str, Any]) -> None:
+        columns["jet_mass"] *= np.float32(1.1)
+
+    (evaluation, _), inputs = model.evaluate(), describe_inputs(model.contract, model.shards)
+    bounds = {
+        "data_p_value": [">= 0.001"], "data_ks_p_value.observer.mass": [">= 0.001"], "ks_p_value.*": [">= 0.001"],
+        "auc.*": [">= 0.7"], "calibration_error.*": ["<= 0.2"], "non_finite.*": ["<= 0"], "clipped.*": ["<= 0.05"],
+    }  # fmt: skip
+    verification = Verification.model_construct(matrix=(), failures=())
+    failed = []
+    for number, change in enumerate((None, shift)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        figures = {**evaluation.figures(), **inputs.figures(), **compared(model, folder, change).figures()}
+        gates = judge(verification, figures, bounds=bounds, rejection_losses={}).gates
+        failed.append({gate.name for gate in gates if not gate.passed})
+    assert failed == [set(), {"data_p_value", "data_ks_p_value.observer.mass"}]
