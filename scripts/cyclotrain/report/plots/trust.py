@@ -22,6 +22,7 @@ from cyclotrain.metrics.chi_square import chi_square
 from cyclotrain.report.plots.style import COLOURS, figure
 from cyclotrain.report.tables import Column, Table, binned
 
+_FEWEST = 20  # effective entries of a distribution that is drawn
 _MARKERS = ("o", "s", "^", "v", "D", "P")
 Paths = Sequence[str | Path]
 
@@ -113,18 +114,22 @@ def sculpting(evaluation: Evaluation, curves: Curves, paths: Paths, *, observer:
         everything, edges = np.array(drawn[0].values), np.array(drawn[0].edges)
         middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
         mplhep.histplot((everything, edges), ax=axes, histtype="fill", alpha=0.3, yerr=False, color="grey", label="no cut")
-        top = 2.0
+        highest, top = float(everything.max()), 2.0
         for histogram, colour, marker in zip(drawn[1:], COLOURS, _MARKERS, strict=False):
             values, errors = np.array(histogram.values), np.sqrt(histogram.variances)
             style = {"fmt": marker, "markersize": 5, "color": colour}
             filled = values != 0
             label = _divergence(evaluation, background, cuts[histogram.at_mistag or 0.0])
+            if sum(histogram.variances) * _FEWEST > 1:  # the values sum to 1
+                axes.errorbar([], [], label=f"{label}; too few to draw", **style)
+                continue
             axes.errorbar(middle[filled], values[filled], yerr=errors[filled], xerr=half[filled], label=label, **style)
+            highest = max(highest, float(np.max(values[errors < 0.5 * values], initial=0.0)))
             filled &= everything > 0
             ratio, error = (part[filled] / everything[filled] for part in (values, errors))
             lower.errorbar(middle[filled], ratio, yerr=error, xerr=half[filled], **style)
             top = max(top, 1.1 * float(np.max((ratio + error)[error < 0.5 * ratio], initial=0.0)))
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.25 * max(max(one.values) for one in drawn)))
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.4 * highest))
         axes.legend(
             loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11, title=_title(measured, background), title_fontsize=12
         )
