@@ -228,8 +228,8 @@ FAULTS = [
     Fault(
         "ROC: examples with equal scores are cut apart",
         "metrics/roc.py",
-        re.compile(r"(np\.cumsum\(.*?\))\[cuts\]"),
-        r"\1",
+        re.compile(r"falling, cell = np\.unique\(-score\.astype\(np\.float64\), return_inverse=True\)"),
+        "order = np.argsort(-score.astype(np.float64)); falling, cell = -score[order], np.argsort(order)",
         "test_roc",
     ),
     Fault(
