@@ -12,12 +12,14 @@ import pytest
 from cyclotrain.config import EvaluationConfig
 from cyclotrain.contract import Contract
 from cyclotrain.contract.results import MODEL, Evaluation
+from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.evaluation.performance import measure
 from cyclotrain.evaluation.predictions import Predictions
 from cyclotrain.evaluation.threshold_files import write_thresholds
 from support import REPOSITORY
 from support.pages import blocks
 from support.scored import contract_of, stored
+from support.trained import Trained
 
 MISTAG = {"loose": 0.2, "tight": 0.05}
 
@@ -110,3 +112,15 @@ def test_the_lines_in_docs_performance_md_tag_the_examples(tmp_path: Path, monke
     background = test.label == 0
     share = test.weight[background & values["is_tagged"]].sum() / test.weight[background].sum()
     assert share == pytest.approx(MISTAG["loose"], abs=0.02)
+
+
+def test_the_bundle_has_the_thresholds_and_says_so(trained: Trained, tmp_path: Path) -> None:
+    evaluation = trained.run().evaluation
+    written(evaluation, trained.contract, tmp_path)
+    files = [tmp_path / name for name in ("thresholds.json", "correctionlib.json")]
+    (tmp_path / "reference").mkdir()
+    bundle(trained.contract, Parts(trained.onnx, [], tmp_path / "reference", [], [], files), tmp_path / "deploy")
+    for file in files:
+        assert (tmp_path / "deploy/working_points" / file.name).read_bytes() == file.read_bytes()
+        assert f"working_points/{file.name}" in (tmp_path / "deploy/SHA256SUMS").read_text()
+    assert "| `working_points/` | analyses: thresholds" in (tmp_path / "deploy/README.md").read_text()

@@ -68,6 +68,9 @@ def test_confusion_matrix_and_accuracy_are_those_of_scikit_learn(seed: int, n: i
     expected = confusion_matrix(label, predicted, sample_weight=weight, normalize="true")
     assert sums.fractions().value == pytest.approx(expected, abs=1e-9)
     assert sums.accuracy().value == pytest.approx(accuracy_score(label, predicted, sample_weight=weight), abs=1e-9)
+    alone = weighted_share(predicted[label == 1] == 2, weight[label == 1]).uncertainty[0]
+    assert sums.fractions().uncertainty[1, 2] == pytest.approx(alone, abs=1e-9)
+    assert sums.accuracy().uncertainty == pytest.approx(weighted_share(predicted == label, weight).uncertainty[0], abs=1e-9)
     if not negative:
         balanced = balanced_accuracy_score(label, predicted, sample_weight=weight)
         assert sums.balanced_accuracy().value == pytest.approx(balanced, abs=1e-9)

@@ -222,6 +222,16 @@ def test_the_cut_at_a_mistag_rate_is_the_loosest_that_keeps_at_most_that(seed: i
         assert 0 < kept[index] <= mistag and (index + 1 == len(kept) or kept[index + 1] > mistag)
 
 
+def test_a_mistag_rate_that_is_reached_exactly_is_kept() -> None:
+    score, is_signal = np.arange(20.0)[::-1], np.arange(20) % 2 == 0  # signal and background in turn, from the highest score on
+    cells = Cells.exact(score, is_signal, weight=np.ones(20))
+    index = cells.cut_at_background(0.2)
+    assert index is not None
+    kept = score >= cells.threshold_at(index)
+    assert (kept & ~is_signal).sum() == 2 and (kept & is_signal).sum() == 3  # the next background would be the third
+    assert signal_efficiencies(cells, [0.2], seed=1).value[0] == 0.3
+
+
 def test_the_score_of_a_pair_keeps_the_order_of_probabilities_that_round_to_one() -> None:
     probabilities = np.array([[1, 1e-9, 0], [1, 1e-10, 0], [0, 0, 1], [np.nan, 0, 1]], np.float32)
     pair, rest = discriminant(probabilities, 0, [1]), discriminant(probabilities, 0, [1, 2])

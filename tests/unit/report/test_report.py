@@ -11,7 +11,16 @@ import pytest
 from matplotlib import pyplot as plt
 
 from cyclotrain.config import TrainingConfig
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, OUTSIDE_NOTE, TIMED_BATCHES, Curves, Figure, SkippedFile
+from cyclotrain.contract.results import (
+    BOOSTED_TREES,
+    MODEL,
+    OUTSIDE_NOTE,
+    TIMED_BATCHES,
+    ComparedModel,
+    Curves,
+    Figure,
+    SkippedFile,
+)
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 from cyclotrain.gates.judge import judge
@@ -269,3 +278,29 @@ def test_a_curve_ends_where_it_is_not_measured_but_not_at_full_efficiency(run: R
         patch.setattr(plt.Axes, "plot", lambda self, x, *rest, **style: (lines.append(x), drawn(self, x, *rest, **style))[1])
         list(roc(run.evaluation, curves.model_copy(update={"roc": (changed,)}), [tmp_path / "roc.png"]))
     assert min(lines[0]) == pytest.approx(0.3, abs=0.01) and max(lines[0]) == 1
+
+
+def test_earlier_models_and_missing_classes_stand_in_card_and_summary(run: Run, plots: list[Path]) -> None:
+    """An earlier model has its column; a class without weight in the test split is told of."""
+    evaluation = run.evaluation
+    assert evaluation.confusion
+    old = ComparedModel(name="old", where="models:/tagger@champion", run="before", model_sha256="abc", note="too good")
+    fraction = ((None, None), evaluation.confusion.fraction[1])
+    without = evaluation.model_copy(
+        update={
+            "performance": {**evaluation.performance, "old": evaluation.performance[MODEL]},
+            "accuracy": {**evaluation.accuracy, "old": evaluation.accuracy[MODEL]},
+            "compared": (old,),
+            "confusion": evaluation.confusion.model_copy(update={"fraction": fraction}),
+        }
+    )
+    other = changed(run, evaluation=without)
+    markdown, words = make(other, plots).markdown, summary(other, card="card.html", bundle="deploy")
+    assert "exported model | boosted trees | old |" in markdown
+    assert (
+        "old is the model of run `before`, from `models:/tagger@champion`, SHA-256 `abc`" in markdown
+        and "**too good**" in markdown
+    )
+    for text in (markdown, words):
+        assert "not measured: background, without a positive sum of weights in the test split" in text
+    assert "old: too good" in words and words.splitlines()[2].split()[-1] == "old"
