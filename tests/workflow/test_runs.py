@@ -18,7 +18,7 @@ from cyclotrain.contract.results import Evaluation, Gates, Verification
 from cyclotrain.core.files import file_sha256, read_json_lines
 from support import REPOSITORY
 from support.real_files import published_file, real_file
-from support.toys import raw_config, toys, with_regression, without_classes
+from support.toys import jets, raw_config, toys, with_regression, without_classes, write_tree
 from support.workflow import Workflow, ten_thousand_files
 
 pytestmark = pytest.mark.workflow
@@ -144,6 +144,37 @@ def test_folds(tmp_path: Path, toy_files: dict[str, str]) -> None:
         assert friend["Jets"]["test_signal"].array(library="np").min() > 0
     assert "2 folds, 3,000 examples, each tested once" in (results / "report.html").read_text()
     assert all("Yes: all " in (results / f"fold-{fold}/report.html").read_text() for fold in range(2))
+
+
+def test_data_and_systematics_are_in_gates_report_and_friend_trees(tmp_path: Path, toy_files: dict[str, str]) -> None:
+    """A sample of data without truth, variations of all kinds, and importance, through the whole workflow."""
+    columns = jets(600, 7)
+    recorded = write_tree(tmp_path / "recorded.root", {name: columns[name] for name in columns if name != "genWeight"})
+    raw = raw_config(
+        toy_files,
+        observers={"jet_mass": {"label": "Jet mass [GeV]"}},
+        evaluation={"importance": True},
+        systematics={
+            "scale": {"up": {"branches": {"pf_pt": "1.05 * pf_pt"}}, "down": {"branches": {"pf_pt": "0.95 * pf_pt"}}},
+            "spectrum": {"up": {"weight": "jet_pt / 600"}},
+            "showers": {"up": {"samples": {"background": "other"}}},
+        },
+        gates={"data_p_value": ">= 0", "systematic.*.up.auc.background": "absolute <= 0.5", "clipped.*": "<= 0.1"},
+        export={"targets": ["CMSSW_15_0_X"]},
+    )
+    raw["samples"]["recorded"] = {"files": [recorded], "tree": "Jets", "data": True, "absent": ["genWeight"]}
+    raw["samples"]["other"] = {**raw["samples"]["background"], "files": [write_tree(tmp_path / "other.root", jets(600, 8))]}
+    workflow = Workflow(tmp_path / "project")
+    workflow.run(raw)
+    results = workflow.folder / "results/test"
+    gates = {gate.name for gate in Gates.read(results / "gates.json").gates}
+    assert {"data_p_value", "systematic.showers.up.auc.background", "clipped.pf"} <= gates
+    assert list(json.loads((results / "dataset.json").read_text())["samples"]) == ["background", "signal"]
+    page = (results / "report.html").read_text()
+    assert all(section in page for section in ("Data and simulation", "Systematic uncertainties", "Importance of the features"))
+    workflow.run(raw, "score")
+    with uproot.open(results / "friends/recorded/recorded.root") as file:
+        assert file[file.keys()[0]].num_entries == 600
 
 
 def test_regression_without_classes(tmp_path: Path, toy_files: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ from cyclotrain.tracking import datasets, description, models
 from cyclotrain.tracking.parameters import parameters
 from cyclotrain.tracking.registry import MODEL_SHA256, register
 from cyclotrain.tracking.spread import spread
-from cyclotrain.tracking.store import again_after_collisions, experiment_of, log, opened
+from cyclotrain.tracking.store import again_after_collisions, experiment_of, log, metric_name, opened
 
 _MODEL_TAG = "cyclotrain.model_sha256"
 _MODELS_TAG = "cyclotrain.models_sha256"  # of a parent: the SHA-256 of those of its folds
@@ -169,7 +169,8 @@ class _Writer:
     def _log_figures(self, run_id: str, values: Mapping[str, float], *, time_ms: int) -> None:
         """Those that changed: a second value of a metric would be a curve."""
         known = self.client.get_run(run_id).data.metrics
-        changed = {name: value for name, value in values.items() if known.get(name) != value}
+        named = {metric_name(name): value for name, value in values.items()}
+        changed = {name: value for name, value in named.items() if known.get(name) != value}
         log(self.client, run_id, metrics=[Metric(name, value, time_ms, 0) for name, value in changed.items()])
 
     def _log_results(self, run_id: str, run: Run, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """An MLflow store: its experiment, its lock, and its errors in words."""
 
+import hashlib
 import logging
 import os
 import random
@@ -119,6 +120,16 @@ def again_after_collisions(write: Callable[[], _Written]) -> _Written:
                 raise
         time.sleep(random.uniform(0.1, 2))
     return write()
+
+
+def metric_name(figure: str) -> str:
+    """A name that MLflow takes for the metric of a figure.
+
+    Figures of features have expressions in their names, and MLflow takes letters, digits and a few signs, and 250 of them. What
+    differs in the signs that are left out differs in the hash at the end.
+    """
+    allowed = re.sub(r"[^\w\-. :]", "_", figure)[:200]
+    return figure if allowed == figure else f"{allowed} {hashlib.sha256(figure.encode()).hexdigest()[:4]}"
 
 
 def log(client: mlflow.MlflowClient, run_id: str, *, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
