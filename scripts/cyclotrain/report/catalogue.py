@@ -119,7 +119,7 @@ def _of_classes(config: Config) -> Iterator[Plot]:
             title=f"Efficiency and rejection against {name}",
             caption=f"What fixed cuts keep in bins of {observer.label or name}, on the test split: those that keep {points} of "
             f"{signal} in all bins together. Above: efficiency of {signal}; below: background rejection. Uncertainties are "
-            "statistical, for a fixed cut.",
+            "statistical, for a fixed cut. A rejection whose uncertainty is as large as itself is not drawn.",
             options={"observer": name},
             is_wide=len(config.classes) > 2,
         )

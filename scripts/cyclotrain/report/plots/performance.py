@@ -270,7 +270,7 @@ def against_observer(evaluation: Evaluation, curves: Curves, paths: Paths, *, ob
                     panel.text(0.5, 0.5, "not measured", transform=panel.transAxes, ha="center")
                 if bins.edges:
                     panel.set_xlim(_visible(bins.edges))
-            upper.set(ylabel=f"{evaluation.signal} efficiency", ylim=(0, 1.05))
+            upper.set(ylabel=f"{evaluation.signal} efficiency", ylim=(-0.03, 1.05))
             upper.tick_params(labelbottom=False)
             lower.set(ylabel=f"{background} rejection 1/ε", xlabel=bins.label, yscale="log")
         models = [_handle(_style(scorers, scorer)["color"], _NAMES.get(scorer, scorer)) for scorer in shown]
@@ -303,15 +303,11 @@ def _visible(edges: Sequence[float]) -> tuple[float, float]:
 
 
 def _in_bins(axes: Any, edges: Sequence[float], points: Points, style: dict[str, Any], *, shift: float) -> None:
-    """Points in the middle of the visible part of their bins, shifted by a part of it; the range of a bin is drawn too.
-
-    A point whose uncertainty is as large as its value is not drawn.
-    """
+    """Points in the middle of the visible part of their bins, shifted by a part of it; the range of a bin is drawn too."""
     visible = np.clip(edges, *_visible(edges))
     low, high = visible[:-1], visible[1:]
     x = (low + high) / 2 + shift * (high - low)
     value, uncertainty = (np.array(values, np.float64) for values in (points.value, points.uncertainty))
-    value = np.where(uncertainty < value, value, np.nan)
     if np.isnan(value).all():  # nothing for a logarithmic axis
         return
     errors = np.stack([np.minimum(uncertainty, 0.9 * np.abs(value)), uncertainty])
@@ -319,12 +315,10 @@ def _in_bins(axes: Any, edges: Sequence[float], points: Points, style: dict[str,
 
 
 def _rejection(background: Points) -> Points:
-    """1 / efficiency, None where no background passes."""
-    pairs = list(zip(background.value, background.uncertainty, strict=True))
-    return Points(
-        value=tuple(1 / value if value and value > 0 else None for value, _ in pairs),
-        uncertainty=tuple(error / value**2 if value and value > 0 and error is not None else None for value, error in pairs),
-    )
+    """1 / efficiency; None where the uncertainty of the efficiency is as large as itself, so that it is not measured."""
+    value, error = (np.array(values, np.float64) for values in (background.value, background.uncertainty))
+    efficiency = np.where(error < value, value, np.nan)
+    return Points(value=_known(1 / efficiency), uncertainty=_known(error / efficiency**2))
 
 
 def _observer_table(one: ObserverEfficiency, label: str, edges: Sequence[float]) -> Table:
