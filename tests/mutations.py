@@ -309,6 +309,41 @@ FAULTS = [
         "logits * self.temperature",
         r"test_temperature",
     ),
+    Fault(
+        "correlated constituents count as independent",
+        "metrics/shapes.py",
+        "return (self.products - mixed - mixed.T + row.sum() * np.outer(shares, shares)) / self.total**2",
+        "return (np.diag(self.counts) - self.total * np.outer(shares, shares)) / self.total**2",
+        "metrics/test_shapes",
+    ),
+    Fault(
+        "replicas of a shift do not know the event",
+        "metrics/shifts.py",
+        "x = event_hash[None, :] ^",
+        "x = np.arange(len(event_hash), dtype=np.uint64)[None, :] ^",
+        "metrics/test_shifts",
+    ),
+    Fault(
+        "a varied branch uses the values that others have already",
+        "data/variations.py",
+        "known: dict[str, Column] = dict(zip(own, values.T, strict=True))",
+        "known: dict[str, Column] = dict(zip(own, changed.T, strict=True))",
+        "evaluation/test_systematics",
+    ),
+    Fault(
+        "data are in training",
+        "config/__init__.py",
+        "others = {*self.data_samples, *self.variation_samples}",
+        "others = {*self.variation_samples}",
+        "ingest/test_data_and_variations",
+    ),
+    Fault(
+        "no feature is shuffled",
+        "evaluation/importance.py",
+        "shuffled = values[torch.randperm(len(values), generator=generator)]",
+        "shuffled = values",
+        "evaluation/test_importance",
+    ),
 ]
 
 

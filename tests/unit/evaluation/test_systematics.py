@@ -122,7 +122,7 @@ def test_the_figures_are_those_that_the_plan_knows(model: Trained, measured: Sys
 def test_varied_branches_use_the_values_from_before_and_change_nothing_else(model: Trained) -> None:
     contract, examples = model.contract, read_split(model.shards, model.contract, "test")
     layout = contract.layout
-    expressions = {"jet_pt": "2 * jet_pt", "pf_pt": "pf_pt + 0 * jet_pt", "pf_eta": "pf_eta * jet_pt"}
+    expressions = {"jet_pt": "2 * jet_pt", "pf_pt": "pf_pt + pf_eta", "pf_eta": "pf_eta * jet_pt * pf_pt"}
     changed = with_branches(examples, layout, expressions, where="here")
     column, branches = layout.scalars.index("jet_pt"), layout.sets["pf"].branches
     np.testing.assert_array_equal(changed.scalars[:, column], 2 * examples.scalars[:, column])
@@ -130,8 +130,10 @@ def test_varied_branches_use_the_values_from_before_and_change_nothing_else(mode
     np.testing.assert_array_equal(changed.scalars[:, others], examples.scalars[:, others])
     (values, offsets), (before, _) = changed.sets["pf"], examples.sets["pf"]
     own_pt = np.repeat(examples.scalars[:, column], np.diff(offsets))
-    np.testing.assert_allclose(values[:, branches.index("pf_eta")], before[:, branches.index("pf_eta")] * own_pt, rtol=1e-6)
-    for name in ("pf_pt", "pf_charge", "pf_phi"):
+    pt, eta = (before[:, branches.index(name)] for name in ("pf_pt", "pf_eta"))
+    np.testing.assert_allclose(values[:, branches.index("pf_eta")], eta * own_pt * pt, rtol=1e-5)
+    np.testing.assert_allclose(values[:, branches.index("pf_pt")], pt + eta, rtol=1e-6)
+    for name in ("pf_charge", "pf_phi"):
         np.testing.assert_array_equal(values[:, branches.index(name)], before[:, branches.index(name)])
 
 
