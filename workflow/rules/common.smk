@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from cyclotrain.cluster.resources import resources_of
 from cyclotrain.config import VARIANT_KINDS, load
+from cyclotrain.config.gates import bounds_of
 from cyclotrain.contract.compared import model_file
 from cyclotrain.contract.parent import weights_file
 from cyclotrain.contract.run import RESULT_FILES

@@ -238,7 +238,7 @@ rule gates:
     conda:
         "../../envs/cyclotrain.yaml"
     params:
-        bounds=settings.gates,
+        bounds=bounds_of(settings),
         rejection_losses={
             kind: variant.rejection_loss
             for kind, variant in settings.export.variants.items()

@@ -137,8 +137,9 @@ class Config(Section):
     gates: dict[str, Bounds] = Field(
         {},
         description="Limits of figures, such as `auc.qcd: '>= 0.97'`: the run fails at its end, without a bundle, if one is not "
-        "met. A bound is `>= x`, `<= x` or `absolute <= x`, or a list of them; quote it. `*` stands for one part of a name: "
-        "`auc.*` is of every background. `python -m cyclotrain figures` lists the names (docs/gates.md).",
+        "met. A bound is `>= x`, `<= x`, `absolute <= x` or `not_worse_than` a name of `compare`, or a list of them; quote it. "
+        "`*` stands for one part of a name: `auc.*` is of every background. `python -m cyclotrain figures` lists the names "
+        "(docs/gates.md).",
         json_schema_extra=figure_gates.completed,
     )
     systematics: dict[Name, SystematicConfig] = Field(

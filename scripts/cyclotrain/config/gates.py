@@ -54,14 +54,37 @@ Bounds = Annotated[list[str], BeforeValidator(_as_list), AfterValidator(_are_bou
 def check(config: "Config") -> None:
     """Raise ValueError, with the nearest name, for a gate on a figure that the run does not measure."""
     known = list(names(config))
-    for pattern in config.gates:
-        if figures.fitting(pattern, known):
+    for pattern, texts in bounds_of(config).items():
+        if fitting := figures.fitting(pattern, known):
+            for than in filter(None, (Bound.parse(text).than for text in texts)):
+                if missing := [name for name in fitting if figures.of_scorer(name, than) not in known]:
+                    others = [BOOSTED_TREES, *config.export.variants, *config.compare]
+                    near = difflib.get_close_matches(than, others, n=1)
+                    raise ValueError(
+                        f"gates.{pattern}: '{missing[0]}' is not measured for '{than}'; "
+                        + (
+                            f"did you mean '{near[0]}'?"
+                            if near
+                            else f"give it a name in 'compare'; there are {', '.join(others)}"
+                        )
+                    )
             continue
         near = difflib.get_close_matches(pattern, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known[:4])}, ..."
         raise ValueError(
             f"gates.{pattern}: this run measures no such figure; {hint} `python -m cyclotrain figures` with the config lists all"
         )
+
+
+def bounds_of(config: "Config") -> dict[str, list[str]]:
+    """The bounds by name or pattern; after `not_worse_than`, an address of `compare` is replaced by its name there."""
+    names_there = {address: name for name, address in config.compare.items()}
+
+    def by_name(text: str) -> str:
+        than = Bound.parse(text).than
+        return f"not_worse_than {names_there.get(than, than)}" if than else text
+
+    return {pattern: [by_name(text) for text in texts] for pattern, texts in config.gates.items()}
 
 
 def names(config: "Config") -> Iterator[str]:

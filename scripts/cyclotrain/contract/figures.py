@@ -3,6 +3,7 @@
 `scorer`: what gives the scores or estimates, if it is not the model: `boosted_trees`, or a variant by its kind.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -158,6 +159,11 @@ def gain(variant: str, of: str) -> str:
     return f"gain.{variant}.{of}"
 
 
+def of_scorer(name: str, scorer: str) -> str:
+    """A figure of the model, of another scorer."""
+    return _of(name, scorer)
+
+
 def _of(name: str, scorer: str | None) -> str:
     return f"{name}.{scorer}" if scorer else name
 
@@ -170,18 +176,24 @@ def fitting(pattern: str, names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Bound:
-    """A limit of a figure, written `>= 0.97`, `<= 1`, or `absolute <= 0.1` for a figure on both sides of 0."""
+    """A limit of a figure, written `>= 0.97`, `<= 1`, or `absolute <= 0.1` for a figure on both sides of 0.
+
+    `not_worse_than old` is a limit too: the figure of another scorer, `than`, for figures of which more is better.
+    """
 
     relation: Relation
     limit: float
+    than: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError for another text."""
+        """Raises ValueError for another text. Of `not_worse_than`, the limit is not known yet."""
+        if match := re.fullmatch(r"\s*not_worse_than\s+(\S+)\s*", text):
+            return cls(">=", -math.inf, match[1])
         number = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
         relations = "|".join(get_args(Relation))
         if not (match := re.fullmatch(rf"\s*({relations})\s*({number})\s*", text)):
-            raise ValueError(f"'{text}' is no bound; write '>= 0.97', '<= 1' or 'absolute <= 0.1'")
+            raise ValueError(f"'{text}' is no bound; write '>= 0.97', '<= 1', 'absolute <= 0.1' or 'not_worse_than old'")
         return cls(cast(Relation, match[1]), float(match[2]))
 
     def holds(self, value: float) -> bool:
@@ -195,4 +207,7 @@ class Bound:
                 return abs(value) <= self.limit
 
     def __str__(self) -> str:
-        return f"{self.relation} {self.limit:g}"
+        if self.than is None:
+            return f"{self.relation} {self.limit:g}"
+        known = f" ({self.limit:.4g} with its uncertainty)" if math.isfinite(self.limit) else ""
+        return f"not worse than {self.than}{known}"

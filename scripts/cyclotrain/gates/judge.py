@@ -1,10 +1,12 @@
 """Every verdict of a run, from what other rules measured. `judge` never fails; `require` fails the run, at its end."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from cyclotrain.contract.figures import Bound, fitting, parity, rejection_loss
+from cyclotrain.contract.figures import Bound, fitting, of_scorer, parity, rejection_loss
 from cyclotrain.contract.results import Figure, Gate, Gates, SessionParity, Verification
 
 _SHOWN = 5  # failed cases
@@ -31,7 +33,8 @@ def judge(
     for pattern, texts in bounds.items():
         for name in fitting(pattern, figures) or [pattern]:  # a gate is judged in any case
             figure = figures.get(name, Figure(value=None))
-            gates += [_gate(name, figure, Bound.parse(text), f"gates.{pattern}") for text in texts]
+            limits = [_known(Bound.parse(text), name, figures) for text in texts]
+            gates += [_gate(name, figure, limit, f"gates.{pattern}") for limit in limits]
     for kind, largest in rejection_losses.items():
         if (name := rejection_loss(kind)) in figures:
             gates.append(_gate(name, figures[name], Bound("<=", largest), f"export.variants.{kind}.rejection_loss"))
@@ -92,6 +95,18 @@ def _parity_gate(verification: Verification, artefact: str, sessions: Sequence[S
         passed=passed,
         message="\n  ".join(lines),
     )
+
+
+def _known(bound: Bound, name: str, figures: Mapping[str, Figure]) -> Bound:
+    """The bound; the limit of `not_worse_than` is the other's figure minus the larger of the two uncertainties.
+
+    Without a figure of the other, such as a rejection where it lets no background pass, the limit is infinite.
+    """
+    if bound.than is None:
+        return bound
+    ours, other = (figures.get(one, Figure(value=None)) for one in (name, of_scorer(name, bound.than)))
+    slack = max(ours.uncertainty or 0.0, other.uncertainty or 0.0)
+    return replace(bound, limit=math.inf if other.value is None else other.value - slack)
 
 
 def _gate(name: str, figure: Figure, bound: Bound, key: str) -> Gate:

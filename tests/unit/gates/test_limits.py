@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cyclotrain.__main__ import main
 from cyclotrain.config import ConfigError, load
-from cyclotrain.config.gates import names
+from cyclotrain.config.gates import bounds_of, names
 from cyclotrain.contract.figures import Bound, fitting
 from cyclotrain.contract.results import Figure, Verification
 from cyclotrain.gates.judge import judge
@@ -63,6 +63,29 @@ def test_a_bound_holds_as_it_is_read_and_the_limit_itself_passes(relation: str, 
     assert bound.holds(limit) or (relation == "absolute <=" and limit < 0)
 
 
+def test_a_model_that_is_not_worse_than_another_passes_within_the_larger_uncertainty() -> None:
+    figures = {
+        "auc.qcd": Figure(value=0.90, uncertainty=0.01),
+        "auc.qcd.old": Figure(value=0.92, uncertainty=0.03),
+        "auc.w": Figure(value=0.90, uncertainty=0.01),
+        "auc.w.old": Figure(value=0.92, uncertainty=0.005),
+        "rejection.qcd.at_0.5": Figure(value=900.0, uncertainty=90.0),
+        "rejection.qcd.at_0.5.old": Figure(value=None),
+    }
+    bounds = {"auc.*": ["not_worse_than old"], "rejection.qcd.at_0.5": ["not_worse_than old"]}
+    near, far, infinite = judge(VERIFICATION, figures, bounds=bounds, rejection_losses={}).gates
+    assert near.passed and near.limit == "not worse than old (0.89 with its uncertainty)"
+    assert not far.passed and far.limit == "not worse than old (0.91 with its uncertainty)"
+    assert not infinite.passed  # the old model lets no background pass
+
+
+def test_an_earlier_model_is_named_in_a_gate_by_its_name_or_its_address() -> None:
+    compare = {"old": "models:/tagger@champion"}
+    gates = {"auc.*": "not_worse_than models:/tagger@champion", "accuracy": ["not_worse_than boosted_trees", ">= 0.5"]}
+    bounds = bounds_of(load(raw_config(FILES, compare=compare, gates=gates)))
+    assert bounds == {"auc.*": ["not_worse_than old"], "accuracy": ["not_worse_than boosted_trees", ">= 0.5"]}
+
+
 @pytest.mark.parametrize(
     ("gates", "message"),
     [
@@ -71,7 +94,9 @@ def test_a_bound_holds_as_it_is_read_and_the_limit_itself_passes(relation: str, 
         ({"rejection.background.at_0.4": ">= 9"}, "did you mean 'rejection.background.at_0.5'?"),
         ({"gain.fp16.*": ">= 1"}, "gates.gain.fp16.*: this run measures no such figure"),
         ({"auc.*": 0.9}, "gates.auc.*: 0.9 is no bound; write '>= 0.9' or '<= 0.9', in quotes"),
-        ({"auc.*": "> 0.9"}, "gates.auc.*: '> 0.9' is no bound; write '>= 0.97', '<= 1' or 'absolute <= 0.1'"),
+        ({"auc.*": "> 0.9"}, "gates.auc.*: '> 0.9' is no bound; write '>= 0.97', '<= 1', 'absolute <= 0.1' or"),
+        ({"auc.*": "not_worse_than boosted_tree"}, "is not measured for 'boosted_tree'; did you mean 'boosted_trees'?"),
+        ({"ks_p_value.*": "not_worse_than boosted_trees"}, "'ks_p_value.background' is not measured for 'boosted_trees'"),
         ({"auc.*": ">= nan"}, "'>= nan' is no bound"),
         ({"auc.*": []}, "gates.auc.*: value should have at least 1 item"),
     ],
