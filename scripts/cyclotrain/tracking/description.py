@@ -18,31 +18,30 @@ def of_model(run: Run, *, config: Mapping[str, Any], folder: Path) -> str:
     evaluation, dataset = run.evaluation, run.dataset
     training = sum(by_split["train"].events for by_split in dataset.by_class.values())
     classes = f" of {', '.join(run.contract.classes)}" if run.contract.classes else ""
-    lines = _head(
-        config, f"`{config['model']['name']}`{classes}, trained on {training:,} examples in {len(run.history.epochs)} epochs"
-    )
-    lines += [f"Tested on {evaluation.test_examples:,} examples.", "", *_verdict([run]), "", *_figures(run)]
+    model = f"`{config['model']['name']}`{classes}, trained on {training:,} examples in {len(run.history.epochs)} epochs"
+    lines = [*_head(config, f"{model}, tested on {evaluation.test_examples:,}", [run]), "", *_figures(run)]
     lines += ["", f"Exported model: `{run.files['model']}`  ", f"All files: `{folder.resolve()}`"]
     return "\n".join(lines)
 
 
 def in_a_line(run: Run) -> str:
-    """The name of the run and its first figures, for the row of a version in the registry."""
+    """The first figures, for the row of a version in the registry."""
     known = run.figures()
     names = [name for pattern in _MAIN for name in fitting(pattern, known)]
     cells = [f"{name} {known[name].value:.4g}" for name in names if known[name].value is not None]
-    return f"run {run.contract.run}: {', '.join(cells[:_IN_A_LINE])}"
+    return ", ".join(cells[:_IN_A_LINE])
 
 
 def of_models(runs: Sequence[Run], *, config: Mapping[str, Any], what: str, folder: str | Path) -> str:
     """Markdown of the parent of several models; `what`: what they are, such as `folds`."""
-    lines = _head(config, f"{len(runs)} {what} of `{config['model']['name']}`; each is a run of its own below this one")
-    lines += ["A figure here is the mean over them, `spread.<figure>` their standard deviation.", "", *_verdict(runs)]
+    lines = _head(config, f"{len(runs)} {what} of `{config['model']['name']}`; each is a run of its own below this one", runs)
+    lines += ["", "A figure here is the mean over them, `spread.<figure>` their standard deviation."]
     return "\n".join([*lines, "", f"All files: `{folder}`"])
 
 
-def _head(config: Mapping[str, Any], model: str) -> list[str]:
-    return [*([config["description"], ""] if config.get("description") else []), f"{model}.  "]
+def _head(config: Mapping[str, Any], model: str, runs: Sequence[Run]) -> list[str]:
+    """What a user sees first: the UI folds a description after some lines."""
+    return [f"{model}.", "", *_verdict(runs), *(["", config["description"]] if config.get("description") else [])]
 
 
 def _verdict(runs: Sequence[Run]) -> list[str]:

@@ -262,7 +262,7 @@ def _provenance(run: Run) -> dict[str, str]:
     metadata = model_metadata(onnx.load(run.files["model"]))
     commit = metadata["commit"]
     tags = {
-        "mlflow.source.git.commit": commit.removesuffix("-dirty"),
+        **({"mlflow.source.git.commit": commit.removesuffix("-dirty")} if commit != "unknown" else {}),
         "commit": commit,
         "uncommitted_changes": "yes" if commit.endswith("-dirty") else "no",
         "software": json.dumps(metadata["software"]),

@@ -72,7 +72,7 @@ def test_a_run_becomes_a_version_with_its_lineage_once(trained: Trained, tmp_pat
     assert aliases(tmp_path) == {"challenger": "1"}
     assert version.tags["model_sha256"] == file_sha256(trained.onnx)
     assert version.tags["dataset_sha256"] == run.contract.dataset_sha256
-    assert version.description.startswith(f"run test: auc.background {run.figures()['auc.background'].value:.4g}, rejection.")
+    assert version.description.startswith(f"auc.background {run.figures()['auc.background'].value:.4g}, rejection.")
     entry = client.get_run(version.run_id)
     assert version.tags["commit"] == entry.data.tags["commit"]
     assert {one.dataset.name for one in entry.inputs.dataset_inputs} == {"background", "signal"}

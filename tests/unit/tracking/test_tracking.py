@@ -103,8 +103,8 @@ def test_the_description_says_what_the_model_is_whether_it_passed_its_figures_an
     uri, auc = new_store(tmp_path), trained.run().figures()["auc.background"]
     finished = finished_run(trained, tmp_path, description="Tells toys apart.")
     note = tracked(finished, uri)[0].data.tags["mlflow.note.content"]
-    assert note.startswith("Tells toys apart.\n\n`deep_sets` of background, signal, trained on ")
-    assert "**All 2 gates passed.**" in note
+    assert note.startswith("`deep_sets` of background, signal, trained on 1,8") and ", tested on " in note
+    assert ".\n\n**All 2 gates passed.**\n\nTells toys apart.\n\n| figure | model |" in note
     assert f"| `auc.background` | {auc.value:.4g} ± {auc.uncertainty:.2g} |" in note
     assert f"`{trained.onnx}`" in note and f"All files: `{tmp_path}`" in note
     note = tracked(finished_run(trained, tmp_path, failing(trained)), uri)[0].data.tags["mlflow.note.content"]
