@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium")
 # MLflow opens its assistant, for language models, over a third of the first page
 _WITHOUT_ASSISTANT = """
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+if (window === window.top) {  // not in the frame of a report, which may not store anything
+  localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+  localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+}
 """
 _PATIENCE = 180  # seconds, on a loaded machine
 
