@@ -16,6 +16,7 @@ from cyclotrain.core.yaml_files import read_yaml
 from cyclotrain.fetch.command import fetch
 from cyclotrain.fetch.public_sets import PUBLIC_SETS
 from cyclotrain.gates.command import listed
+from cyclotrain.runtimes import targets
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def command_line() -> argparse.ArgumentParser:
     fetching.add_argument("--files", nargs="*", default=["*"], metavar="GLOB", help="only these of the published files")
     figures = commands.add_parser("figures", help="list the figures that a run measures, for `gates` of its config")
     figures.add_argument("config", type=Path, nargs="?", default=Path("config/config.yaml"))
+    commands.add_parser("targets", help="list what CMSSW and Triton run, for `export.targets` of the config (docs/targets.md)")
     promoting = commands.add_parser(
         "promote", help="make a run's model the champion if it beats the present one (docs/tracking.md)"
     )
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fetch(PUBLIC_SETS[options.set], options.folder or Path("data") / options.set, options.files)
         elif options.command == "promote":
             return promote(options.config)
+        elif options.command == "targets":
+            print(*targets.lines(), sep="\n")
         else:
             print(*listed(options.config), sep="\n")
     except (ConfigError, InputError, OSError, yaml.YAMLError) as error:

@@ -32,7 +32,9 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return installed
 
 
-@pytest.mark.parametrize("target", ["CMSSW_12_4_X", "CMSSW_13_1_X", "triton_23.12", "CMSSW_14_1_X", "CMSSW_15_0_X"])
+@pytest.mark.parametrize(
+    "target", ["CMSSW_12_4_X", "CMSSW_13_1_X", "triton_23.12", "CMSSW_14_1_X", "CMSSW_15_0_X", "triton_26.05", "CMSSW_20_1_X"]
+)
 def test_the_runtimes_of_the_target_and_all_newer_ones_agree(
     target: str, environments: dict[str, Path], trained: Trained, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from cyclotrain.config import Config, inner_model, keys
 from cyclotrain.config.networks import BUILT_IN, NetworkOptions
 from cyclotrain.contract import figures
 from cyclotrain.expressions.functions import CONSTANTS, FUNCTIONS
+from cyclotrain.runtimes import targets
 
 _TAKEN = {
     "constituents": "constituents (a set with `max_length`)",
@@ -26,7 +27,7 @@ _TAKEN = {
     "four_vectors": "a `four_vector` in each set of constituents",
 }
 SCHEMA, README, YAML = Path("workflow/schemas/config.schema.json"), Path("config/README.md"), Path("config/config.yaml")
-EXAMPLES, FIGURES = Path("config/examples/README.md"), Path("docs/figures.md")
+EXAMPLES, FIGURES, TARGETS = Path("config/examples/README.md"), Path("docs/figures.md"), Path("docs/targets.md")
 _WIDTH = 110
 
 
@@ -38,6 +39,7 @@ def files() -> dict[Path, str]:
         YAML: commented(yaml.safe_load(YAML.read_text())),
         EXAMPLES: examples(sorted(EXAMPLES.parent.glob("*.yaml"))),
         FIGURES: figures_of_a_run(),
+        TARGETS: deployment_targets(),
     }
 
 
@@ -181,6 +183,23 @@ def _figures() -> Iterator[tuple[str, str]]:
         arguments = [_ARGUMENTS.get(p.name, f"<{p.name.removesuffix('_name')}>") for p in parameters if p.default is p.empty]
         yield function(*arguments), inspect.cleandoc(function.__doc__ or "").replace("|", r"\|")
     yield figures.COLD_START, "The time from the file to the first answer, in ms."
+
+
+def deployment_targets() -> str:
+    """The table of `runtimes/targets.py`, as Markdown."""
+    lines = [
+        "# Targets", "",
+        "Generated from `scripts/cyclotrain/runtimes/targets.py` by `make docs`; do not edit. `export.targets` takes any release",
+        "of CMSSW and any container of Triton from the first one below on; `python -m cyclotrain targets` lists the same.",
+        "A release between two rows has the versions of the earlier row, or newer ones. Where a source does not name the release",
+        "of CMSSW (2026), it is the development release of that time.", "",
+        f"| {' | '.join(targets.COLUMNS)} |", "|---" * len(targets.COLUMNS) + "|",
+        *(f"| {' | '.join(row)} |" for row in targets.table()), "",
+        "IR version and opset were measured with the ONNX Runtime of that version. A file for several targets has the lowest of",
+        "them. The opset is at most 20: above it, PyTorch writes an operator, `Attention`, that fails at run time with the masks",
+        "of sets.",
+    ]  # fmt: skip
+    return "\n".join([*lines, ""])
 
 
 def _row(key: str, info: Any) -> str:

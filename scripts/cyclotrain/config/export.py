@@ -1,14 +1,18 @@
 """`export:`: where the model will run."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from cyclotrain.config.base import Section
-from cyclotrain.runtimes.targets import settings_for
+from cyclotrain.runtimes.targets import PATTERN, RELEASES, settings_for
 
 VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
+
+# an editor offers the releases of the table, and takes those between them
+_Choices = {"anyOf": [{"enum": [release.target for release in RELEASES]}, {"pattern": f"^(?:{PATTERN})$"}]}
+_Target = Annotated[str, Field(json_schema_extra=_Choices)]
 
 
 class VariantConfig(Section):
@@ -32,13 +36,13 @@ class VariantConfig(Section):
 class ExportConfig(Section):
     """Where the model will run."""
 
-    targets: list[str] = Field(
+    targets: list[_Target] = Field(
         ["CMSSW_13_3_X", "CMSSW_14_1_X", "CMSSW_15_0_X"],
         min_length=1,
-        description="Where the model will run: CMSSW releases (CMSSW_15_0_X) and Triton containers (triton_25.03). The model "
-        "has the newest ONNX opset and IR version that all of them load, and is verified in the ONNX Runtime of each.",
+        description="Where the model will run: CMSSW releases (CMSSW_15_0_X) and Triton containers (triton_25.03); "
+        "`python -m cyclotrain targets` lists them. The model has the newest ONNX opset and IR version that all of them load, "
+        "and is verified in the ONNX Runtime of each.",
     )
-
     preprocess_json: bool = Field(
         False,
         description="Also write the network without the features, with a preprocess.json for CMSSW's ParticleNetConstructor: "
