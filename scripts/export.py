@@ -3,7 +3,8 @@
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.export.to_onnx import TrainedModel, export, export_network
+from cyclotrain.export.to_onnx import export, export_network
+from cyclotrain.export.trained import TrainedModel
 
 with rule(snakemake.log[0]):
     trained = TrainedModel(

@@ -3,7 +3,7 @@
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
 from cyclotrain.core.logs import rule
-from cyclotrain.export.to_onnx import TrainedModel
+from cyclotrain.export.trained import TrainedModel
 from cyclotrain.export.variants import make_variant
 
 with rule(snakemake.log[0]):

@@ -19,7 +19,8 @@ from cyclotrain.data.shards import read_split
 from cyclotrain.demo.branches import JETS_TREE
 from cyclotrain.deploy.friend_trees import Ntuple, score
 from cyclotrain.export.cmssw_preprocess import prepare, preprocess_json, variables
-from cyclotrain.export.to_onnx import TrainedModel, export, network_to_onnx
+from cyclotrain.export.to_onnx import export, network_to_onnx
+from cyclotrain.export.trained import TrainedModel
 from cyclotrain.ingest.skim import STEP
 from cyclotrain.networks.registry import Model, Outputs, SavedWeights
 from cyclotrain.networks.source import network_source

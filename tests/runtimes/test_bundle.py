@@ -23,6 +23,7 @@ from cyclotrain.deploy.names import camel, distinct
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
+from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support import REPOSITORY
@@ -75,9 +76,10 @@ def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path
 
 
 def others(trained: Trained) -> list[Path]:
-    """The network alone and its preprocess.json."""
-    paths = [trained.folder / "network.onnx", trained.folder / "preprocess.json"]
+    """The network alone and its preprocess.json, and the model as TorchScript."""
+    paths = [trained.folder / "network.onnx", trained.folder / "preprocess.json", trained.folder / "model.pt"]
     export_network(trained.model, targets=trained.config.export.targets, path=paths[0], preprocess=paths[1])
+    export_torchscript(trained.model, paths[2])
     return paths
 
 
@@ -114,6 +116,26 @@ def uv_environment(folder: Path, *packages: str) -> Path:
     run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
     run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
     return folder / "bin/python"
+
+
+def test_libtorch_gives_the_answers_of_the_reference_with_inputs_in_the_order_of_the_readme(deployed: Path) -> None:
+    table = re.findall(r"^\| (\d+) \| `(.+)` \| \[batch, .+\] \|$", (deployed / "pytorch/README.md").read_text(), re.MULTILINE)
+    order = [branch for _, branch in table]
+    assert [int(position) for position, _ in table] == list(range(len(order)))
+    model = torch.jit.load(deployed / "pytorch/model.pt")
+    reference = json.loads((deployed / "reference/reference.json").read_text())
+    with torch.inference_mode():
+        for example in reference["examples"]:
+            values = [torch.tensor([example["inputs"][branch] or [0.0]], dtype=torch.float32) for branch in order]
+            difference = np.abs(model(*values).numpy()[0] - example["probabilities"]).max()
+            assert difference <= reference["tolerance"]
+
+
+def test_a_bundle_without_torchscript_has_no_folder_for_it(trained: Trained, tmp_path: Path) -> None:
+    write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=tmp_path / "reference")
+    bundle(trained.contract, Parts(trained.onnx, [], tmp_path / "reference", *card_and_plots(tmp_path)), tmp_path / "deploy")
+    assert not (tmp_path / "deploy/pytorch").exists()
+    assert "pytorch" not in (tmp_path / "deploy/README.md").read_text()
 
 
 def test_every_file_is_listed_with_its_checksum(deployed: Path, trained: Trained) -> None:

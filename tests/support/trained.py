@@ -21,7 +21,8 @@ from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.inputs import describe_inputs
 from cyclotrain.evaluation.predictions import Predictions, write_answers, write_examples
 from cyclotrain.evaluation.timing import Exported, time_model
-from cyclotrain.export.to_onnx import TrainedModel, export
+from cyclotrain.export.to_onnx import export
+from cyclotrain.export.trained import TrainedModel
 from cyclotrain.gates.judge import judge
 from cyclotrain.parity.cases import References
 from cyclotrain.parity.verify import Artefact, Runtimes, verify

@@ -12,7 +12,9 @@ WITHOUT_TORCH = (
     "gates", "require_gates", "plot", "model_card", "bundle", "track", "summarise", "summarise_folds", "report_page", "score",
     "skim",
 )  # fmt: skip
-WITHOUT_LIGHTNING = ("assemble", "export", "variant", "verify", "baseline", "evaluate", "time_model", "reference_vectors")
+WITHOUT_LIGHTNING = (
+    "assemble", "export", "torchscript", "variant", "verify", "baseline", "evaluate", "time_model", "reference_vectors",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("heavy", "rules"), [("torch", WITHOUT_TORCH), ("lightning", WITHOUT_LIGHTNING)])

@@ -345,6 +345,11 @@ def network_alone():
     return ["<fold>/model/network.onnx", "<fold>/model/preprocess.json"]
 
 
+def torchscript_file():
+    """The model as TorchScript, where the config asks for it."""
+    return ["<fold>/pytorch/model.pt"] * settings.export.has_torchscript
+
+
 def variants():
     """The variants that the config asks for."""
     return [f"<fold>/model/{kind}.onnx" for kind in settings.export.variants]

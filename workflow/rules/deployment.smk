@@ -19,7 +19,7 @@ rule bundle:
     input:
         contract=rules.assemble.output.contract,
         onnx=rules.export.output[0],
-        others=[rules.export.output.network, variants()],
+        others=[rules.export.output.network, torchscript_file(), variants()],
         reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
         plots=CARD_PLOTS,

@@ -71,6 +71,24 @@ rule export:
         "../../scripts/export.py"
 
 
+rule torchscript:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+    output:
+        "<fold>/pytorch/model.pt",
+    log:
+        "<fold>/logs/torchscript.log",
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        **resources_of("torchscript"),
+    params:
+        model=settings.model.model_dump(),
+    script:
+        "../../scripts/torchscript.py"
+
+
 rule variant:
     input:
         contract=rules.assemble.output.contract,

@@ -10,6 +10,7 @@ from cyclotrain.runtimes.targets import PATTERN, RELEASES, settings_for
 VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
+Consumer = Literal["onnx", "torchscript"]
 # an editor offers the releases of the table, and takes those between them
 _Choices = {"anyOf": [{"enum": [release.target for release in RELEASES]}, {"pattern": f"^(?:{PATTERN})$"}]}
 _Target = Annotated[str, Field(json_schema_extra=_Choices)]
@@ -43,6 +44,11 @@ class ExportConfig(Section):
         "`python -m cyclotrain targets` lists them. The model has the newest ONNX opset and IR version that all of them load, "
         "and is verified in the ONNX Runtime of each.",
     )
+    consumers: list[Consumer] = Field(
+        ["onnx"],
+        description="Forms of the model. `onnx` is made in any case; `torchscript`: also for LibTorch, such as "
+        "PhysicsTools/PyTorch of CMSSW.",
+    )
     preprocess_json: bool = Field(
         False,
         description="Also write the network without the features, with a preprocess.json for CMSSW's ParticleNetConstructor: "
@@ -53,6 +59,11 @@ class ExportConfig(Section):
         description="Faster or smaller variants of the model, and their gates. `fp16`: half precision, for GPUs; `int8_dynamic` "
         "and `int8_static`: 8-bit integers, with scales from each batch or from the training split.",
     )
+
+    @property
+    def has_torchscript(self) -> bool:
+        """Whether the model is also made as TorchScript."""
+        return "torchscript" in self.consumers
 
     @model_validator(mode="after")
     def _targets_exist(self) -> "ExportConfig":

@@ -8,6 +8,11 @@ import onnx
 METADATA_PREFIX = "cyclotrain."
 
 
+def metadata_text(value: Any) -> str:
+    """A value of the metadata as a file has it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def model_metadata(model: onnx.ModelProto) -> dict[str, Any]:
     """The metadata written at export: contract, model, targets, commit, software, ..."""
     metadata = {p.key.removeprefix(METADATA_PREFIX): p.value for p in model.metadata_props if p.key.startswith(METADATA_PREFIX)}

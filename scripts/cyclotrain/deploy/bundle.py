@@ -24,8 +24,9 @@ _log = logging.getLogger(__name__)
 class Parts:
     """What a bundle is made of: files, and the folder of the reference vectors.
 
-    `others`: the network alone and its preprocess.json, and variants, where the config asks for them. `cards` and `plots`: the
-    model card and the figures that it names. `working_points`: thresholds of the score; none without classes.
+    `others`: the network alone and its preprocess.json, the model as TorchScript, and variants, where the config asks for them.
+    `cards` and `plots`: the model card and the figures that it names. `working_points`: thresholds of the score; none without
+    classes.
     """
 
     exported: str | Path
@@ -55,8 +56,14 @@ def bundle(contract: Contract, parts: Parts, folder: str | Path) -> None:
 def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: Path) -> None:
     sha256 = file_sha256(exported)
     for_constructor = [path for path in others if path.stem in ("network", "preprocess")]
-    variants = [path for path in others if path not in for_constructor]
-    values = {**_values(contract, exported, sha256), "preprocess": for_constructor, "variants": [path.stem for path in variants]}
+    torchscript = [path for path in others if path.suffix == ".pt"]
+    variants = [path for path in others if path not in (*for_constructor, *torchscript)]
+    values = {
+        **_values(contract, exported, sha256),
+        "preprocess": for_constructor,
+        "torchscript": bool(torchscript),
+        "variants": [path.stem for path in variants],
+    }
     package, name = Path(values["package"]), values["name"]
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -67,6 +74,7 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
     data = f"cmssw/{package}/{values['model_path']}"
     copies = [(exported, "model.onnx"), (exported, data), (exported, f"triton/{name}/1/model.onnx")]
     copies += [(path, str(Path(data).with_name(path.name))) for path in for_constructor]
+    copies += [(path, "pytorch/model.pt") for path in torchscript]
     copies += [(path, f"variants/{path.name}") for path in variants]
     for source, copy in copies:
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +85,7 @@ def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: P
 
 
 def _places(values: Mapping[str, Any]) -> dict[str, str]:
-    """All templates by their place in the bundle: their own path, except where names of the model are part of it."""
+    """The templates by their place in the bundle: their own path, except where names of the model are part of it."""
     package, name = f"cmssw/{values['package']}", values["name"]
     elsewhere = {
         "cmssw/Producer.cc.jinja": f"{package}/plugins/{values['class_name']}.cc",
@@ -88,6 +96,8 @@ def _places(values: Mapping[str, Any]) -> dict[str, str]:
     }
     files = [path for path in sorted(_TEMPLATES.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
     templates = [path.relative_to(_TEMPLATES).as_posix() for path in files]
+    if not values["torchscript"]:
+        templates = [template for template in templates if not template.startswith("pytorch/")]
     return {elsewhere.get(template, template.removesuffix(".jinja")): template for template in templates}
 
 
@@ -116,6 +126,7 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
         "model_sha256": sha256,
         "targets": metadata["targets"],
         "commit": metadata["commit"],
+        "torch_version": metadata["software"]["torch"],
         "opset": model.opset_import[0].version,
         "ir_version": model.ir_version,
         "branches": [

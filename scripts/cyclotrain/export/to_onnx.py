@@ -1,13 +1,11 @@
 """The trained model as ONNX: raw branches in, probabilities and regressed quantities out, for the runtimes of the targets."""
 
 import itertools
-import json
 import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +15,16 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
-from cyclotrain import __version__, config
 from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
-from cyclotrain.contract.metadata import METADATA_PREFIX
+from cyclotrain.contract.metadata import METADATA_PREFIX, metadata_text
 from cyclotrain.core.errors import InputError
-from cyclotrain.core.files import atomic, file_sha256, write_json
-from cyclotrain.core.provenance import commit, software
+from cyclotrain.core.files import atomic, write_json
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
-from cyclotrain.networks.registry import Model, Outputs, SavedWeights, load_model
-from cyclotrain.networks.source import network_source
+from cyclotrain.export.trained import TrainedModel, provenance
+from cyclotrain.networks.registry import Model, Outputs
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """What a training made: the contract, the network by name and options, and the file with its weights."""
-
-    contract: Contract
-    model: config.ModelConfig
-    weights: str | Path
-
-    def load(self) -> Model:
-        """The model, in evaluation mode on the CPU."""
-        return load_model(self.contract, self.model, self.weights)
 
 
 def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -> None:
@@ -52,7 +35,8 @@ def export(trained: TrainedModel, *, targets: Sequence[str], path: str | Path) -
     """
     start = time.monotonic()
     proto = model_to_onnx(trained.load(), trained.contract, targets)
-    write_onnx(proto, {"contract": trained.contract.to_dict(), **_provenance(trained, targets)}, path, start=start)
+    metadata = {"contract": trained.contract.to_dict(), **provenance(trained), "targets": list(targets)}
+    write_onnx(proto, metadata, path, start=start)
 
 
 def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str | Path, preprocess: str | Path) -> None:
@@ -64,7 +48,7 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     start = time.monotonic()
     settings = preprocess_json(trained.contract)
     proto = network_to_onnx(trained.load(), trained.contract, targets)
-    write_onnx(proto, {"preprocess": settings, **_provenance(trained, targets)}, path, start=start)
+    write_onnx(proto, {"preprocess": settings, **provenance(trained), "targets": list(targets)}, path, start=start)
     write_json(preprocess, settings)
 
 
@@ -160,29 +144,10 @@ def _name_inputs(graph: onnx_ir.Graph, names: Sequence[str]) -> None:
         value.name = name
 
 
-def _provenance(trained: TrainedModel, targets: Sequence[str]) -> dict[str, Any]:
-    contract, saved = trained.contract, SavedWeights.read(trained.weights)
-    for_consumers = {"classes": ",".join(contract.classes)}  # those that read no JSON
-    if contract.regression:
-        for_consumers["columns"] = ",".join(contract.columns)
-    return {
-        **({"parent": saved.parent} if saved.parent else {}),
-        **({"temperature": saved.temperature} if saved.temperature else {}),
-        **for_consumers,
-        "model": trained.model.model_dump(),
-        "network_source": network_source(trained.model.name),
-        "weights_sha256": file_sha256(trained.weights),
-        "targets": list(targets),
-        "version": __version__,
-        "commit": commit(),
-        "software": software(),
-    }
-
-
 def write_onnx(proto: onnx.ModelProto, metadata: Mapping[str, Any], path: str | Path, *, start: float) -> None:
     """Check and write a model with additional `metadata`; log it with the time since `start`, a value of `time.monotonic`."""
     for key, value in metadata.items():
-        proto.metadata_props.add(key=METADATA_PREFIX + key, value=value if isinstance(value, str) else json.dumps(value))
+        proto.metadata_props.add(key=METADATA_PREFIX + key, value=metadata_text(value))
     onnx.checker.check_model(proto, full_check=True)
     with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))

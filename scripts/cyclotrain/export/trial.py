@@ -29,6 +29,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_onnx import model_to_onnx, network_to_onnx
+from cyclotrain.export.to_torch import model_to_torchscript
 from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import filled_up
 from cyclotrain.networks.registry import Model, Outputs, network_class
@@ -68,6 +69,8 @@ def try_network(
     network.require_dynamic(exported, contract.layout)
     answers = _Answers(untrained, contract)
     network.compare(exported, answers, cases, tolerance)
+    if export.has_torchscript:
+        network.compare_traced(untrained, contract, answers, cases=cases, tolerance=tolerance)
     network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
 
@@ -202,6 +205,25 @@ class _Network:
                     raise self._error(
                         f"gives other answers after the export, by {difference:.2g} {case}; random numbers and Python code on "
                         "the values or the shape of a tensor do not survive it"
+                    )
+
+    def compare_traced(
+        self, untrained: Model, contract: Contract, answers: _Answers, *, cases: Mapping[str, Batch], tolerance: float
+    ) -> None:
+        """Raise InputError if the model as TorchScript fails, or does not give PyTorch's answers."""
+        with self.told("cannot be traced for TorchScript"):
+            traced = model_to_torchscript(Outputs(untrained).eval(), contract)
+        for case, batch in cases.items():
+            for n in (len(batch.label), 1):
+                branches = {branch: value[:n] for branch, value in batch.branches.items()}
+                with self.told(f"cannot run as TorchScript {case}"), torch.inference_mode():
+                    answer = traced(*(branches[branch] for branch in contract.layout.inputs))
+                outputs = answer if isinstance(answer, tuple) else (answer,)
+                difference = answers.distance(torch.cat(outputs, dim=1).numpy(), branches)
+                if not difference <= tolerance:
+                    raise self._error(
+                        f"gives other answers as TorchScript, by {difference:.2g} {case}; a trace keeps what Python code makes "
+                        "of one batch, such as len(x): write tensor operations"
                     )
 
     def require_no_effect_of_padding(

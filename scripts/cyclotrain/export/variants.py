@@ -18,7 +18,8 @@ from cyclotrain.contract import Contract
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batches, Shuffle
 from cyclotrain.data.shards import iterate_split
-from cyclotrain.export.to_onnx import TrainedModel, branches_to_onnx, write_onnx
+from cyclotrain.export.to_onnx import branches_to_onnx, write_onnx
+from cyclotrain.export.trained import TrainedModel
 from cyclotrain.networks.registry import Model, run_network
 
 _QUANTISED = ["MatMul", "Gemm"]  # only the network has them; the features stay in float32

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from cyclotrain.contract import Contract
 from cyclotrain.core.errors import InputError
+from cyclotrain.export import trial
+from cyclotrain.export.to_torch import model_to_torchscript
 from cyclotrain.export.trial import try_network
+from cyclotrain.networks.registry import Outputs
 from support import networks
 from support.trained import Trained
 
@@ -65,3 +69,18 @@ def test_what_would_fail_after_the_training_is_told_before(network: type, messag
 def test_an_operation_that_a_target_is_too_old_for_is_told_with_the_target(trained: Trained) -> None:
     with pytest.raises(InputError, match=r"export.targets: CMSSW_12_4_X loads opset 15 at most, and .*LayerNormalization"):
         attempt(trained, networks.Transformer, targets=["CMSSW_12_4_X", "CMSSW_15_0_X"])
+
+
+@pytest.mark.parametrize("network", [networks.LongShortTerm, networks.Transformer])
+def test_layers_of_pytorch_are_tried_as_torchscript_too(network: type, trained: Trained) -> None:
+    attempt(trained, network, consumers=["torchscript"])
+
+
+def test_a_network_whose_trace_is_wrong_is_told_before_the_training(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_inputs_in_another_order(outputs: Outputs, contract: Contract) -> Any:
+        traced = model_to_torchscript(outputs, contract)
+        return lambda *values: traced(*reversed(values))
+
+    monkeypatch.setattr(trial, "model_to_torchscript", with_inputs_in_another_order)
+    with pytest.raises(InputError, match=r"Transformer' (gives other answers|cannot run) as TorchScript"):
+        attempt(trained, networks.Transformer, consumers=["torchscript"])

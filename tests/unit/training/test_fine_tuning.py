@@ -16,7 +16,8 @@ from cyclotrain.contract.parent import weights_file
 from cyclotrain.contract.results import History
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
-from cyclotrain.export.to_onnx import TrainedModel, export
+from cyclotrain.export.to_onnx import export
+from cyclotrain.export.trained import TrainedModel
 from cyclotrain.ingest.preflight import check_inputs
 from cyclotrain.ingest.sources import Sources
 from cyclotrain.networks.registry import Model, SavedWeights
