@@ -1,8 +1,8 @@
-"""Rule `verify`: the exported files in ONNX Runtime against PyTorch. The verdict comes later, in the rule `gates`."""
+"""Rule `verify`: the exported files in ONNX Runtime and LibTorch against PyTorch; the verdict comes in the rule `gates`."""
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import MODEL, NETWORK
+from cyclotrain.contract.results import MODEL, NETWORK, TORCHSCRIPT
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.cases import References
@@ -15,6 +15,7 @@ with rule(snakemake.log[0]):
     if snakemake.input.network:
         network, preprocess = snakemake.input.network
         artefacts.append(Artefact(NETWORK, network, tolerance, preprocess))
+    artefacts += [Artefact(TORCHSCRIPT, path, tolerance) for path in snakemake.input.torchscript]
     for (kind, tolerances), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
         artefacts.append(Artefact(kind, path, **tolerances))
     verification = verify(

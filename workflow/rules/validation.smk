@@ -20,6 +20,7 @@ rule verify:
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         network=rules.export.output.network,
+        torchscript=torchscript_file(),
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),

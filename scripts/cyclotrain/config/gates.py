@@ -11,7 +11,18 @@ from cyclotrain.config.compared import compared_with_data
 from cyclotrain.config.systematics import variations
 from cyclotrain.contract import figures
 from cyclotrain.contract.figures import Bound
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, OBSERVER, SCORE, SHIFTED, TIMED_BATCHES, Gain, Percentiles
+from cyclotrain.contract.results import (
+    BOOSTED_TREES,
+    MODEL,
+    NETWORK,
+    OBSERVER,
+    SCORE,
+    SHIFTED,
+    TIMED_BATCHES,
+    TORCHSCRIPT,
+    Gain,
+    Percentiles,
+)
 
 if TYPE_CHECKING:
     from cyclotrain.config import Config
@@ -41,7 +52,8 @@ def completed(schema: dict[str, Any]) -> None:
         figures.non_finite("*"), figures.clipped("*"), figures.DATA_P_VALUE,
         figures.systematic("*", "*", "auc", "*"), *(figures.systematic("*", "*", what, "*", at=0.5) for what in SHIFTED),
         figures.data_chi2_p_value("*", "*"), figures.data_ks_p_value(SCORE, "*"), figures.data_ks_p_value(OBSERVER, "*"),
-        figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5), figures.parity(MODEL),
+        figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5),
+        figures.parity(MODEL), figures.parity(TORCHSCRIPT),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
         *(figures.gain("*", of) for of in Gain.model_fields),
     ]  # fmt: skip
@@ -117,7 +129,8 @@ def names(config: "Config") -> Iterator[str]:
     yield from _of_data(config) if config.data_samples else ()
     yield from _of_systematics(config, backgrounds)
     yield from map(figures.rejection_loss, variants if config.classes else ())
-    yield from map(figures.parity, (MODEL, *[NETWORK] * config.export.preprocess_json, *variants))
+    others = [*[NETWORK] * config.export.preprocess_json, *[TORCHSCRIPT] * config.export.has_torchscript]
+    yield from map(figures.parity, (MODEL, *others, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
     yield from map(figures.throughput, TIMED_BATCHES)
     yield figures.COLD_START

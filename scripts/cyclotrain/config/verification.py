@@ -6,7 +6,7 @@ from cyclotrain.config.base import Section
 
 
 class VerificationConfig(Section):
-    """The parity gate: ONNX Runtime against PyTorch."""
+    """The parity gate: the exported files in ONNX Runtime and LibTorch against PyTorch."""
 
     tolerance: float = Field(
         1e-5,

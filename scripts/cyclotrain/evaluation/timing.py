@@ -101,7 +101,7 @@ def _measure(python: str, exported: str | Path, singles: Sequence[Batch], large:
         rates = {n: n / float(np.median([run(batch) for _ in range(_REPEATS)])) for n, batch in large.items()}
         peaks = {1: small, max(TIMED_BATCHES): process.memory}
     return RuntimeTiming(
-        runtime=f"onnxruntime {process.version}",
+        runtime=process.runtime,
         batch_1_latency_ms=_percentiles(seconds),
         batch_1_quantiles_ms=_quantiles(seconds),
         examples_per_second={1: len(seconds) / float(seconds.sum()), **rates},

@@ -48,7 +48,7 @@ def concatenated(parts: Sequence[Answers]) -> Answers:
 
 @dataclass(frozen=True)
 class Session:
-    """An artefact (`model`, or a file made beside it) in an ONNX Runtime release, and the configuration of its session."""
+    """An artefact (`model`, or a file made beside it) in a release of a runtime, and the configuration of its session."""
 
     artefact: str
     runtime: str

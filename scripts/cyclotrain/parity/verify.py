@@ -1,4 +1,4 @@
-"""Parity: the exported files in several ONNX Runtime releases against PyTorch, on real test examples and on hostile ones."""
+"""Parity: the exported files in ONNX Runtime releases and LibTorch against PyTorch, on real test examples and hostile ones."""
 
 import logging
 import sys
@@ -15,8 +15,10 @@ import onnxruntime as ort
 import torch
 
 from cyclotrain.contract import Contract
+from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.results import (
     MODEL,
+    TORCHSCRIPT,
     CaseParity,
     Float64Distance,
     ParityFailure,
@@ -33,8 +35,10 @@ from cyclotrain.parity.cases import BATCH_SIZES, Case, References, cases
 from cyclotrain.parity.comparison import Answers, Array, Branches, Comparison, Session, concatenated
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.sessions import CPU, CUDA, Configuration, RuntimeProcess
+from cyclotrain.runtimes.torchscript import TorchScriptModules
 
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
+_Backend = RuntimeProcess | TorchScriptModules
 _COMPARED = 4096  # examples at a time
 _log = logging.getLogger(__name__)
 
@@ -67,7 +71,7 @@ class _Deployed:
 
     artefact: Artefact
     inputs: Callable[[Branches], Branches]
-    processes: list[RuntimeProcess]
+    backends: list[_Backend]
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,13 @@ def verify(
 
     The first artefact is the model. Its sessions: the ONNX Runtime of this environment and the other releases, at every level
     of graph optimisation, on one thread and on several; on a GPU, if there is one, in float32 at every level, and once rounded
-    to TF32, which is ONNX Runtime's default there and has a tolerance of its own. The other artefacts are tried as deployed:
-    one thread, all optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches
-    of 1 and 7, and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN,
-    infinities, +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of `metrics.distance`.
-    The reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is given beside
-    it, to tell a difference from the noise of float32. Hostile inputs always need a probability and finite quantities, and
+    to TF32, which is ONNX Runtime's default there and has a tolerance of its own. TorchScript runs in this process's LibTorch,
+    as loaded and frozen, on one thread and on several. The other artefacts are tried as deployed: one thread, all
+    optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches of 1 and 7,
+    and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN, infinities,
+    +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of `metrics.distance`. The
+    reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is given beside it,
+    to tell a difference from the noise of float32. Hostile inputs always need a probability and finite quantities, and
     PyTorch's where its answer is defined (see `comparison.Answers`).
     """
     start = time.perf_counter()
@@ -137,7 +142,7 @@ def verify(
         tolerance=artefacts[0].tolerance,
         model_sha256=file_sha256(artefacts[0].path),
         reference=f"torch {torch.__version__}, eager, float32, CPU",
-        runtimes=tuple(dict.fromkeys(session.runtime for session in repeats)),
+        runtimes=tuple(dict.fromkeys(session.runtime for session in repeats if session.artefact == MODEL)),
         not_run=tuple(not_run),
         test_examples=test.n,
         max_abs=max(c.max_abs for c in model_on_test),
@@ -192,32 +197,45 @@ def _deployed(
             return {group: torch.from_numpy(values) for group, values in prepared.items()}
 
         expected = preprocess_inputs(content) if content else {b: ["batch", s or 1] for b, s in contract.layout.inputs.items()}
-        processes = []
-        for python in pythons:
-            providers = _providers() if python == sys.executable else [CPU]
+        backends: list[_Backend] = []
+        for backend in _backends(artefact, pythons, threads):
             try:
-                configurations = _configurations(artefact, providers, threads)
-                process = stack.enter_context(RuntimeProcess(python, artefact.path, configurations, keeps_memory=False))
+                stack.enter_context(backend)
             except RuntimeError as error:
                 if artefact.name == MODEL:
                     raise
                 not_loaded.append(ParityFailure(artefact=artefact.name, message=f"{artefact.name}: {error}", loads=False))
                 continue
-            if process.inputs != expected:
-                raise ValueError(f"{artefact.path}: the exported model takes {process.inputs}, but the contract says {expected}")
-            processes.append(process)
-        deployed.append(_Deployed(artefact, inputs, processes))
+            if backend.inputs != expected:
+                raise ValueError(f"{artefact.path}: the exported model takes {backend.inputs}, but the contract says {expected}")
+            backends.append(backend)
+        deployed.append(_Deployed(artefact, inputs, backends))
     return deployed, not_loaded
+
+
+def _backends(artefact: Artefact, pythons: Sequence[str], threads: int) -> Iterator[_Backend]:
+    """What runs an artefact, not yet opened."""
+    if artefact.name == TORCHSCRIPT:
+        configurations = _on_cpu(("disable_all", "enable_all"), threads)
+        yield TorchScriptModules(artefact.path, configurations, contract=METADATA_PREFIX + "contract")
+        return
+    for python in pythons:
+        configurations = _configurations(artefact, _providers() if python == sys.executable else [CPU], threads)
+        yield RuntimeProcess(python, artefact.path, configurations, keeps_memory=False)
 
 
 def _configurations(artefact: Artefact, providers: Sequence[str], threads: int) -> list[Configuration]:
     if artefact.name != MODEL:
         return [Configuration(provider, "enable_all", 1) for provider in providers]
-    cpu = [Configuration(CPU, optimisation, n) for n in sorted({1, threads}) for optimisation in OPTIMISATIONS]
+    cpu = _on_cpu(OPTIMISATIONS, threads)
     if CUDA not in providers:
         return cpu
     gpu = [Configuration(CUDA, optimisation, 1) for optimisation in OPTIMISATIONS]
     return [*cpu, *gpu, Configuration(CUDA, "enable_all", 1, tf32=True)]
+
+
+def _on_cpu(optimisations: Sequence[str], threads: int) -> list[Configuration]:
+    return [Configuration(CPU, optimisation, n) for n in sorted({1, threads}) for optimisation in optimisations]
 
 
 def _on_test(comparisons: Iterable[Comparison]) -> list[Comparison]:
@@ -248,22 +266,23 @@ def _row(session: Session, comparisons: Sequence[Comparison], repeats: bool) -> 
 def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str, *, at_once: int) -> dict[Session, Array]:
     """The answers of some sessions, as `Case.sessions` names them; `at_once` runtimes work side by side, to save memory."""
     answers: dict[Session, Array] = {}
-    working: deque[tuple[Artefact, RuntimeProcess]] = deque()
+    working: deque[tuple[Artefact, _Backend]] = deque()
 
     def receive() -> None:
-        artefact, process = working.popleft()
-        for configuration, answer in process.answers().items():
-            answers[Session(artefact.name, f"onnxruntime {process.version}", configuration)] = answer
+        artefact, backend = working.popleft()
+        for configuration, answer in backend.answers().items():
+            answers[Session(artefact.name, backend.runtime, configuration)] = answer
 
-    taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name == MODEL]
+    whole = (MODEL, TORCHSCRIPT)  # those that answer in every case
+    taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name in whole]
     for one in taking_part:
         inputs = one.inputs(branches)
-        for process in one.processes:
+        for backend in one.backends:
             if len(working) == at_once:
                 receive()
-            as_deployed = [c for c in process.configurations if (c.optimisation, c.threads) == ("enable_all", 1)]
-            process.ask(inputs, process.configurations if sessions == "all" else as_deployed)
-            working.append((one.artefact, process))
+            as_deployed = [c for c in backend.configurations if (c.optimisation, c.threads) == ("enable_all", 1)]
+            backend.ask(inputs, backend.configurations if sessions == "all" else as_deployed)
+            working.append((one.artefact, backend))
     while working:
         receive()
     return answers

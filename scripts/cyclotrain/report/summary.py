@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, Dataset, Evaluation, Figure, SessionParity
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, TORCHSCRIPT, Dataset, Evaluation, Figure, SessionParity
 from cyclotrain.contract.run import Run
 
 _COLUMNS = {"exported model": MODEL, "boosted trees": BOOSTED_TREES}
@@ -213,7 +213,8 @@ def _parity(run: Run) -> list[str]:
 def _other_file(run: Run, artefact: str) -> str:
     """A variant, or the network alone."""
     sessions = run.verification.sessions(artefact)
-    name = {NETWORK: "network with preprocess.json"}.get(artefact, artefact)
+    names = {NETWORK: "network with preprocess.json", TORCHSCRIPT: f"TorchScript in {sessions[0].runtime}"}
+    name = names.get(artefact, artefact)
     line = f"            {name}: {max(session.max_abs for session in sessions):.1e} on test examples"
     if artefact in run.timing.variants:
         gain = run.timing.variants[artefact].gain

@@ -93,6 +93,11 @@ class RuntimeProcess:
         self._keeps_memory = keeps_memory
         self._python, self._model = str(python), str(Path(model).resolve())
 
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime with its version."""
+        return f"onnxruntime {self.version}"
+
     def __enter__(self) -> "RuntimeProcess":
         # without PYTHONPATH, the process imports the packages of its own environment
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

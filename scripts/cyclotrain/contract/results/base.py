@@ -11,6 +11,7 @@ from cyclotrain.core.files import write_json
 # its kind.
 MODEL = "model"
 NETWORK = "network"  # alone, behind a preprocess.json
+TORCHSCRIPT = "torchscript"  # the model for LibTorch, which takes branches by position
 BOOSTED_TREES = "boosted_trees"
 
 

@@ -5,7 +5,7 @@ from cyclotrain.contract.results.base import Figure, Frozen, Result
 
 
 class _Session(Frozen):
-    """An artefact in an ONNX Runtime session, and how that was made."""
+    """An artefact in a session of a runtime, ONNX Runtime or LibTorch, and how that was made."""
 
     artefact: str
     runtime: str
@@ -16,7 +16,7 @@ class _Session(Frozen):
 
 
 class SessionParity(_Session):
-    """How far one artefact in one ONNX Runtime session is from PyTorch.
+    """How far one artefact in one session is from PyTorch.
 
     `max_abs`, `max_rel`, `max_ulps` and `max_abs_float64` (from PyTorch in float64) are of the test split, `max_abs_all_cases`
     of all cases. `tolerance`: of probabilities, on the test split; `hostile_tolerance`: where inputs are NaN, infinite, ±1e30 or
@@ -87,7 +87,7 @@ class Verification(Result):
     tolerance: float
     model_sha256: str
     reference: str
-    runtimes: tuple[str, ...]
+    runtimes: tuple[str, ...]  # of the model
     not_run: tuple[RuntimeNotRun, ...]
     test_examples: int
     max_abs: float  # the model on the test split
