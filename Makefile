@@ -65,7 +65,7 @@ test-unit: .venv/complete
 test-clusters: .venv/complete
 	CYCLOTRAIN_ALL_CLUSTERS=1 python -m pytest -n 2 tests/clusters $(ARGS)
 
-# plant 25 faults in the code, one at a time, and see that a test catches each
+# plant faults in the code, one at a time, and see that a test catches each
 mutations: .venv/complete
 	python tests/mutations.py
 

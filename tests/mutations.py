@@ -344,6 +344,27 @@ FAULTS = [
         "shuffled = values",
         "evaluation/test_importance",
     ),
+    Fault(
+        "export: LibTorch takes the operators of TorchScript for old ones",
+        "export/to_torch.py",
+        "writer.set_min_version(int(reader.get_record(version)))",
+        "pass",
+        r"test_every_network_gives_pytorchs_answers.*particle_net",
+    ),
+    Fault(
+        "export: the archive of TorchScript has paths of the machine",
+        "export/to_torch.py",
+        'has_paths, is_example = record.endswith(".debug_pkl")',
+        "has_paths, is_example = False",
+        r"hold_no_path",
+    ),
+    Fault(
+        "parity: TorchScript is not tried as CMSSW freezes it",
+        "runtimes/torchscript.py",
+        'module if configuration.optimisation == "disable_all" else torch.jit.freeze(module)',
+        "module",
+        r"module_is_frozen",
+    ),
 ]
 
 

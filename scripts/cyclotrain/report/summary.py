@@ -17,6 +17,7 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
         f"{sum(totals.events for totals in by_split.values()):,} {name if run.contract.classes else 'examples'}"
         for name, by_split in dataset.by_class.items()
     )
+    libtorch = "LibTorch, " * (TORCHSCRIPT in run.verification.artefacts)
     lines = [f"Run '{run.contract.run}': {events}; {evaluation.test_examples:,} in the test split", ""]
     lines += _skipped(dataset)
     lines += [*_performance(evaluation), ""] if run.contract.classes else []
@@ -32,7 +33,7 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
         ),
         f"Parity      {run.files['verification']}",
         f"Model card  {card}",
-        f"Deploy      {bundle}   (C++, CMSSW, Triton, RDataFrame, reference vectors)"
+        f"Deploy      {bundle}   (C++, CMSSW, Triton, RDataFrame, {libtorch}reference vectors)"
         if run.gates.passed
         else "Deploy      none: a gate failed" + f"; {bundle} is of an earlier run" * Path(bundle).exists(),
     ]

@@ -34,10 +34,11 @@ class TorchScriptModules:
         extra: dict[str, Any] = {self._contract: ""}
         torch.jit.load(self._model, _extra_files=extra)
         self.inputs = {one["branch"]: one["shape"] for one in json.loads(extra[self._contract])["inputs"]}
-        self._modules = {configuration: self._load(configuration) for configuration in self.configurations}
+        self._modules = {configuration: self.module(configuration) for configuration in self.configurations}
         return self
 
-    def _load(self, configuration: Configuration) -> torch.jit.ScriptModule:
+    def module(self, configuration: Configuration) -> torch.jit.ScriptModule:
+        """The model as a consumer loads it."""
         module = torch.jit.load(self._model).eval()
         return module if configuration.optimisation == "disable_all" else torch.jit.freeze(module)
 

@@ -15,6 +15,8 @@ from cyclotrain.export.to_torch import archive, export_torchscript, model_to_tor
 from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Outputs
 from cyclotrain.parity.verify import Artefact
+from cyclotrain.runtimes.sessions import CPU, Configuration
+from cyclotrain.runtimes.torchscript import TorchScriptModules
 from support.toys import raw_config
 from support.trained import Trained
 
@@ -38,6 +40,14 @@ def test_torchscript_passes_every_case_of_the_model_as_loaded_and_frozen_on_one_
     # the runtimes are those of the model
     assert all(runtime.startswith("onnxruntime ") for runtime in result.runtimes)
     assert torch.get_num_threads() == max(threads, 2)
+
+
+def test_with_all_optimisations_a_module_is_frozen_so_that_its_weights_are_constants(trained: Trained, tmp_path: Path) -> None:
+    export_torchscript(trained.model, tmp_path / "model.pt")
+    configurations = [Configuration(CPU, optimisation, 1) for optimisation in ("disable_all", "enable_all")]
+    with TorchScriptModules(tmp_path / "model.pt", configurations, contract="cyclotrain.contract") as modules:
+        sizes = [len(list(modules.module(configuration).parameters())) for configuration in configurations]
+    assert sizes[0] > 0 == sizes[1]
 
 
 def test_it_has_a_figure_and_a_gate_which_a_config_knows(trained: Trained, tmp_path: Path, toy_files: dict[str, str]) -> None:

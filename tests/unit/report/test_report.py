@@ -16,6 +16,7 @@ from cyclotrain.contract.results import (
     MODEL,
     OUTSIDE_NOTE,
     TIMED_BATCHES,
+    TORCHSCRIPT,
     ComparedModel,
     Curves,
     Figure,
@@ -158,7 +159,17 @@ def test_hostile_examples_without_a_defined_answer_and_a_missing_float64_are_tol
     assert words in text and "no answers in float64 to compare with: the network answers in float32" in text
     assert "defined answer" not in make(run, plots).markdown
     for page in (make(both, plots), make(run, plots)):
-        assert re.search(r"<table>\s*<thead>\s*<tr>\s*<th>file</th>\s*<th>ONNX Runtime</th>", page.html)
+        assert re.search(r"<table>\s*<thead>\s*<tr>\s*<th>file</th>\s*<th>ONNX Runtime, or as named</th>", page.html)
+
+
+def test_torchscript_is_told_with_its_libtorch(run: Run, plots: list[Path]) -> None:
+    update = {"artefact": TORCHSCRIPT, "runtime": "libtorch 2.13.0", "max_abs": 2e-7, "max_abs_all_cases": 3e-7}
+    matrix = (*run.verification.matrix, run.verification.matrix[0].model_copy(update=update))
+    both = changed(run, verification=run.verification.model_copy(update={"matrix": matrix}))
+    words = summary(both, card="card.html", bundle="deploy")
+    assert "TorchScript in libtorch 2.13.0: 2.0e-07 on test examples" in words and "RDataFrame, LibTorch, reference" in words
+    assert "LibTorch" not in summary(run, card="card.html", bundle="deploy")
+    assert "| torchscript | libtorch 2.13.0 | 1 | 2.0e-07 | 3.0e-07 |" in make(both, plots).markdown
 
 
 def test_every_figure_is_drawn_as_png_and_as_vector_and_the_same_again(run: Run, plots: list[Path], tmp_path: Path) -> None:
