@@ -42,6 +42,12 @@ def test_torchscript_passes_every_case_of_the_model_as_loaded_and_frozen_on_one_
     assert torch.get_num_threads() == max(threads, 2)
 
 
+def test_a_model_with_several_outputs_is_compared_in_all_of_its_columns(trained_to_regress: Trained, tmp_path: Path) -> None:
+    export_torchscript(trained_to_regress.model, tmp_path / "model.pt")
+    result = verified(trained_to_regress, tmp_path / "model.pt")
+    assert result.passed, result.failures
+
+
 def test_with_all_optimisations_a_module_is_frozen_so_that_its_weights_are_constants(trained: Trained, tmp_path: Path) -> None:
     export_torchscript(trained.model, tmp_path / "model.pt")
     configurations = [Configuration(CPU, optimisation, 1) for optimisation in ("disable_all", "enable_all")]
