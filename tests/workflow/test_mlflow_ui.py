@@ -51,4 +51,4 @@ def test_a_user_finds_runs_their_differences_the_report_and_the_champion(
         page = user.find_champion("tagger", "plain")
         assert addresses["plain"]["run_id"] in page and "background (" in page
     assert user.errors == [] and user.foreign == []
-    assert mlflow.MlflowClient(tracking.uri).get_model_version_by_alias("tagger", "champion").version == "1"
+    assert mlflow.MlflowClient(tracking.uri).get_model_version_by_alias("tagger", "champion").tags["run"] == "plain"
