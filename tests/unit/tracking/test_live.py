@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,12 +68,10 @@ def test_a_second_training_that_gives_the_same_model_leaves_no_second_run(traine
 
 
 @pytest.fixture
-def silent_server() -> str:
+def silent_server() -> Iterator[str]:
     """It takes connections and never answers."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("server", ["lost", "silent"])
