@@ -99,9 +99,9 @@ class _Columns:
         titles = [f"Probability of {name}" if name in contract.classes else name for name in scores]
         self.names = [*names, *((SCORE, name, title) for name, title in zip(scores, titles, strict=True))]
         first = self.of_simulation(next(predictions.blocks()))
-        of_classes = {len(names) + column for column, index in enumerate(self._scores) if index < len(contract.classes)}
+        class_columns = {len(names) + column for column, index in enumerate(self._scores) if index < len(contract.classes)}
         self.axes = [
-            Axis(0.0, 1.0, _SCORE_BINS) if column in of_classes else Axis.of(first[:, column])
+            Axis(0.0, 1.0, _SCORE_BINS) if column in class_columns else Axis.of(first[:, column])
             for column in range(len(self.names))
         ]
 

@@ -158,28 +158,28 @@ def _estimates(contract: Contract) -> dict[str, int]:
 def _shuffle_each(contract: Contract, model: Model, parts: Sequence[_Part]) -> dict[tuple[str, int], list[dict[str, float]]]:
     """What `measure` gives for each part, by the set and the column that is shuffled."""
     generator = torch.Generator().manual_seed(contract.seed)
-    found: dict[tuple[str, int], list[dict[str, float]]] = {}
+    by_feature: dict[tuple[str, int], list[dict[str, float]]] = {}
     for name, of_set in contract.layout.sets.items():
         for column in range(len(of_set.features)):
             for part in parts:
                 values = torch.cat(part.values(name))[:, column]
                 shuffled = values[torch.randperm(len(values), generator=generator)]
                 measured = part.measure(contract, model, part.with_column(name, column, shuffled))
-                found.setdefault((name, column), []).append(measured)
-    return found
+                by_feature.setdefault((name, column), []).append(measured)
+    return by_feature
 
 
 def _attributions(contract: Contract, model: Model, examples: Examples) -> tuple[dict[str, dict[str, Floats]], int]:
     """|Attribution| of each feature [n, n_features], by output and set, for examples that are evenly spread, and their number."""
     rows = np.arange(0, len(examples), max(1, -(-len(examples) // _ATTRIBUTED)))
     part = _Part.of(contract, examples, model, rows)
-    found: dict[str, dict[str, list[Floats]]] = {}
+    by_output: dict[str, dict[str, list[Floats]]] = {}
     for key, output in _outputs(contract).items():
-        found[key] = {name: [] for name in contract.layout.sets}
+        by_output[key] = {name: [] for name in contract.layout.sets}
         for batch in part.batches:
             for name, values in _attributed(model, batch, output).items():
-                found[key][name].append(values)
-    together = {key: {name: np.concatenate(values) for name, values in by_set.items()} for key, by_set in found.items()}
+                by_output[key][name].append(values)
+    together = {key: {name: np.concatenate(values) for name, values in by_set.items()} for key, by_set in by_output.items()}
     return together, len(rows)
 
 
@@ -228,9 +228,9 @@ def _groups(contract: Contract, parts: Sequence[_Part]) -> Mapping[tuple[str, in
             correlation = np.abs(np.corrcoef(values, rowvar=False)).reshape(len(of_set.features), -1)
         _, labels = connected_components(np.nan_to_num(correlation) > _CORRELATED, directed=False)
         sizes = np.bincount(labels)
-        of_label = {int(label): known + index for index, label in enumerate(np.flatnonzero(sizes > 1))}
-        known += len(of_label)
-        numbers |= {(name, column): of_label.get(int(label)) for column, label in enumerate(labels)}
+        number_of = {int(label): known + index for index, label in enumerate(np.flatnonzero(sizes > 1))}
+        known += len(number_of)
+        numbers |= {(name, column): number_of.get(int(label)) for column, label in enumerate(labels)}
     return numbers
 
 

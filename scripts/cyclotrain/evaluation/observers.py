@@ -69,12 +69,12 @@ class ObserverStudy:
                     values, edges, index = self.values(block, name)[chosen.rows], self.edges[name], (name, key, is_signal)
                     added = BinnedSums.of(values, chosen.score, weight=chosen.weight, edges=edges, thresholds=cuts)
                     sums[index] = sums[index] + added if index in sums else added
-        found = []
+        efficiencies_in_bins = []
         for name, key, is_signal in sums:
             if is_signal:
                 signal, background = (sums[name, key, chosen].efficiencies() for chosen in (True, False))
                 for cut, (efficiency, threshold) in enumerate(zip(efficiencies, thresholds[key], strict=True)):
-                    found.append(
+                    efficiencies_in_bins.append(
                         ObserverEfficiency(
                             observer=name,
                             scorer=key[1],
@@ -85,7 +85,10 @@ class ObserverStudy:
                             backgrounds=_points(background, cut),
                         )
                     )
-        return {"observer_bins": {name: self._described(name, counts[name]) for name in self.edges}, "observers": tuple(found)}
+        return {
+            "observer_bins": {name: self._described(name, counts[name]) for name in self.edges},
+            "observers": tuple(efficiencies_in_bins),
+        }
 
     def _described(self, name: str, counts: npt.NDArray[np.int64]) -> ObserverBins:
         """The bins of an observer, with the counts [classes, bins + 2] of examples in bins, outside and not finite."""

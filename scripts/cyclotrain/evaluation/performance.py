@@ -126,13 +126,13 @@ def _pair_areas(contract: Contract, cells: Mapping[Key, Cells]) -> Iterator[Pair
 
 
 def _confusions(predictions: Predictions) -> dict[str, ConfusionSums]:
-    found: dict[str, ConfusionSums] = {}
+    by_scorer: dict[str, ConfusionSums] = {}
     for block in predictions.blocks():
         weight = block.weight.astype(np.float64)
         for scorer in predictions.scorers:
             sums = ConfusionSums.of(block.probabilities(scorer), block.label, weight=weight)
-            found[scorer] = found[scorer] + sums if scorer in found else sums
-    return found
+            by_scorer[scorer] = by_scorer[scorer] + sums if scorer in by_scorer else sums
+    return by_scorer
 
 
 def _accuracy(sums: ConfusionSums) -> Accuracy:

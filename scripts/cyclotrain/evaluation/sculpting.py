@@ -12,6 +12,7 @@ from cyclotrain.metrics.distance_correlation import distance_correlation
 from cyclotrain.metrics.distributions import Axis
 from cyclotrain.metrics.divergence import Divergence, jensen_shannon
 from cyclotrain.metrics.estimate import Estimate
+from cyclotrain.metrics.roc import discriminant
 from cyclotrain.metrics.score_bins import N_BINS, hardest_cut, lower_edge, score_bin
 
 _BINS = 25  # of an observer
@@ -92,9 +93,9 @@ class _Background:
     def _variables(self, block: Scored) -> tuple[Doubles, Doubles, Doubles]:
         """Observers [n, n_observers], scores [n] and weights [n] of the examples of the background."""
         block = block.select(block.label == self._pair[1])
-        signal, background = block.probabilities(MODEL)[:, self._pair].astype(np.float64).T
+        score = discriminant(block.probabilities(MODEL), self._pair[0], self._pair[1:])
         observers = np.stack([block.observer(text) for text in self._texts], axis=1).astype(np.float64)
-        return observers, signal / np.maximum(signal + background, np.finfo(np.float32).tiny), block.weight.astype(np.float64)
+        return observers, score, block.weight.astype(np.float64)
 
     def _add(self, block: Scored) -> None:
         n_passed = np.searchsorted(self._different, self._bin(block), side="right")

@@ -29,9 +29,9 @@ def write_thresholds(evaluation: Evaluation, contract: Contract, *, path: str | 
     entries = [_entry(pair, evaluation, contract) for pair in evaluation.mistag_cuts]
     write_json(path, {"run": contract.run, "model_sha256": evaluation.model_sha256, "about": description, "scores": entries})
     corrections = [one for pair in evaluation.mistag_cuts for one in _corrections(pair, evaluation, contract)]
-    found = schemav2.CorrectionSet(schema_version=2, description=description, corrections=corrections)
+    correction_set = schemav2.CorrectionSet(schema_version=2, description=description, corrections=corrections)
     with atomic(correctionlib) as temporary:
-        temporary.write_text(found.model_dump_json(exclude_unset=True, indent=1) + "\n")
+        temporary.write_text(correction_set.model_dump_json(exclude_unset=True, indent=1) + "\n")
     _log.info("%d corrections: %s", len(corrections), ", ".join(one.name for one in corrections) or "no threshold is measured")
 
 

@@ -14,6 +14,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch
 from cyclotrain.data.shards import Examples
 from cyclotrain.metrics.distance_correlation import distance_correlation
+from cyclotrain.metrics.roc import discriminant
 
 _LARGEST = 4096  # background examples of a class that are correlated: their distances take 270 MB
 _LARGEST_VALIDATION = 100_000  # without a matrix of distances
@@ -44,12 +45,12 @@ class Decorrelation:
         values = examples.observers[:, self.column]
         is_finite, key = np.isfinite(values), f"training.decorrelate.observer: '{self._name}'"
         for index, name in self._backgrounds.items():
-            found = values[is_finite & (examples.label == index)]
-            if not len(found):
+            of_class = values[is_finite & (examples.label == index)]
+            if not len(of_class):
                 raise InputError(f"{key} is NaN or infinite for all training examples of class '{name}'; use another expression")
-            if np.ptp(found) == 0:
+            if np.ptp(of_class) == 0:
                 raise InputError(
-                    f"{key} is {found[0]:g} for all training examples of class '{name}', so no score can depend on it; use "
+                    f"{key} is {of_class[0]:g} for all training examples of class '{name}', so no score can depend on it; use "
                     "another observer, or remove 'decorrelate'"
                 )
         is_background = examples.label != self._signal
@@ -80,8 +81,7 @@ class Decorrelation:
         for index in self._backgrounds:
             rows = np.flatnonzero((label == index) & np.isfinite(observer))
             rows = rows[:: max(1, -(-len(rows) // _LARGEST_VALIDATION))]
-            p_signal, p_background = probabilities[rows, self._signal], probabilities[rows, index]
-            score = p_signal / np.maximum(p_signal + p_background, np.finfo(np.float32).tiny)
+            score = discriminant(probabilities[rows], self._signal, [index])
             measured = distance_correlation(observer[rows], score, weight=weight[rows])
             yield (measured.value or 0.0) ** 2
 

@@ -175,7 +175,7 @@ def all_figures(
     verification: Verification, evaluation: Evaluation, timing: Timing, studies: Iterable[Study] = ()
 ) -> dict[str, Figure]:
     """The figures of a run by name."""
-    found = {**verification.figures(), **evaluation.figures(), **timing.figures()}
+    by_name = {**verification.figures(), **evaluation.figures(), **timing.figures()}
     for study in studies:
-        found |= study.figures()
-    return found
+        by_name |= study.figures()
+    return by_name

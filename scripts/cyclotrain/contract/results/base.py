@@ -1,5 +1,6 @@
 """What all results are made of, and the names of what gives scores."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -34,16 +35,16 @@ class Result(Frozen):
         write_json(path, self.model_dump(mode="json"))
 
 
-class Study(Result):
-    """A result that not every run has."""
-
-    def figures(self) -> "dict[str, Figure]":
-        """What it measures, by name."""
-        raise NotImplementedError
-
-
 class Figure(Frozen):
     """A number with its statistical uncertainty (one standard deviation); None where nothing is left to measure it."""
 
     value: float | None
     uncertainty: float | None = None
+
+
+class Study(Result, ABC):
+    """A result that not every run has."""
+
+    @abstractmethod
+    def figures(self) -> dict[str, Figure]:
+        """What it measures, by name."""

@@ -59,13 +59,13 @@ class DataComparison(Study):
 
     def figures(self) -> dict[str, Figure]:
         """The p-values of each quantity, and of the smallest one of each kind of test."""
-        found: dict[str, Figure] = {}
+        by_name: dict[str, Figure] = {}
         for compared in self.comparisons:
             p_value = compared.chi_square.p_value
-            found[figures.data_chi2_p_value(compared.set_name, compared.text)] = Figure(value=p_value)
+            by_name[figures.data_chi2_p_value(compared.set_name, compared.text)] = Figure(value=p_value)
             if compared.kolmogorov:
                 p_value = compared.kolmogorov.p_value
-                found[figures.data_ks_p_value(compared.set_name, compared.text)] = Figure(value=p_value)
+                by_name[figures.data_ks_p_value(compared.set_name, compared.text)] = Figure(value=p_value)
         measured = [one.chi_square.p_value for one in self.comparisons if one.chi_square.p_value is not None]
         smallest = min(1.0, len(measured) * min(measured)) if measured else None
-        return {**found, figures.DATA_P_VALUE: Figure(value=smallest)}
+        return {**by_name, figures.DATA_P_VALUE: Figure(value=smallest)}

@@ -170,43 +170,43 @@ class Evaluation(Result):
 
     def figures(self) -> dict[str, Figure]:
         """All figures by name."""
-        found: dict[str, Figure] = {}
+        by_name: dict[str, Figure] = {}
         for scorer, by_background in self.performance.items():
             other = None if scorer == MODEL else scorer
             for background, performance in by_background.items():
-                found[figures.auc(background, other)] = performance.auc
+                by_name[figures.auc(background, other)] = performance.auc
                 for point in performance.rejection:
-                    found[figures.rejection(background, point.signal_efficiency, other)] = point.rejection
+                    by_name[figures.rejection(background, point.signal_efficiency, other)] = point.rejection
             for name, performance in self.against_rest.get(scorer, {}).items():
-                found[figures.auc_against_rest(name, other)] = performance.auc
+                by_name[figures.auc_against_rest(name, other)] = performance.auc
                 for point in performance.rejection:
-                    found[figures.rejection_of_rest(name, point.signal_efficiency, other)] = point.rejection
+                    by_name[figures.rejection_of_rest(name, point.signal_efficiency, other)] = point.rejection
         for scorer, accuracy in self.accuracy.items():
             other = None if scorer == MODEL else scorer
-            found |= {figures.accuracy(other): accuracy.accuracy, figures.balanced_accuracy(other): accuracy.balanced}
-        found |= {figures.auc_of_pair(pair.first, pair.second): pair.auc for pair in self.pairs}
+            by_name |= {figures.accuracy(other): accuracy.accuracy, figures.balanced_accuracy(other): accuracy.balanced}
+        by_name |= {figures.auc_of_pair(pair.first, pair.second): pair.auc for pair in self.pairs}
         for pair in self.mistag_cuts:
-            of_pair = figures.efficiency_at_mistag if pair.background else figures.efficiency_at_mistag_of_rest
-            found |= {of_pair(pair.background or self.signal or "", cut.mistag): cut.at_mistag for cut in pair.cuts}
+            efficiency = figures.efficiency_at_mistag if pair.background else figures.efficiency_at_mistag_of_rest
+            by_name |= {efficiency(pair.background or self.signal or "", cut.mistag): cut.at_mistag for cut in pair.cuts}
         for scorer, by_quantity in self.regression.items():
             other = None if scorer == MODEL else scorer
             for name, quantity in by_quantity.items():
                 if quantity.bias and quantity.resolution:
-                    found[figures.bias(name, other)] = quantity.bias
-                    found[figures.resolution(name, other)] = quantity.resolution
-                found |= {figures.coverage(name, one.quantile, other): one.share for one in quantity.coverage}
-        found |= {figures.rejection_loss(kind): Figure(value=loss) for kind, loss in self.rejection_loss.items()}
+                    by_name[figures.bias(name, other)] = quantity.bias
+                    by_name[figures.resolution(name, other)] = quantity.resolution
+                by_name |= {figures.coverage(name, one.quantile, other): one.share for one in quantity.coverage}
+        by_name |= {figures.rejection_loss(kind): Figure(value=loss) for kind, loss in self.rejection_loss.items()}
         for name, test in self.overtraining.items():
-            found[figures.ks_p_value(name)] = Figure(value=test.p_value)
-            found[figures.chi2_p_value(name)] = Figure(value=test.chi2_p_value)
-        found |= {figures.calibration_error(name): one.error for name, one in self.calibration.items()}
-        for observer, by_name in self.sculpting.items():
-            for background, sculpting in by_name.items():
+            by_name[figures.ks_p_value(name)] = Figure(value=test.p_value)
+            by_name[figures.chi2_p_value(name)] = Figure(value=test.chi2_p_value)
+        by_name |= {figures.calibration_error(name): one.error for name, one in self.calibration.items()}
+        for observer, sculptings in self.sculpting.items():
+            for background, sculpting in sculptings.items():
                 for cut in sculpting.cuts:
                     named = figures.sculpting_at_mistag if cut.is_mistag else figures.sculpting
-                    found[named(observer, background, cut.at)] = cut.divergence
-                found[figures.distance_correlation(observer, background)] = Figure(value=sculpting.distance_correlation)
-        return found
+                    by_name[named(observer, background, cut.at)] = cut.divergence
+                by_name[figures.distance_correlation(observer, background)] = Figure(value=sculpting.distance_correlation)
+        return by_name
 
 
 class ScoreHistogram(Frozen):

@@ -40,9 +40,9 @@ class Inputs(Study):
 
     def figures(self) -> dict[str, Figure]:
         """Of each set, the largest share of non-finite and of clipped values of a feature of a class in a split."""
-        found = {}
+        by_name = {}
         for name in self.sets:
             rows = [row for feature in self.features if feature.set_name == name for row in feature.distributions]
-            found[figures.non_finite(name)] = Figure(value=max(row.non_finite for row in rows))
-            found[figures.clipped(name)] = Figure(value=max(row.clipped for row in rows))
-        return found
+            by_name[figures.non_finite(name)] = Figure(value=max(row.non_finite for row in rows))
+            by_name[figures.clipped(name)] = Figure(value=max(row.clipped for row in rows))
+        return by_name

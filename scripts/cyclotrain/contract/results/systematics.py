@@ -49,15 +49,15 @@ class Systematics(Study):
 
     def figures(self) -> dict[str, Figure]:
         """The shifts of each variation."""
-        found = {}
+        by_name = {}
         for one in self.variations:
             for background, shift in one.backgrounds.items():
-                found[figures.systematic(one.systematic, one.direction, "auc", background)] = shift.auc
+                by_name[figures.systematic(one.systematic, one.direction, "auc", background)] = shift.auc
                 for point in shift.points:
                     for what in SHIFTED:
                         name = figures.systematic(one.systematic, one.direction, what, background, at=point.at)
-                        found[name] = getattr(point, what)
-        return found
+                        by_name[name] = getattr(point, what)
+        return by_name
 
 
 SHIFTED = ("rejection", "signal_efficiency", "background_efficiency")

@@ -60,9 +60,9 @@ class Timing(Result):
     def figures(self) -> dict[str, Figure]:
         """All figures by name, of the runtime of this environment."""
         here = self.runtimes[0]
-        found = {figures.latency(q): value for q, value in here.batch_1_latency_ms.model_dump().items()}
-        found |= {figures.throughput(n): rate for n, rate in here.examples_per_second.items()}
-        found[figures.COLD_START] = here.cold_start_ms
+        by_name = {figures.latency(q): value for q, value in here.batch_1_latency_ms.model_dump().items()}
+        by_name |= {figures.throughput(n): rate for n, rate in here.examples_per_second.items()}
+        by_name[figures.COLD_START] = here.cold_start_ms
         for kind, variant in self.variants.items():
-            found |= {figures.gain(kind, name): value for name, value in variant.gain.model_dump().items()}
-        return {name: Figure(value=value) for name, value in found.items()}
+            by_name |= {figures.gain(kind, name): value for name, value in variant.gain.model_dump().items()}
+        return {name: Figure(value=value) for name, value in by_name.items()}

@@ -125,9 +125,9 @@ class Verification(Result):
 
     def figures(self) -> dict[str, Figure]:
         """Largest difference on the test split: of each artefact, and of each as deployed, by runtime."""
-        found = {figures.parity(name): Figure(value=max(s.max_abs for s in self.sessions(name))) for name in self.artefacts}
+        by_name = {figures.parity(name): Figure(value=max(s.max_abs for s in self.sessions(name))) for name in self.artefacts}
         for row in self.matrix:
             if row.optimisation == "enable_all" and row.threads == 1:
                 device = ".CUDA" * row.is_on_gpu + ".TF32" * row.tf32
-                found[figures.parity(f"{row.artefact}.{row.runtime.replace(' ', '_')}{device}")] = Figure(value=row.max_abs)
-        return found
+                by_name[figures.parity(f"{row.artefact}.{row.runtime.replace(' ', '_')}{device}")] = Figure(value=row.max_abs)
+        return by_name
