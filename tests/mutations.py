@@ -332,7 +332,7 @@ FAULTS = [
     ),
     Fault(
         "data are in training",
-        "config/__init__.py",
+        "config/config.py",
         "others = {*self.data_samples, *self.variation_samples}",
         "others = {*self.variation_samples}",
         "ingest/test_data_and_variations",
