@@ -18,7 +18,7 @@ from cyclotrain.metrics.distributions import Axis
 from cyclotrain.networks.features import FeatureLayer, is_finite
 
 BATCH = 1024
-_SHARDS, _FIRST = 32, 2000  # whose first examples the axes are made for, and how many of each
+_SHARDS, _EXAMPLES = 32, 20_000  # at most: whose first examples the axes are made for, and how many in all
 Axes = dict[str, list[Axis]]
 
 
@@ -53,12 +53,16 @@ class Features:
 
 
 def fitting_axes(contract: Contract, shards: Sequence[str]) -> Axes:
-    """By set, an axis for each feature, from the first training examples of up to 32 shards that are spread over all."""
+    """By set, an axis for each feature, from the first training examples of up to 32 shards that are spread over all.
+
+    They are 20,000 at most, so that memory does not grow with the number of shards.
+    """
     features = Features(contract)
     parts: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in contract.layout.sets}
-    for shard in shards[:: -(-len(shards) // _SHARDS)]:
+    chosen = shards[:: -(-len(shards) // _SHARDS)]
+    for shard in chosen:
         for examples in iterate(contract, [shard], "train"):
-            batch = Batches(examples, contract.layout, BATCH).gather(torch.arange(min(len(examples), _FIRST)))
+            batch = Batches(examples, contract.layout, BATCH).gather(torch.arange(min(len(examples), _EXAMPLES // len(chosen))))
             for name, of_set in features.of(batch.branches).items():
                 parts[name].append(of_set.values)
             break
