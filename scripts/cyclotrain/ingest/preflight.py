@@ -26,7 +26,6 @@ def check_inputs(config: Config, sources: Sources) -> None:
     """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
     _check_padding(config)
     _check_parent(config)
-    _check_compared(config)
     layouts = {}
     for name, sample in config.samples.items():
         recipe = Recipe.from_config(config, name)
@@ -47,7 +46,9 @@ def check_inputs(config: Config, sources: Sources) -> None:
                     f"{error}. With 'data: true', a sample needs the branches of the inputs, of its selection and of "
                     f"'observers'; name those that data do not have in samples.{name}.absent, and their observers are left out"
                 ) from None
-    _check_varied_branches(config, layouts[config.nominal_samples[0]])
+    layout = layouts[config.nominal_samples[0]]
+    _check_compared(config, layout)
+    _check_varied_branches(config, layout)
     model_branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
     model_branches += identifying_branches(config.event_id) if config.folds else ()  # it decides which model scores an event
     for name, scored in config.score.items():
@@ -72,19 +73,20 @@ def _check_parent(config: Config) -> None:
         require_same_features(own, read_json(contract)["layout"]["sets"])
 
 
-def _check_compared(config: Config) -> None:
+def _check_compared(config: Config, layout: Layout) -> None:
     """Raise InputError for a model to compare with that is missing, or that cannot run on the examples of this run."""
     if not config.compare:
         return
     # imported here, because it needs the package onnx
-    from cyclotrain.contract.compared import contract_of_model, model_file, require_comparable
+    from cyclotrain.contract.compared import contract_of_model, model_file, require_comparable, require_same_constituents
 
-    branches = Recipe.from_config(config, next(iter(config.samples))).model_branches()
     for name, where in config.compare.items():
         path = model_file(name, where, run=Path("results", config.run))
         if path:  # of a registered model, only the rule `predict_compared` knows the contract
-            other = contract_of_model(f"compare.{name}", path)
-            require_comparable(f"compare.{name}", other, classes=config.classes, branches=branches, object_name=config.object)
+            key = f"compare.{name}"
+            other = contract_of_model(key, path)
+            require_comparable(key, other, classes=config.classes, branches=layout.inputs, object_name=config.object)
+            require_same_constituents(key, other.layout, layout)
 
 
 def _check_padding(config: Config) -> None:

@@ -17,6 +17,7 @@ from cyclotrain.core.files import atomic
 from cyclotrain.report.catalogue import PERFORMANCE, REGRESSION, SPEED, TRAINING, TRUST, Plot
 from cyclotrain.report.facts import About, facts, template, to_html
 from cyclotrain.report.numbers import archive, csv_name
+from cyclotrain.report.svg import compact, data_uri
 from cyclotrain.report.tables import Tables
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -144,25 +145,12 @@ def _sections(
 
 
 def _shown(plot: Plot, folder: Path, tables: Tables) -> Shown:
-    svg = compact((folder / f"{plot.name}.svg").read_text()).encode()
     files = [
         File.of(csv_name(plot, index, len(tables.tables)), _label(tables, index), table.as_csv().encode())
         for index, table in enumerate(tables.tables)
     ]
     files.append(File.of(f"{plot.name}.json", "JSON", (folder / f"{plot.name}.json").read_bytes()))
-    return Shown(plot, "data:image/svg+xml;base64," + base64.b64encode(svg).decode(), files)
-
-
-def compact(svg: str) -> str:
-    """The same picture in fewer bytes: styles once, coordinates to a hundredth of a point, no comments and no metadata."""
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    coordinates = re.compile(r'(?<= )(d|x|y)="[^"]*"')
-    svg = coordinates.sub(lambda match: re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", match[0]), svg)
-    styles: dict[str, str] = {}
-    svg = re.sub(r' style="([^"]*)"', lambda match: f' class="{styles.setdefault(match[1], f"s{len(styles)}")}"', svg)
-    rules = "".join(f".{name}{{{style}}}" for style, name in styles.items())
-    svg = svg.replace("</style>", f"{rules}</style>", 1).replace("xlink:href", "href")
-    return re.sub(r">\s+<", "><", svg)
+    return Shown(plot, data_uri(compact((folder / f"{plot.name}.svg").read_text())), files)
 
 
 def _label(tables: Tables, index: int) -> str:

@@ -151,8 +151,13 @@ def test_the_plan_refuses_a_model_of_other_inputs(trained: Trained) -> None:
     config = load({**raw, "run": "new", "compare": {"old": str(trained.onnx)}})
     with pytest.raises(InputError, match=r"compare\.old: .*\n.*it needs the branches jet_eta, jet_mass"):
         check_inputs(config, Sources.from_config(config))
-    config = load({**trained.config.model_dump(exclude_unset=True), "run": "new", "compare": {"old": str(trained.onnx)}})
+    raw = {**trained.config.model_dump(exclude_unset=True), "run": "new", "compare": {"old": str(trained.onnx)}}
+    config = load(raw)
     check_inputs(config, Sources.from_config(config))
+    raw["inputs"]["pf"]["max_length"] = 1
+    config = load(raw)
+    with pytest.raises(InputError, match=r"compare\.old: .*\n.*it takes \d+ constituents, and this run stores 1 "):
+        check_inputs(config, Sources.from_config(config))
 
 
 @pytest.mark.parametrize("name", ["model", "boosted_trees", "fp16", "vs_rest", "examples"])
