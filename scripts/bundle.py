@@ -6,11 +6,11 @@ from cyclotrain.deploy.bundle import Parts, bundle
 
 with rule(snakemake.log[0]):
     parts = Parts(
-        exported=snakemake.input.onnx,
-        others=snakemake.input.others,
+        forms={form: snakemake.input[form] for form in snakemake.params.forms},
         reference=snakemake.input.reference,
         cards=snakemake.input.cards,
         plots=snakemake.input.plots,
+        variants=snakemake.input.variants,
         working_points=snakemake.input.working_points,
     )
-    bundle(Contract.read(snakemake.input.contract), parts, snakemake.output[0])
+    bundle(Contract.read(snakemake.input.contract), snakemake.params.consumers, parts, snakemake.output[0])

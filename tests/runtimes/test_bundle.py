@@ -44,8 +44,8 @@ def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
 def deploy(trained: Trained, folder: Path) -> Path:
     vectors = folder.with_name("reference")
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
-    parts = Parts(trained.onnx, others(trained), vectors, *card_and_plots(folder.parent))
-    bundle(trained.contract, parts, folder)
+    parts = Parts(forms(trained), vectors, *card_and_plots(folder.parent))
+    bundle(trained.contract, trained.config.export.takers, parts, folder)
     return folder
 
 
@@ -75,12 +75,14 @@ def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path
     return trained, deploy(trained, folder / "deploy")
 
 
-def others(trained: Trained) -> list[Path]:
-    """The network alone and its preprocess.json, and the model as TorchScript."""
-    paths = [trained.folder / "network.onnx", trained.folder / "preprocess.json", trained.folder / "model.pt"]
-    export_network(trained.model, targets=trained.config.export.targets, path=paths[0], preprocess=paths[1])
-    export_torchscript(trained.model, paths[2])
-    return paths
+def forms(trained: Trained) -> dict[str, Path]:
+    """The model in all its forms."""
+    names = {"network": "network.onnx", "preprocess": "preprocess.json", "torchscript": "model.pt"}
+    paths = {form: trained.folder / name for form, name in names.items()}
+    targets = trained.config.export.targets
+    export_network(trained.model, targets=targets, path=paths["network"], preprocess=paths["preprocess"])
+    export_torchscript(trained.model, paths["torchscript"])
+    return {"onnx": trained.onnx, **paths}
 
 
 def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -133,7 +135,8 @@ def test_libtorch_gives_the_answers_of_the_reference_with_inputs_in_the_order_of
 
 def test_a_bundle_without_torchscript_has_no_folder_for_it(trained: Trained, tmp_path: Path) -> None:
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=tmp_path / "reference")
-    bundle(trained.contract, Parts(trained.onnx, [], tmp_path / "reference", *card_and_plots(tmp_path)), tmp_path / "deploy")
+    parts = Parts({"onnx": trained.onnx}, tmp_path / "reference", *card_and_plots(tmp_path))
+    bundle(trained.contract, ["cpp"], parts, tmp_path / "deploy")
     assert not (tmp_path / "deploy/pytorch").exists()
     assert "pytorch" not in (tmp_path / "deploy/README.md").read_text()
 
@@ -414,7 +417,7 @@ def rdataframe_of(tree: str, path: str, deployed: Path, onnxruntime_cpp: tuple[P
 import ROOT
 ROOT.gInterpreter.AddIncludePath("{headers}")
 assert ROOT.gSystem.Load("{library}/libonnxruntime.so.1") >= 0
-assert ROOT.gInterpreter.Declare('#include "{deployed}/root/rdataframe.h"')
+assert ROOT.gInterpreter.Declare('#include "{deployed}/rdataframe/rdataframe.h"')
 frame = ROOT.RDataFrame("{tree}", "{path}")
 frame = ROOT.cyclotrain.define(ROOT.RDF.AsRNode(frame), "computed", "{deployed}/model.onnx")
 """
@@ -524,7 +527,7 @@ def test_rdataframe_has_a_column_for_each_output(
 import ROOT
 ROOT.gInterpreter.AddIncludePath("{headers}")
 assert ROOT.gSystem.Load("{library}/libonnxruntime.so.1") >= 0
-assert ROOT.gInterpreter.Declare('#include "{deployed}/root/rdataframe.h"')
+assert ROOT.gInterpreter.Declare('#include "{deployed}/rdataframe/rdataframe.h"')
 frame = ROOT.RDataFrame("reference", "{deployed}/reference/reference.root")
 frame = ROOT.cyclotrain.define_outputs(ROOT.RDF.AsRNode(frame), "my_", "{deployed}/model.onnx")
 {differences}
@@ -549,7 +552,7 @@ def test_triton_and_the_readmes_name_all_outputs(regressing: tuple[Trained, Path
 def test_a_failed_bundle_leaves_the_old_one(deployed: Path, trained: Trained) -> None:
     before = (deployed / "SHA256SUMS").read_text()
     with pytest.raises(FileNotFoundError):
-        parts = Parts(trained.onnx.with_name("none.onnx"), [], deployed, *card_and_plots(deployed.parent))
-        bundle(trained.contract, parts, deployed)
+        parts = Parts({"onnx": trained.onnx.with_name("none.onnx")}, deployed, *card_and_plots(deployed.parent))
+        bundle(trained.contract, ["cpp"], parts, deployed)
     assert (deployed / "SHA256SUMS").read_text() == before
     assert sorted(path.name for path in deployed.parent.iterdir()) == [deployed.name, "page", "reference"]

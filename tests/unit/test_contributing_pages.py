@@ -3,9 +3,9 @@
 import importlib
 import math
 import re
-import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import awkward as ak
@@ -18,6 +18,7 @@ from cyclotrain.config import load
 from cyclotrain.config import model as config_model
 from cyclotrain.config import networks as options_of_networks
 from cyclotrain.deploy import bundle as bundles
+from cyclotrain.deploy.consumers import consumer
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.trial import try_network
 from cyclotrain.expressions import awkward_backend, functions
@@ -80,16 +81,17 @@ def test_the_figure_is_drawn_as_its_entry_says(trained: Trained, tmp_path: Path)
 
 
 def test_the_consumer_gives_the_reference_answers(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (model,), (readme,), (_, asked) = (of("consumer.md", language) for language in ("python", "jinja", "sh"))
-    templates = tmp_path / "templates"
-    shutil.copytree(bundles._TEMPLATES, templates, ignore=shutil.ignore_patterns("*.pyc"))
-    (templates / "python").mkdir()
-    (templates / "python/model.py").write_text(model.code)
-    (templates / "python/README.md.jinja").write_text(readme.code)
-    monkeypatch.setattr(bundles, "_TEMPLATES", templates)
+    (made, model, line), (readme,), (_, asked) = (of("consumer.md", language) for language in ("python", "jinja", "sh"))
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python/model.py").write_text(model.code)
+    (tmp_path / "python/README.md.jinja").write_text(readme.code)
+    monkeypatch.setattr(consumer, "FOLDER", tmp_path)
+    python = ModuleType("python")
+    exec(made.code, vars(python))
+    monkeypatch.setattr(bundles, "CONSUMERS", bundles.CONSUMERS | eval(f"{{{line.code}}}"))
     write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=tmp_path / "reference")
-    parts = bundles.Parts(trained.onnx, [], tmp_path / "reference", [], [])
-    bundles.bundle(trained.contract, parts, tmp_path / "results/my_run/deploy")
+    parts = bundles.Parts({"onnx": trained.onnx}, tmp_path / "reference", [], [])
+    bundles.bundle(trained.contract, ["python"], parts, tmp_path / "results/my_run/deploy")
     assert "- `pf_pt`: [n, pf]" in (tmp_path / "results/my_run/deploy/python/README.md").read_text()
     answer = Workflow(tmp_path, copy=False).shell(asked.code)
     n, difference, allowed = re.fullmatch(r"(\d+) examples, largest difference (\S+), allowed (\S+)\n", answer.stdout).groups()

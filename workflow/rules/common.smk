@@ -90,6 +90,7 @@ def load_settings():
         settings = load(config)
         if not workflow.is_main_process:
             return settings, Sources.load(settings, folder)
+        from cyclotrain.deploy.consumers import check_consumers
         from cyclotrain.ingest.preflight import check_inputs
 
         settings.model.check_inputs(settings.inputs)
@@ -97,7 +98,7 @@ def load_settings():
         sources = Sources.from_config(settings)
         if not IS_SHARED:
             sources.check_transferable()
-        check_inputs(settings, sources)
+        check_consumers(settings.export.takers, check_inputs(settings, sources))
         sources.save(settings, folder)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
@@ -347,7 +348,15 @@ def network_alone():
 
 def torchscript_file():
     """The model as TorchScript, where the config asks for it."""
-    return ["<fold>/pytorch/model.pt"] * settings.export.has_torchscript
+    return ["<fold>/pytorch/model.pt"] * ("torchscript" in settings.export.forms)
+
+
+def model_forms():
+    """The files of the model by their form, as a bundle takes them."""
+    forms = {"onnx": "<fold>/model/model.onnx"}
+    forms |= {Path(path).stem: path for path in network_alone()}
+    forms |= {"torchscript": path for path in torchscript_file()}
+    return forms
 
 
 def variants():

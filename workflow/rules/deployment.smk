@@ -17,9 +17,9 @@ rule reference_vectors:
 
 rule bundle:
     input:
+        **model_forms(),
         contract=rules.assemble.output.contract,
-        onnx=rules.export.output[0],
-        others=[rules.export.output.network, torchscript_file(), variants()],
+        variants=variants(),
         reference=rules.reference_vectors.output[0],
         cards=rules.model_card.output,
         plots=CARD_PLOTS,
@@ -33,6 +33,9 @@ rule bundle:
     localrule: True
     conda:
         "../../envs/cyclotrain.yaml"
+    params:
+        forms=list(model_forms()),
+        consumers=settings.export.takers,
     script:
         "../../scripts/bundle.py"
 

@@ -55,6 +55,7 @@ rule report_page:
     params:
         config=config,
         bundle=fold_path("deploy"),
+        consumers=settings.export.takers,
         files=list(RESULTS),
     script:
         "../../scripts/report_page.py"
@@ -99,6 +100,7 @@ rule summarise:
         "../../envs/cyclotrain.yaml"
     params:
         bundle=fold_path("deploy"),
+        consumers=settings.export.takers,
         files=list(RESULTS),
     script:
         "../../scripts/summarise.py"

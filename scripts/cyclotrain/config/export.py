@@ -10,7 +10,11 @@ from cyclotrain.runtimes.targets import PATTERN, RELEASES, settings_for
 VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
-Consumer = Literal["onnx", "torchscript"]
+Form = Literal["onnx", "torchscript"]
+ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe"]
+_FORMS: tuple[Form, ...] = get_args(Form)
+_CONSUMERS: tuple[ConsumerName, ...] = get_args(ConsumerName)
+_NEEDS: dict[ConsumerName, Form] = {}  # what a consumer needs besides `onnx`
 # an editor offers the releases of the table, and takes those between them
 _Choices = {"anyOf": [{"enum": [release.target for release in RELEASES]}, {"pattern": f"^(?:{PATTERN})$"}]}
 _Target = Annotated[str, Field(json_schema_extra=_Choices)]
@@ -44,9 +48,10 @@ class ExportConfig(Section):
         "`python -m cyclotrain targets` lists them. The model has the newest ONNX opset and IR version that all of them load, "
         "and is verified in the ONNX Runtime of each.",
     )
-    consumers: list[Consumer] = Field(
-        ["onnx"],
-        description="Forms of the model. `onnx` is made in any case; `torchscript`: also for LibTorch, such as "
+    consumers: list[Literal[Form, ConsumerName]] = Field(
+        ["cpp", "cmssw", "triton", "rdataframe"],
+        description="Where the model goes. Each of `cpp`, `cmssw`, `triton` and `rdataframe` gets a folder of the bundle, for "
+        "ONNX Runtime. Forms of the model: `onnx` is made in any case; `torchscript` is for LibTorch, such as "
         "PhysicsTools/PyTorch of CMSSW.",
     )
     preprocess_json: bool = Field(
@@ -61,9 +66,15 @@ class ExportConfig(Section):
     )
 
     @property
-    def has_torchscript(self) -> bool:
-        """Whether the model is also made as TorchScript."""
-        return "torchscript" in self.consumers
+    def forms(self) -> list[Form]:
+        """The forms in which the model is made: `onnx`, those that are listed, and those that a consumer needs."""
+        needed = {"onnx", *self.consumers, *(_NEEDS.get(name) for name in self.takers)}
+        return [form for form in _FORMS if form in needed]
+
+    @property
+    def takers(self) -> list[ConsumerName]:
+        """The consumers that have a folder in the bundle."""
+        return [name for name in _CONSUMERS if name in self.consumers]
 
     @model_validator(mode="after")
     def _targets_exist(self) -> "ExportConfig":

@@ -129,7 +129,7 @@ def names(config: "Config") -> Iterator[str]:
     yield from _of_data(config) if config.data_samples else ()
     yield from _of_systematics(config, backgrounds)
     yield from map(figures.rejection_loss, variants if config.classes else ())
-    others = [*[NETWORK] * config.export.preprocess_json, *[TORCHSCRIPT] * config.export.has_torchscript]
+    others = [*[NETWORK] * config.export.preprocess_json, *[TORCHSCRIPT] * ("torchscript" in config.export.forms)]
     yield from map(figures.parity, (MODEL, *others, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
     yield from map(figures.throughput, TIMED_BATCHES)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import onnx
 
+from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.contract.metadata import model_metadata
 from cyclotrain.core.files import atomic_folder, file_sha256
-from cyclotrain.deploy.names import camel, distinct, parameter, quoted
+from cyclotrain.deploy.consumers import CONSUMERS
+from cyclotrain.deploy.consumers.consumer import Making, templates
+from cyclotrain.deploy.names import camel, distinct, parameter
 from cyclotrain.deploy.tolerance import tolerance
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_ROW = ("purpose", "check_it")  # of a consumer, in the table of the README
 _log = logging.getLogger(__name__)
 
 
@@ -24,81 +27,60 @@ _log = logging.getLogger(__name__)
 class Parts:
     """What a bundle is made of: files, and the folder of the reference vectors.
 
-    `others`: the network alone and its preprocess.json, the model as TorchScript, and variants, where the config asks for them.
-    `cards` and `plots`: the model card and the figures that it names. `working_points`: thresholds of the score; none without
-    classes.
+    `forms`: the files of the model by their form: `onnx` in any case; `network`, `preprocess`, `torchscript`, where the config
+    asks for them. `variants`: those of other numbers. `cards` and `plots`: the model card and the figures that it names.
+    `working_points`: thresholds of the score; none without classes.
     """
 
-    exported: str | Path
-    others: Sequence[str | Path]
+    forms: Mapping[str, str | Path]
     reference: str | Path
     cards: Sequence[str | Path]
     plots: Sequence[str | Path]
+    variants: Sequence[str | Path] = ()
     working_points: Sequence[str | Path] = ()
 
 
-def bundle(contract: Contract, parts: Parts, folder: str | Path) -> None:
-    """Write the bundle into `folder`, whole or not at all."""
+def bundle(contract: Contract, consumers: Sequence[ConsumerName], parts: Parts, folder: str | Path) -> None:
+    """Write the bundle for some consumers into `folder`, whole or not at all."""
+    forms = {form: Path(path) for form, path in parts.forms.items()}
+    variants = [Path(path) for path in parts.variants]
+    values = {**_values(contract, forms["onnx"]), "forms": list(forms), "variants": [path.stem for path in variants]}
     with atomic_folder(folder) as temporary:
-        _write(contract, Path(parts.exported), [Path(path) for path in parts.others], temporary)
-        shutil.copytree(parts.reference, temporary / "reference", dirs_exist_ok=True)
-        for path in parts.cards:
-            shutil.copyfile(path, temporary / Path(path).name)
-        for folder_name, paths in (("plots", parts.plots), ("working_points", parts.working_points)):
+        _write_common(values, temporary, consumers=consumers)
+        for name in consumers:
+            (temporary / name).mkdir()
+            CONSUMERS[name].write(Making(name, temporary / name, contract, values, forms))
+        copies: dict[str, Sequence[str | Path]] = {
+            "": [forms["onnx"], *parts.cards],
+            "pytorch": [path for form, path in forms.items() if form == "torchscript"],
+            "variants": variants,
+            "plots": parts.plots,
+            "working_points": parts.working_points,
+        }
+        for place, paths in copies.items():
             for path in paths:
-                (temporary / folder_name).mkdir(exist_ok=True)
-                shutil.copyfile(path, temporary / folder_name / Path(path).name)
+                (temporary / place).mkdir(exist_ok=True)
+                shutil.copyfile(path, temporary / place / Path(path).name)
+        shutil.copytree(parts.reference, temporary / "reference", dirs_exist_ok=True)
         _write_checksums(temporary)
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     _log.info("%s: %d files, %.1f MB", folder, len(files), sum(path.stat().st_size for path in files) / 1e6)
 
 
-def _write(contract: Contract, exported: Path, others: Sequence[Path], folder: Path) -> None:
-    sha256 = file_sha256(exported)
-    for_constructor = [path for path in others if path.stem in ("network", "preprocess")]
-    torchscript = [path for path in others if path.suffix == ".pt"]
-    variants = [path for path in others if path not in (*for_constructor, *torchscript)]
-    values = {
-        **_values(contract, exported, sha256),
-        "preprocess": for_constructor,
-        "torchscript": bool(torchscript),
-        "variants": [path.stem for path in variants],
-    }
-    package, name = Path(values["package"]), values["name"]
-    loader = jinja2.FileSystemLoader(_TEMPLATES)
-    templates = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    templates.filters["quoted"] = quoted
-    for path, template in _places(values).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(templates.get_template(template).render(values))
-    data = f"cmssw/{package}/{values['model_path']}"
-    copies = [(exported, "model.onnx"), (exported, data), (exported, f"triton/{name}/1/model.onnx")]
-    copies += [(path, str(Path(data).with_name(path.name))) for path in for_constructor]
-    copies += [(path, "pytorch/model.pt") for path in torchscript]
-    copies += [(path, f"variants/{path.name}") for path in variants]
-    for source, copy in copies:
-        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / copy)
-    for output in contract.outputs:
-        if len(output.columns) > 1:
-            (folder / f"triton/{name}/{values['labels'][output.name]}").write_text("".join(f"{c}\n" for c in output.columns))
-
-
-def _places(values: Mapping[str, Any]) -> dict[str, str]:
-    """The templates by their place in the bundle: their own path, except where names of the model are part of it."""
-    package, name = f"cmssw/{values['package']}", values["name"]
-    elsewhere = {
-        "cmssw/Producer.cc.jinja": f"{package}/plugins/{values['class_name']}.cc",
-        "cmssw/BuildFile.xml": f"{package}/plugins/BuildFile.xml",
-        "cmssw/cfg.py.jinja": f"{package}/test/{values['label']}_cfg.py",
-        "cmssw/data.md.jinja": f"{package}/data/{name}/V01/README.md",
-        "triton/config.pbtxt.jinja": f"triton/{name}/config.pbtxt",
-    }
-    files = [path for path in sorted(_TEMPLATES.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
-    templates = [path.relative_to(_TEMPLATES).as_posix() for path in files]
-    if not values["torchscript"]:
-        templates = [template for template in templates if not template.startswith("pytorch/")]
-    return {elsewhere.get(template, template.removesuffix(".jinja")): template for template in templates}
+def _write_common(values: Mapping[str, Any], folder: Path, *, consumers: Sequence[ConsumerName]) -> None:
+    """The README of the bundle, the check of the reference vectors, and what users of LibTorch must know."""
+    environment = templates(_TEMPLATES)
+    rows = [
+        {"name": name, **{part: environment.from_string(getattr(CONSUMERS[name], part)).render(values) for part in _ROW}}
+        for name in consumers
+    ]
+    places = {"README.md.jinja": {**values, "consumers": rows}, "reference/check.py.jinja": values}
+    if "torchscript" in values["forms"]:
+        places["pytorch/README.md.jinja"] = values
+    for template, given in places.items():
+        path = folder / template.removesuffix(".jinja")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(environment.get_template(template).render(given))
 
 
 def _write_checksums(folder: Path) -> None:
@@ -107,7 +89,7 @@ def _write_checksums(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text(sums)
 
 
-def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
+def _values(contract: Contract, exported: Path) -> dict[str, Any]:
     """What the templates say."""
     model = onnx.load(exported)
     metadata = model_metadata(model)
@@ -123,7 +105,7 @@ def _values(contract: Contract, exported: Path, sha256: str) -> dict[str, Any]:
         "package": f"Cyclotrain/{package}",
         "model_path": f"data/{contract.run}/V01/model.onnx",
         "source": "ntuple",
-        "model_sha256": sha256,
+        "model_sha256": file_sha256(exported),
         "targets": metadata["targets"],
         "commit": metadata["commit"],
         "torch_version": metadata["software"]["torch"],

@@ -69,7 +69,7 @@ def try_network(
     network.require_dynamic(exported, contract.layout)
     answers = _Answers(untrained, contract)
     network.compare(exported, answers, cases, tolerance)
-    if export.has_torchscript:
+    if "torchscript" in export.forms:
         network.compare_traced(untrained, contract, answers, cases=cases, tolerance=tolerance)
     network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)

@@ -22,8 +22,10 @@ from cyclotrain.ingest.recipe import Recipe, check_branches, check_sum_of_weight
 from cyclotrain.ingest.sources import Sources
 
 
-def check_inputs(config: Config, sources: Sources) -> None:
-    """Check each sample against its first file, or against the branches that the demo will write; raises InputError."""
+def check_inputs(config: Config, sources: Sources) -> Layout:
+    """The layout of the nominal samples, after each sample was checked against its first file, or against the branches that the
+    demo will write; raises InputError.
+    """
     _check_padding(config)
     _check_parent(config)
     layouts = {}
@@ -57,6 +59,7 @@ def check_inputs(config: Config, sources: Sources) -> None:
             friends = friends_of_file(sources.friends[name].get(path, ()), descriptions)
             with open_joined(path, scored.tree, friends) as ntuple:
                 ntuple.depths(model_branches)
+    return layout
 
 
 def _check_parent(config: Config) -> None:

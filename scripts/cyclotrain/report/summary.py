@@ -4,20 +4,22 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, TORCHSCRIPT, Dataset, Evaluation, Figure, SessionParity
 from cyclotrain.contract.run import Run
+from cyclotrain.deploy.consumers import CONSUMERS
 
 _COLUMNS = {"exported model": MODEL, "boosted trees": BOOSTED_TREES}
 
 
-def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
+def summary(run: Run, *, card: str | Path, bundle: str | Path, consumers: Sequence[ConsumerName]) -> str:
     """The figures of a run, its verdicts, and where its files lie; `bundle`: where it is made if all gates passed."""
     dataset, evaluation = run.dataset, run.evaluation
     events = ", ".join(
         f"{sum(totals.events for totals in by_split.values()):,} {name if run.contract.classes else 'examples'}"
         for name, by_split in dataset.by_class.items()
     )
-    libtorch = "LibTorch, " * (TORCHSCRIPT in run.verification.artefacts)
+    takers = [*(CONSUMERS[name].title for name in consumers), *["LibTorch"] * (TORCHSCRIPT in run.verification.artefacts)]
     lines = [f"Run '{run.contract.run}': {events}; {evaluation.test_examples:,} in the test split", ""]
     lines += _skipped(dataset)
     lines += [*_performance(evaluation), ""] if run.contract.classes else []
@@ -33,7 +35,7 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path) -> str:
         ),
         f"Parity      {run.files['verification']}",
         f"Model card  {card}",
-        f"Deploy      {bundle}   (C++, CMSSW, Triton, RDataFrame, {libtorch}reference vectors)"
+        f"Deploy      {bundle}   ({', '.join([*takers, 'reference vectors'])})"
         if run.gates.passed
         else "Deploy      none: a gate failed" + f"; {bundle} is of an earlier run" * Path(bundle).exists(),
     ]

@@ -119,7 +119,8 @@ def test_the_bundle_has_the_thresholds_and_says_so(trained: Trained, tmp_path: P
     written(evaluation, trained.contract, tmp_path)
     files = [tmp_path / name for name in ("thresholds.json", "correctionlib.json")]
     (tmp_path / "reference").mkdir()
-    bundle(trained.contract, Parts(trained.onnx, [], tmp_path / "reference", [], [], files), tmp_path / "deploy")
+    parts = Parts({"onnx": trained.onnx}, tmp_path / "reference", [], [], working_points=files)
+    bundle(trained.contract, ["cpp"], parts, tmp_path / "deploy")
     for file in files:
         assert (tmp_path / "deploy/working_points" / file.name).read_bytes() == file.read_bytes()
         assert f"working_points/{file.name}" in (tmp_path / "deploy/SHA256SUMS").read_text()

@@ -61,7 +61,7 @@ def test_the_loss_of_each_output_is_drawn(run: Run, tmp_path: Path) -> None:
 
 def test_card_and_summary_tell_of_the_quantities(run: Run) -> None:
     page = card(run, About("Toys.", None, {"epochs": 3}), {})
-    words = summary(run, card="card.html", bundle="deploy")
+    words = summary(run, card="card.html", bundle="deploy", consumers=["cpp"])
     has_classes = bool(run.contract.classes)
     for text in (page.markdown, words):
         for name, quantity in run.evaluation.regression[MODEL].items():

@@ -58,6 +58,10 @@ def plots(run: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def words_of(run: Run) -> str:
+    return summary(run, card="card.html", bundle="deploy", consumers=["cpp"])
+
+
 def make(run: Run, plots: list[Path], description: str | None = "Toys.") -> Card:
     return card(run, About(description, "CC0-1.0", {"epochs": 3}), {plot.stem: plot for plot in plots if plot.suffix == ".png"})
 
@@ -100,10 +104,10 @@ def test_a_failed_gate_stands_on_the_first_page_and_in_the_summary(run: Run, plo
     head, _, _ = make(failed, plots, description=None).markdown.partition("## Use")
     assert "1 of 2 FAILED" in head and "No description was given" in head
     assert "| `auc.background` |" in head and ">= 0.9999 | **FAILED** |" in head
-    words = summary(failed, card="card.html", bundle="deploy")
+    words = words_of(failed)
     assert f"auc.background = {gates.failed[0].value_in_words}, required >= 0.9999" in words
     assert "Deploy      none: a gate failed" in words
-    assert "Deploy      deploy" in summary(run, card="card.html", bundle="deploy")
+    assert "Deploy      deploy" in words_of(run)
 
 
 def test_the_times_are_of_every_batch_size_and_grow_with_the_batch(run: Run) -> None:
@@ -124,7 +128,7 @@ def test_skipped_files_stand_in_the_card_and_in_the_summary(run: Run, plots: lis
     markdown = make(skipped, plots).markdown
     assert "**1 files were skipped**" in markdown
     assert "signal: `/d/7.root: truncated: it has 3 bytes`" in markdown
-    words = summary(skipped, card="card.html", bundle="deploy")
+    words = words_of(skipped)
     assert "SKIPPED     1 of 2 files of signal; the first: /d/7.root: truncated" in words
 
 
@@ -136,7 +140,7 @@ def test_sessions_on_a_gpu_stand_beside_and_their_rounding_is_not_the_models_par
     both = changed(run, verification=run.verification.model_copy(update={"matrix": matrix}))
     markdown = make(both, plots).markdown
     assert "| model, TF32 |" in markdown and "`use_tf32: 0`" in markdown and "gated at 0.05" in markdown
-    words = summary(both, card="card.html", bundle="deploy")
+    words = words_of(both)
     cases = sum(row.cases for row in [*cpu, gpu])
     assert f"{cases:,} of {cases:,} comparisons within 1e-05" in words and f"in {len(cpu)} kinds of session" in words
     assert "on a GPU too: 3.0e-07; rounded to TF32, ONNX Runtime's default there: 1.4e-03" in words
@@ -154,7 +158,7 @@ def test_hostile_examples_without_a_defined_answer_and_a_missing_float64_are_tol
     }
     both = changed(run, verification=run.verification.model_copy(update=update))
     words = f"3 of {run.verification.hostile_examples:,} "
-    assert f"{words}hostile examples have no defined answer" in summary(both, card="card.html", bundle="deploy")
+    assert f"{words}hostile examples have no defined answer" in words_of(both)
     text = make(both, plots).markdown
     assert words in text and "no answers in float64 to compare with: the network answers in float32" in text
     assert "defined answer" not in make(run, plots).markdown
@@ -166,9 +170,9 @@ def test_torchscript_is_told_with_its_libtorch(run: Run, plots: list[Path]) -> N
     update = {"artefact": TORCHSCRIPT, "runtime": "libtorch 2.13.0", "max_abs": 2e-7, "max_abs_all_cases": 3e-7}
     matrix = (*run.verification.matrix, run.verification.matrix[0].model_copy(update=update))
     both = changed(run, verification=run.verification.model_copy(update={"matrix": matrix}))
-    words = summary(both, card="card.html", bundle="deploy")
-    assert "TorchScript in libtorch 2.13.0: 2.0e-07 on test examples" in words and "RDataFrame, LibTorch, reference" in words
-    assert "LibTorch" not in summary(run, card="card.html", bundle="deploy")
+    words = words_of(both)
+    assert "TorchScript in libtorch 2.13.0: 2.0e-07 on test examples" in words and "(C++, LibTorch, reference" in words
+    assert "LibTorch" not in words_of(run)
     assert "| torchscript | libtorch 2.13.0 | 1 | 2.0e-07 | 3.0e-07 |" in make(both, plots).markdown
 
 
@@ -210,14 +214,14 @@ def test_an_area_outside_0_to_1_is_marked_and_explained_wherever_it_stands(run: 
         run.verification, changed(run, evaluation=evaluation).figures(), bounds={"auc.*": [">= 0.9"]}, rejection_losses={}
     )
     signed = changed(run, evaluation=evaluation, gates=gates)
-    assert "1.0213† ± 0.0400" in (words := summary(signed, card="card.html", bundle="deploy")) and OUTSIDE_NOTE in words
+    assert "1.0213† ± 0.0400" in (words := words_of(signed)) and OUTSIDE_NOTE in words
     assert "1.0213† ± 0.0400" in (page := make(signed, plots).markdown) and OUTSIDE_NOTE in page
     assert "| `auc.background` | 1.021 ± 0.04† | >= 0.9 | passed |" in page
     table = "\n".join(spread_table([run.evaluation, evaluation], "each fold"))
     assert f"{ours.auc.value:.4f}, 1.0213†\n" in table and table.endswith(OUTSIDE_NOTE)
     list(roc(evaluation, Curves.read(run.files["curves"]), [tmp_path / "roc.svg"]))
     assert "AUC 1.0213† ± 0.0400" in (tmp_path / "roc.svg").read_text()
-    for text in (summary(run, card="card.html", bundle="deploy"), make(run, plots).markdown):
+    for text in (words_of(run), make(run, plots).markdown):
         assert "†" not in text
 
 
@@ -306,7 +310,7 @@ def test_earlier_models_and_missing_classes_stand_in_card_and_summary(run: Run, 
         }
     )
     other = changed(run, evaluation=without)
-    markdown, words = make(other, plots).markdown, summary(other, card="card.html", bundle="deploy")
+    markdown, words = make(other, plots).markdown, words_of(other)
     assert "exported model | boosted trees | old |" in markdown
     assert (
         "old is the model of run `before`, from `models:/tagger@champion`, SHA-256 `abc`" in markdown

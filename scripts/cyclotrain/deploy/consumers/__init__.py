@@ -1,0 +1,21 @@
+"""Who takes the model: a folder each, with its templates, its checks and one function that writes its part of a bundle."""
+
+from collections.abc import Mapping, Sequence
+
+from cyclotrain.config.export import ConsumerName
+from cyclotrain.contract import Layout
+from cyclotrain.deploy.consumers import cmssw, cpp, rdataframe, triton
+from cyclotrain.deploy.consumers.consumer import Consumer
+
+CONSUMERS: Mapping[ConsumerName, Consumer] = {
+    "cpp": cpp.CONSUMER,
+    "cmssw": cmssw.CONSUMER,
+    "triton": triton.CONSUMER,
+    "rdataframe": rdataframe.CONSUMER,
+}
+
+
+def check_consumers(names: Sequence[ConsumerName], layout: Layout) -> None:
+    """Raise InputError if one of the consumers cannot take a model with these inputs."""
+    for name in names:
+        CONSUMERS[name].check(layout)
