@@ -59,6 +59,8 @@ RELEASES = (
     Release("triton_25.03", _1_20, None, f"{_SERVER}, build.py"),
     Release("triton_26.05", _1_24, None, f"{_SERVER}#8848"),
 )
+AOT_INDUCTOR_SINCE = "2.10"  # the oldest LibTorch that loads what PyTorch 2.13 compiles, measured
+
 PATTERN = r"(CMSSW)_(\d+)_(\d+)(?:_.*)?|(triton)_(\d+)\.(\d+)"
 _KNOWN = "CMSSW releases from CMSSW_12_4_X on, such as CMSSW_15_0_X, and Triton containers from triton_22.04 on"
 
