@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,13 @@ from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support import REPOSITORY
+from support.bundles import SANITISERS, card_and_plots, run, uv_environment
 from support.pages import blocks
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
 HERE = Path(__file__).parent
-SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
 @pytest.fixture(scope="module")
@@ -83,41 +82,6 @@ def forms(trained: Trained) -> dict[str, Path]:
     export_network(trained.model, targets=targets, path=paths["network"], preprocess=paths["preprocess"])
     export_torchscript(trained.model, paths["torchscript"])
     return {"onnx": trained.onnx, **paths}
-
-
-def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Files in place of a model card and its plots; the bundle copies them unchanged."""
-    page = folder / "page"
-    page.mkdir(exist_ok=True)
-    for name in ("model_card.md", "model_card.html", "roc.png"):
-        (page / name).write_text(name)
-    return [page / "model_card.md", page / "model_card.html"], [page / "roc.png"]
-
-
-@pytest.fixture(scope="module")
-def onnxruntime_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """ONNX Runtime's headers, and a folder with the library of the installed wheel."""
-    if not (shutil.which("apt-get") and shutil.which("dpkg") and Path("/etc/apt/sources.list.d/debian.sources").exists()):
-        pytest.skip("ONNX Runtime's C++ headers come from Debian, and this machine does not run Debian")
-    folder = tmp_path_factory.mktemp("onnxruntime")
-    subprocess.run(["bash", HERE.parent / "onnxruntime_headers.sh", folder], check=True)
-    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
-    (folder / "lib").mkdir()
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
-        (folder / "lib" / name).symlink_to(library)
-    return folder / "usr/include/onnxruntime", folder / "lib"
-
-
-def run(*command: str | Path, expected: int = 0) -> str:
-    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert process.returncode == expected, f"{command} ended with {process.returncode}:\n{process.stdout}\n{process.stderr}"
-    return process.stdout + process.stderr
-
-
-def uv_environment(folder: Path, *packages: str) -> Path:
-    run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
-    run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
-    return folder / "bin/python"
 
 
 def test_libtorch_gives_the_answers_of_the_reference_with_inputs_in_the_order_of_the_readme(deployed: Path) -> None:

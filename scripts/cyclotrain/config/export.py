@@ -11,7 +11,7 @@ VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 Form = Literal["onnx", "torchscript"]
-ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe"]
+ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe", "basf2", "athena"]
 _FORMS: tuple[Form, ...] = get_args(Form)
 _CONSUMERS: tuple[ConsumerName, ...] = get_args(ConsumerName)
 _NEEDS: dict[ConsumerName, Form] = {}  # what a consumer needs besides `onnx`
@@ -50,9 +50,9 @@ class ExportConfig(Section):
     )
     consumers: list[Literal[Form, ConsumerName]] = Field(
         ["cpp", "cmssw", "triton", "rdataframe"],
-        description="Where the model goes. Each of `cpp`, `cmssw`, `triton` and `rdataframe` gets a folder of the bundle, for "
-        "ONNX Runtime. Forms of the model: `onnx` is made in any case; `torchscript` is for LibTorch, such as "
-        "PhysicsTools/PyTorch of CMSSW.",
+        description="Where the model goes. Each of `cpp`, `cmssw`, `triton`, `rdataframe`, `basf2` (Belle II) and `athena` "
+        "(ATLAS) gets a folder of the bundle, for ONNX Runtime. Forms of the model: `onnx` is made in any case; `torchscript` is "
+        "for LibTorch, such as PhysicsTools/PyTorch of CMSSW.",
     )
     preprocess_json: bool = Field(
         False,

@@ -1,0 +1,4 @@
+// See AsgTool.h.
+#pragma once
+
+#define ASG_TOOL_CLASS(name, interface)

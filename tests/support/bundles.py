@@ -1,0 +1,42 @@
+"""Bundles, and programs of their consumers."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclotrain.config.export import ConsumerName
+from cyclotrain.deploy.bundle import Parts, bundle
+from cyclotrain.deploy.reference import write_reference
+from support.trained import Trained
+
+SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
+
+
+def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Files in place of a model card and its plots; the bundle copies them unchanged."""
+    page = folder / "page"
+    page.mkdir(exist_ok=True)
+    for name in ("model_card.md", "model_card.html", "roc.png"):
+        (page / name).write_text(name)
+    return [page / "model_card.md", page / "model_card.html"], [page / "roc.png"]
+
+
+def run(*command: str | Path, expected: int = 0) -> str:
+    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert process.returncode == expected, f"{command} ended with {process.returncode}:\n{process.stdout}\n{process.stderr}"
+    return process.stdout + process.stderr
+
+
+def uv_environment(folder: Path, *packages: str) -> Path:
+    run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
+    run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
+    return folder / "bin/python"
+
+
+def deploy(trained: Trained, folder: Path, consumers: Sequence[ConsumerName], **others: Path) -> Path:
+    """The bundle of a trained model for some consumers; `others`: forms of the model besides ONNX."""
+    write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=folder.with_name("reference"))
+    parts = Parts({"onnx": trained.onnx, **others}, folder.with_name("reference"), *card_and_plots(folder.parent))
+    bundle(trained.contract, consumers, parts, folder)
+    return folder
