@@ -2,7 +2,7 @@
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import MODEL, NETWORK, TORCHSCRIPT
+from cyclotrain.contract.results import AOT_INDUCTOR, MODEL, NETWORK, TORCHSCRIPT
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.cases import References
@@ -16,6 +16,8 @@ with rule(snakemake.log[0]):
         network, preprocess = snakemake.input.network
         artefacts.append(Artefact(NETWORK, network, tolerance, preprocess))
     artefacts += [Artefact(TORCHSCRIPT, path, tolerance) for path in snakemake.input.torchscript]
+    if compiled := snakemake.input.aot_inductor:
+        artefacts += [Artefact(name, path, tolerance) for name, path in zip(AOT_INDUCTOR, compiled, strict=True)]
     for (kind, tolerances), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
         artefacts.append(Artefact(kind, path, **tolerances))
     verification = verify(

@@ -365,6 +365,20 @@ FAULTS = [
         "module",
         r"module_is_frozen",
     ),
+    Fault(
+        "export: AOTInductor compiles for one length",
+        "export/to_aot_inductor.py",
+        "with atomic(path) as temporary, _every_length(), _own_cache():",
+        "with atomic(path) as temporary, _own_cache():",
+        r"packages_pass_every_case",
+    ),
+    Fault(
+        "parity: a compiled model is not tried in several threads",
+        "runtimes/aot_inductor.py",
+        "[values] * configuration.threads",
+        "[values]",
+        r"several_threads_differ",
+    ),
 ]
 
 

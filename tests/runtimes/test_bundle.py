@@ -14,6 +14,7 @@ import pytest
 import torch
 import uproot
 
+from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
@@ -81,20 +82,31 @@ def forms(trained: Trained) -> dict[str, Path]:
     targets = trained.config.export.targets
     export_network(trained.model, targets=targets, path=paths["network"], preprocess=paths["preprocess"])
     export_torchscript(trained.model, paths["torchscript"])
-    return {"onnx": trained.onnx, **paths}
+    return {"onnx": trained.onnx, **paths, **{name: trained.compiled(name) for name in AOT_INDUCTOR}}
 
 
-def test_libtorch_gives_the_answers_of_the_reference_with_inputs_in_the_order_of_the_readme(deployed: Path) -> None:
+@pytest.mark.parametrize("form", ["*.pt", "*x86_64-v2*.pt2", "*x86_64-v3*.pt2"])
+def test_libtorch_gives_the_answers_of_the_reference_with_inputs_in_the_order_of_the_readme(form: str, deployed: Path) -> None:
     table = re.findall(r"^\| (\d+) \| `(.+)` \| \[batch, .+\] \|$", (deployed / "pytorch/README.md").read_text(), re.MULTILINE)
     order = [branch for _, branch in table]
     assert [int(position) for position, _ in table] == list(range(len(order)))
-    model = torch.jit.load(deployed / "pytorch/model.pt")
+    (path,) = (deployed / "pytorch").glob(form)
+    model = torch.jit.load(path) if path.suffix == ".pt" else torch._inductor.aoti_load_package(str(path))
     reference = json.loads((deployed / "reference/reference.json").read_text())
     with torch.inference_mode():
         for example in reference["examples"]:
             values = [torch.tensor([example["inputs"][branch] or [0.0]], dtype=torch.float32) for branch in order]
             difference = np.abs(model(*values).numpy()[0] - example["probabilities"]).max()
             assert difference <= reference["tolerance"]
+
+
+def test_the_name_of_a_compiled_model_says_where_it_runs(deployed: Path) -> None:
+    names = {path.name for path in (deployed / "pytorch").glob("*.pt2")}
+    assert {re.sub(r"glibc2\.\d+", "glibc2.N", name) for name in names} == {
+        f"model-x86_64-{version}-glibc2.N-torch2.10.pt2" for version in ("v2", "v3")
+    }
+    readme = (deployed / "pytorch/README.md").read_text()
+    assert all(f"| `{name}` | compiled by AOTInductor" in readme for name in names)
 
 
 def test_a_bundle_without_torchscript_has_no_folder_for_it(trained: Trained, tmp_path: Path) -> None:

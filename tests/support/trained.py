@@ -21,14 +21,18 @@ from cyclotrain.evaluation.evaluate import evaluate
 from cyclotrain.evaluation.inputs import describe_inputs
 from cyclotrain.evaluation.predictions import Predictions, write_answers, write_examples
 from cyclotrain.evaluation.timing import Exported, time_model
+from cyclotrain.export.to_aot_inductor import export_aot_inductor
 from cyclotrain.export.to_onnx import export
 from cyclotrain.export.trained import TrainedModel
 from cyclotrain.gates.judge import judge
+from cyclotrain.networks.registry import Model, Outputs
 from cyclotrain.parity.cases import References
 from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.runtimes.instruction_sets import level_of
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.training.step import WeightedTraining
 from cyclotrain.training.train import TrainingFiles, train
+from support.toys import raw_config, skim_and_assemble, toys
 
 
 def run_until_killed(contract: Contract, config: Any, shards: list[str], folder: Path, parent: Path | None = None) -> None:
@@ -86,6 +90,21 @@ def with_contract(model: Path, path: Path, **changes: Any) -> Path:
     return path
 
 
+NETWORKS = ("mlp", "deep_sets", "transformer", "particle_transformer", "particle_net")
+
+
+def untrained(network: str, folder: Path) -> tuple[Contract, Outputs]:
+    """A network with random weights, for toys."""
+    raw = raw_config(toys(folder, 100), model={"name": network})
+    if network == "mlp":
+        del raw["inputs"]["pf"]
+    elif network.startswith("particle"):
+        raw["inputs"]["pf"]["four_vector"] = {"pt": "pf_pt", "eta": "pf_eta", "phi": "pf_phi", "energy": "pf_pt"}
+    config, contract, _ = skim_and_assemble(raw, folder)
+    torch.manual_seed(0)
+    return contract, Outputs(Model(contract, config.model.name, config.model.options)).eval()
+
+
 class Trained:
     def __init__(self, config: Any, contract: Contract, shards: list[str], folder: Path) -> None:
         self.config, self.contract, self.shards, self.folder = config, contract, shards, folder
@@ -94,6 +113,13 @@ class Trained:
         self.onnx = folder / "model.onnx"
         self.model = TrainedModel(contract, config.model, self.weights)
         export(self.model, targets=config.export.targets, path=self.onnx)
+
+    def compiled(self, name: str) -> Path:
+        """The model compiled by AOTInductor, one of AOT_INDUCTOR; made once, in some ten seconds."""
+        path = self.folder / f"{name}.pt2"
+        if not path.exists():
+            export_aot_inductor(self.model, level_of(name), path)
+        return path
 
     def verify(
         self, exported: Path | None = None, environments: Sequence[Path] = (), others: Sequence[Artefact] = ()

@@ -26,7 +26,7 @@ def everything() -> dict[str, Any]:
     """The demo with every rule in it, and a GPU."""
     raw = small_demo()
     raw["training"]["accelerator"] = "gpu"
-    raw["export"] |= {"variants": {"int8_dynamic": {}}, "consumers": ["onnx", "torchscript"]}
+    raw["export"] |= {"variants": {"int8_dynamic": {}}, "consumers": ["torchscript", "aot_inductor"]}
     raw["samples"]["recorded"] = {"simulate": {"process": "qcd", "jets": 1000, "files": 2}, "tree": "Jets", "data": True}
     raw["systematics"] = {"scale": {"up": {"branches": {"pf_pt": "1.02 * pf_pt"}}}}
     raw["compare"] = {"old": "models:/tagger@champion"}
@@ -83,8 +83,8 @@ def test_every_rule_gets_what_the_table_states(submissions: tuple[str, list[Job]
 def test_many_small_jobs_are_few(submissions: tuple[str, list[Job]]) -> None:
     jobs = sorted("+".join(sorted(set(together))) for together, _ in submissions[1])
     model = (
-        "compare_data+evaluate+export+predict+predict_compared+predict_other+reference_vectors+systematics+time_model+torchscript"
-        "+variant+verify"
+        "aot_inductor+compare_data+evaluate+export+predict+predict_compared+predict_other+reference_vectors+systematics+time_model"
+        "+torchscript+variant+verify"
     )
     alone = ["assemble", "baseline", "describe_inputs", "importance", "scan_learning_rates", *["score_file"] * 8, "train"]
     assert jobs == sorted([*alone, model, "simulate+skim"])

@@ -17,6 +17,7 @@ from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.config.gates import bounds_of
 from cyclotrain.contract.compared import model_file
 from cyclotrain.contract.parent import weights_file
+from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.contract.run import RESULT_FILES
 from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
@@ -351,11 +352,18 @@ def torchscript_file():
     return ["<fold>/pytorch/model.pt"] * ("torchscript" in settings.export.forms)
 
 
+def aot_inductor_files():
+    """The model compiled for LibTorch, where the config asks for it."""
+    compiled = AOT_INDUCTOR if "aot_inductor" in settings.export.forms else []
+    return [f"<fold>/pytorch/{name}.pt2" for name in compiled]
+
+
 def model_forms():
     """The files of the model by their form, as a bundle takes them."""
     forms = {"onnx": "<fold>/model/model.onnx"}
     forms |= {Path(path).stem: path for path in network_alone()}
     forms |= {"torchscript": path for path in torchscript_file()}
+    forms |= {Path(path).stem: path for path in aot_inductor_files()}
     return forms
 
 

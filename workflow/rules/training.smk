@@ -89,6 +89,26 @@ rule torchscript:
         "../../scripts/torchscript.py"
 
 
+rule aot_inductor:
+    input:
+        contract=rules.assemble.output.contract,
+        weights=rules.train.output.weights,
+    output:
+        "<fold>/pytorch/{name}.pt2",
+    log:
+        "<fold>/logs/aot_inductor/{name}.log",
+    wildcard_constraints:
+        name="|".join(AOT_INDUCTOR),
+    conda:
+        "../../envs/cyclotrain.yaml"
+    resources:
+        **resources_of("aot_inductor"),
+    params:
+        model=settings.model.model_dump(),
+    script:
+        "../../scripts/aot_inductor.py"
+
+
 rule variant:
     input:
         contract=rules.assemble.output.contract,

@@ -21,6 +21,7 @@ rule verify:
         onnx=rules.export.output[0],
         network=rules.export.output.network,
         torchscript=torchscript_file(),
+        aot_inductor=aot_inductor_files(),
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),

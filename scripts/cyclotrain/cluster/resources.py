@@ -20,6 +20,7 @@ RESOURCES: Mapping[str, Resources] = {
     "train": Resources(mem_mb=8000, disk_mb=4000, runtime=1440),
     "scan_learning_rates": Resources(mem_mb=8000, disk_mb=4000, runtime=120),
     "export": Resources(mem_mb=4000, disk_mb=500, runtime=30),
+    "aot_inductor": Resources(mem_mb=6000, disk_mb=500, runtime=30),
     "torchscript": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "variant": Resources(mem_mb=4000, disk_mb=500, runtime=30),
     "verify": Resources(mem_mb=5000, disk_mb=2000, runtime=120),

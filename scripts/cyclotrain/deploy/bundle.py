@@ -12,11 +12,15 @@ import onnx
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract import OUTPUT, Contract
 from cyclotrain.contract.metadata import model_metadata
+from cyclotrain.contract.results import AOT_INDUCTOR, TORCHSCRIPT
 from cyclotrain.core.files import atomic_folder, file_sha256
 from cyclotrain.deploy.consumers import CONSUMERS
 from cyclotrain.deploy.consumers.consumer import Making, templates
 from cyclotrain.deploy.names import camel, distinct, parameter
 from cyclotrain.deploy.tolerance import tolerance
+from cyclotrain.runtimes.instruction_sets import level_of
+from cyclotrain.runtimes.packages import needed_glibc
+from cyclotrain.runtimes.targets import AOT_INDUCTOR_SINCE
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROW = ("purpose", "check_it")  # of a consumer, in the table of the README
@@ -27,9 +31,9 @@ _log = logging.getLogger(__name__)
 class Parts:
     """What a bundle is made of: files, and the folder of the reference vectors.
 
-    `forms`: the files of the model by their form: `onnx` in any case; `network`, `preprocess`, `torchscript`, where the config
-    asks for them. `variants`: those of other numbers. `cards` and `plots`: the model card and the figures that it names.
-    `working_points`: thresholds of the score; none without classes.
+    `forms`: the files of the model by their form: `onnx` in any case; `network`, `preprocess`, `torchscript` and those of
+    AOT_INDUCTOR, where the config asks for them. `variants`: those of other numbers. `cards` and `plots`: the model card and the
+    figures that it names. `working_points`: thresholds of the score; none without classes.
     """
 
     forms: Mapping[str, str | Path]
@@ -44,7 +48,12 @@ def bundle(contract: Contract, consumers: Sequence[ConsumerName], parts: Parts, 
     """Write the bundle for some consumers into `folder`, whole or not at all."""
     forms = {form: Path(path) for form, path in parts.forms.items()}
     variants = [Path(path) for path in parts.variants]
-    values = {**_values(contract, forms["onnx"]), "forms": list(forms), "variants": [path.stem for path in variants]}
+    values = {
+        **_values(contract, forms["onnx"]),
+        "forms": list(forms),
+        "torch_files": _torch_files(forms),
+        "variants": [path.stem for path in variants],
+    }
     with atomic_folder(folder) as temporary:
         _write_common(values, temporary, consumers=consumers)
         for name in consumers:
@@ -52,7 +61,6 @@ def bundle(contract: Contract, consumers: Sequence[ConsumerName], parts: Parts, 
             CONSUMERS[name].write(Making(name, temporary / name, contract, values, forms))
         copies: dict[str, Sequence[str | Path]] = {
             "": [forms["onnx"], *parts.cards],
-            "pytorch": [path for form, path in forms.items() if form == "torchscript"],
             "variants": variants,
             "plots": parts.plots,
             "working_points": parts.working_points,
@@ -61,6 +69,8 @@ def bundle(contract: Contract, consumers: Sequence[ConsumerName], parts: Parts, 
             for path in paths:
                 (temporary / place).mkdir(exist_ok=True)
                 shutil.copyfile(path, temporary / place / Path(path).name)
+        for form, file in _torch_files(forms).items():
+            shutil.copyfile(forms[form], temporary / "pytorch" / file)
         shutil.copytree(parts.reference, temporary / "reference", dirs_exist_ok=True)
         _write_checksums(temporary)
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
@@ -75,12 +85,22 @@ def _write_common(values: Mapping[str, Any], folder: Path, *, consumers: Sequenc
         for name in consumers
     ]
     places = {"README.md.jinja": {**values, "consumers": rows}, "reference/check.py.jinja": values}
-    if "torchscript" in values["forms"]:
+    if values["torch_files"]:
         places["pytorch/README.md.jinja"] = values
     for template, given in places.items():
         path = folder / template.removesuffix(".jinja")
         path.parent.mkdir(exist_ok=True)
         path.write_text(environment.get_template(template).render(given))
+
+
+def _torch_files(forms: Mapping[str, Path]) -> dict[str, str]:
+    """The names in the bundle of the forms for LibTorch; that of a compiled one says where it runs."""
+    names = {TORCHSCRIPT: "model.pt"} if TORCHSCRIPT in forms else {}
+    for form in AOT_INDUCTOR:
+        if form in forms:
+            level = level_of(form).replace("x86-64", "x86_64")
+            names[form] = f"model-{level}-glibc{needed_glibc(forms[form])}-torch{AOT_INDUCTOR_SINCE}.pt2"
+    return names
 
 
 def _write_checksums(folder: Path) -> None:

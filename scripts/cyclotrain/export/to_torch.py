@@ -4,16 +4,16 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from cyclotrain.contract import Contract, Layout
+from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX, metadata_text
 from cyclotrain.core.files import atomic
+from cyclotrain.export.by_position import ByPosition, example
 from cyclotrain.export.trained import TrainedModel, provenance
 from cyclotrain.networks.registry import Outputs
 
@@ -43,30 +43,12 @@ def model_to_torchscript(outputs: Outputs, contract: Contract) -> torch.jit.Scri
 
     A trace keeps the path that Python code took for one example, so its answers have to be compared with the model's.
     """
-    module = _ByPosition(outputs, list(contract.layout.inputs)).eval()
+    module = ByPosition(outputs, contract.layout).eval()
     with torch.no_grad(), warnings.catch_warnings():
         # of the deprecation of TorchScript, and of Python code that depends on shapes
         warnings.simplefilter("ignore")
-        traced: torch.jit.ScriptModule = torch.jit.trace(module, _example(contract.layout), check_trace=False)
+        traced: torch.jit.ScriptModule = torch.jit.trace(module, example(contract.layout), check_trace=False)
     return traced
-
-
-class _ByPosition(nn.Module):
-    def __init__(self, outputs: Outputs, branches: Sequence[str]) -> None:
-        super().__init__()
-        self.outputs, self._branches = outputs, branches
-
-    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The only output, or all of them."""
-        answer: tuple[Tensor, ...] = self.outputs(dict(zip(self._branches, values, strict=True)))
-        return answer[0] if len(answer) == 1 else answer
-
-
-def _example(layout: Layout) -> tuple[Tensor, ...]:
-    # sets longer than max_length, so that the cut is part of the trace
-    random = torch.Generator().manual_seed(0)
-    lengths = (1 if name is None else (layout.sets[name].max_length or 1) + 3 for name in layout.inputs.values())
-    return tuple(torch.rand(5, length, generator=random) + 0.5 for length in lengths)
 
 
 def archive(traced: torch.jit.ScriptModule, metadata: Mapping[str, Any]) -> bytes:

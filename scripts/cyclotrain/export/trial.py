@@ -28,6 +28,7 @@ from cyclotrain.contract import Contract, Layout
 from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
+from cyclotrain.export.to_aot_inductor import model_to_program, require_compiler
 from cyclotrain.export.to_onnx import model_to_onnx, network_to_onnx
 from cyclotrain.export.to_torch import model_to_torchscript
 from cyclotrain.metrics.distance import distance
@@ -70,7 +71,14 @@ def try_network(
     answers = _Answers(untrained, contract)
     network.compare(exported, answers, cases, tolerance)
     if "torchscript" in export.forms:
-        network.compare_traced(untrained, contract, answers, cases=cases, tolerance=tolerance)
+        with network.told("cannot be traced for TorchScript"):
+            traced = model_to_torchscript(Outputs(untrained).eval(), contract)
+        network.compare_by_position(traced, "as TorchScript", answers, cases=cases, tolerance=tolerance)
+    if "aot_inductor" in export.forms:
+        require_compiler()
+        with network.told("cannot be exported for AOTInductor"):
+            program = model_to_program(Outputs(untrained).eval(), contract)
+        network.compare_by_position(program.module(), "after its export", answers, cases=cases, tolerance=tolerance)
     network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
 
@@ -108,6 +116,7 @@ class _Answers:
 
     def __init__(self, untrained: Model, contract: Contract) -> None:
         self._outputs, self._scales = Outputs(untrained).eval(), contract.scales
+        self.order = list(contract.layout.inputs)
 
     def __call__(self, branches: Mapping[str, Tensor]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -207,22 +216,20 @@ class _Network:
                         "the values or the shape of a tensor do not survive it"
                     )
 
-    def compare_traced(
-        self, untrained: Model, contract: Contract, answers: _Answers, *, cases: Mapping[str, Batch], tolerance: float
+    def compare_by_position(
+        self, model: nn.Module, how: str, answers: _Answers, *, cases: Mapping[str, Batch], tolerance: float
     ) -> None:
-        """Raise InputError if the model as TorchScript fails, or does not give PyTorch's answers."""
-        with self.told("cannot be traced for TorchScript"):
-            traced = model_to_torchscript(Outputs(untrained).eval(), contract)
+        """Raise InputError if a form of the model that takes branches by position fails, or does not give PyTorch's answers."""
         for case, batch in cases.items():
             for n in (len(batch.label), 1):
                 branches = {branch: value[:n] for branch, value in batch.branches.items()}
-                with self.told(f"cannot run as TorchScript {case}"), torch.inference_mode():
-                    answer = traced(*(branches[branch] for branch in contract.layout.inputs))
+                with self.told(f"cannot run {how} {case}"), torch.inference_mode():
+                    answer = model(*(branches[branch] for branch in answers.order))
                 outputs = answer if isinstance(answer, tuple) else (answer,)
                 difference = answers.distance(torch.cat(outputs, dim=1).numpy(), branches)
                 if not difference <= tolerance:
                     raise self._error(
-                        f"gives other answers as TorchScript, by {difference:.2g} {case}; a trace keeps what Python code makes "
+                        f"gives other answers {how}, by {difference:.2g} {case}; it keeps what Python code makes "
                         "of one batch, such as len(x): write tensor operations"
                     )
 

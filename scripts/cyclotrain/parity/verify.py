@@ -17,6 +17,7 @@ import torch
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.results import (
+    AOT_INDUCTOR,
     MODEL,
     TORCHSCRIPT,
     CaseParity,
@@ -33,12 +34,15 @@ from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, varia
 from cyclotrain.networks.devices import gpus
 from cyclotrain.parity.cases import BATCH_SIZES, Case, References, cases
 from cyclotrain.parity.comparison import Answers, Array, Branches, Comparison, Session, concatenated
+from cyclotrain.runtimes.aot_inductor import AotInductorPackage
 from cyclotrain.runtimes.environments import installed
+from cyclotrain.runtimes.instruction_sets import level_of, missing
 from cyclotrain.runtimes.sessions import CPU, CUDA, Configuration, RuntimeProcess
 from cyclotrain.runtimes.torchscript import TorchScriptModules
 
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
-_Backend = RuntimeProcess | TorchScriptModules
+_Backend = RuntimeProcess | TorchScriptModules | AotInductorPackage
+_WHOLE = (MODEL, TORCHSCRIPT, *AOT_INDUCTOR)  # artefacts that answer in every case
 _COMPARED = 4096  # examples at a time
 _log = logging.getLogger(__name__)
 
@@ -99,7 +103,8 @@ def verify(
     The first artefact is the model. Its sessions: the ONNX Runtime of this environment and the other releases, at every level
     of graph optimisation, on one thread and on several; on a GPU, if there is one, in float32 at every level, and once rounded
     to TF32, which is ONNX Runtime's default there and has a tolerance of its own. TorchScript runs in this process's LibTorch,
-    as loaded and frozen, on one thread and on several. The other artefacts are tried as deployed: one thread, all
+    as loaded and frozen, on one thread and on several; a compiled model there too, where this machine's processor has its
+    instructions, on one thread and in several at once. The other artefacts are tried as deployed: one thread, all
     optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches of 1 and 7,
     and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN, infinities,
     +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of `metrics.distance`. The
@@ -115,11 +120,18 @@ def verify(
         for environment in environments
         if "reason" in environment
     ]
+    runnable = []
+    for artefact in artefacts:
+        if artefact.name in AOT_INDUCTOR and (lacking := missing(level_of(artefact.name))):
+            reason = f"the processor of this machine lacks {', '.join(lacking)}"
+            not_run.append(RuntimeNotRun(runtime=artefact.name, reason=reason))
+        else:
+            runnable.append(artefact)
     pythons = [sys.executable, *(environment["python"] for environment in environments if "python" in environment)]
     test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     comparisons: list[Comparison] = []
     with ExitStack() as stack:
-        deployed, not_loaded = _deployed(artefacts, contract, reference, pythons, runtimes.threads, stack)
+        deployed, not_loaded = _deployed(runnable, contract, reference, pythons, runtimes.threads, stack)
         for case in cases(test, contract, reference):
             comparisons += _compare(case, deployed, contract.scales, at_once=runtimes.threads)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
@@ -219,6 +231,9 @@ def _backends(artefact: Artefact, pythons: Sequence[str], threads: int) -> Itera
         configurations = _on_cpu(("disable_all", "enable_all"), threads)
         yield TorchScriptModules(artefact.path, configurations, contract=METADATA_PREFIX + "contract")
         return
+    if artefact.name in AOT_INDUCTOR:
+        yield AotInductorPackage(artefact.path, _on_cpu(("enable_all",), threads), prefix=METADATA_PREFIX)
+        return
     for python in pythons:
         configurations = _configurations(artefact, _providers() if python == sys.executable else [CPU], threads)
         yield RuntimeProcess(python, artefact.path, configurations, keeps_memory=False)
@@ -273,8 +288,7 @@ def _answers(branches: Branches, deployed: Sequence[_Deployed], sessions: str, *
         for configuration, answer in backend.answers().items():
             answers[Session(artefact.name, backend.runtime, configuration)] = answer
 
-    whole = (MODEL, TORCHSCRIPT)  # those that answer in every case
-    taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name in whole]
+    taking_part = [one for one in deployed if sessions != "model as deployed" or one.artefact.name in _WHOLE]
     for one in taking_part:
         inputs = one.inputs(branches)
         for backend in one.backends:

@@ -5,9 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cyclotrain.config.export import ConsumerName
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, NETWORK, TORCHSCRIPT, Dataset, Evaluation, Figure, SessionParity
+from cyclotrain.contract.results import (
+    AOT_INDUCTOR,
+    BOOSTED_TREES,
+    MODEL,
+    NETWORK,
+    TORCHSCRIPT,
+    Dataset,
+    Evaluation,
+    Figure,
+    SessionParity,
+)
 from cyclotrain.contract.run import Run
 from cyclotrain.deploy.consumers import CONSUMERS
+from cyclotrain.runtimes.instruction_sets import level_of
 
 _COLUMNS = {"exported model": MODEL, "boosted trees": BOOSTED_TREES}
 
@@ -19,7 +30,8 @@ def summary(run: Run, *, card: str | Path, bundle: str | Path, consumers: Sequen
         f"{sum(totals.events for totals in by_split.values()):,} {name if run.contract.classes else 'examples'}"
         for name, by_split in dataset.by_class.items()
     )
-    takers = [*(CONSUMERS[name].title for name in consumers), *["LibTorch"] * (TORCHSCRIPT in run.verification.artefacts)]
+    has_torch = not {TORCHSCRIPT, *AOT_INDUCTOR}.isdisjoint(run.verification.artefacts)
+    takers = [*(CONSUMERS[name].title for name in consumers), *["LibTorch"] * has_torch]
     lines = [f"Run '{run.contract.run}': {events}; {evaluation.test_examples:,} in the test split", ""]
     lines += _skipped(dataset)
     lines += [*_performance(evaluation), ""] if run.contract.classes else []
@@ -216,7 +228,9 @@ def _parity(run: Run) -> list[str]:
 def _other_file(run: Run, artefact: str) -> str:
     """A variant, or the network alone."""
     sessions = run.verification.sessions(artefact)
-    names = {NETWORK: "network with preprocess.json", TORCHSCRIPT: f"TorchScript in {sessions[0].runtime}"}
+    runtimes = ", ".join(dict.fromkeys(session.runtime for session in sessions))
+    names = {NETWORK: "network with preprocess.json", TORCHSCRIPT: f"TorchScript in {runtimes}"}
+    names |= {name: f"compiled for {level_of(name)} in {runtimes}" for name in AOT_INDUCTOR}
     name = names.get(artefact, artefact)
     line = f"            {name}: {max(session.max_abs for session in sessions):.1e} on test examples"
     if artefact in run.timing.variants:

@@ -13,15 +13,21 @@ _FLAGS: dict[Level, frozenset[str]] = {
 }
 
 
-def missing(level: Level, cpuinfo: str | Path = "/proc/cpuinfo") -> list[str]:
-    """The instructions of a level that this machine's processor lacks, as Linux names them."""
+def level_of(form: str) -> Level:
+    """The level of a form of the model that is compiled for it, whose name ends as that of the level."""
+    return next(level for level in LEVELS if level.endswith(form.rpartition("_")[2]))
+
+
+def missing(level: str, cpuinfo: str | Path = "/proc/cpuinfo") -> list[str]:
+    """The instructions of a Level that this machine's processor lacks, as Linux names them."""
+    levels: tuple[str, ...] = LEVELS
     lines = Path(cpuinfo).read_text().splitlines() if Path(cpuinfo).exists() else []
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    needed = frozenset[str]().union(*(_FLAGS[one] for one in LEVELS[: LEVELS.index(level) + 1]))
+    needed = frozenset[str]().union(*(_FLAGS[one] for one in LEVELS[: levels.index(level) + 1]))
     return sorted(needed - set(flags))
 
 
-def require_level(level: Level, cpuinfo: str | Path = "/proc/cpuinfo") -> None:
+def require_level(level: str, cpuinfo: str | Path = "/proc/cpuinfo") -> None:
     """Raise RuntimeError if this machine cannot run what was compiled for a level; it would die of an illegal instruction."""
     if lacking := missing(level, cpuinfo):
         raise RuntimeError(f"it is compiled for {level}, and the processor of this machine lacks {', '.join(lacking)}")

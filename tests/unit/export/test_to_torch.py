@@ -17,10 +17,9 @@ import torch
 from cyclotrain.contract import Contract
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.export.to_torch import archive, export_torchscript, model_to_torchscript
-from cyclotrain.networks.registry import Model, Outputs
+from cyclotrain.networks.registry import Outputs
 from support import REPOSITORY
-from support.toys import raw_config, skim_and_assemble, toys
-from support.trained import Trained
+from support.trained import NETWORKS, Trained, untrained
 
 EXPORT = """
 import json, sys
@@ -80,20 +79,10 @@ def test_several_outputs_are_a_tuple_in_the_order_of_the_contract(trained_to_reg
         np.testing.assert_allclose(answer, values, rtol=1e-5, atol=1e-6)
 
 
-NETWORKS = ("mlp", "deep_sets", "transformer", "particle_transformer", "particle_net")
-
-
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_gives_pytorchs_answers_for_all_shapes_as_a_consumer_loads_it(network: str, tmp_path: Path) -> None:
     """ParticleNet divides whole numbers: without the archive's version, LibTorch would take the quotient of old times."""
-    raw = raw_config(toys(tmp_path, 100), model={"name": network})
-    if network == "mlp":
-        del raw["inputs"]["pf"]
-    elif network.startswith("particle"):
-        raw["inputs"]["pf"]["four_vector"] = {"pt": "pf_pt", "eta": "pf_eta", "phi": "pf_phi", "energy": "pf_pt"}
-    config, contract, _ = skim_and_assemble(raw, tmp_path)
-    torch.manual_seed(0)
-    outputs = Outputs(Model(contract, config.model.name, config.model.options)).eval()
+    contract, outputs = untrained(network, tmp_path)
     path = tmp_path / "model.pt"
     path.write_bytes(archive(model_to_torchscript(outputs, contract), {}))
     as_loaded, frozen = torch.jit.load(path), torch.jit.freeze(torch.jit.load(path).eval())

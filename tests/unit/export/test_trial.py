@@ -72,8 +72,16 @@ def test_an_operation_that_a_target_is_too_old_for_is_told_with_the_target(train
 
 
 @pytest.mark.parametrize("network", [networks.LongShortTerm, networks.Transformer])
-def test_layers_of_pytorch_are_tried_as_torchscript_too(network: type, trained: Trained) -> None:
-    attempt(trained, network, consumers=["torchscript"])
+def test_layers_of_pytorch_are_tried_for_libtorch_too(network: type, trained: Trained) -> None:
+    attempt(trained, network, consumers=["torchscript", "aot_inductor"])
+
+
+def test_without_a_compiler_a_model_that_must_be_compiled_is_told_before_the_training(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler, and this machine has no 'no-such-compiler'"):
+        attempt(trained, networks.Transformer, consumers=["aot_inductor"])
 
 
 def test_a_network_whose_trace_is_wrong_is_told_before_the_training(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,17 @@ gates refer to has one name, that of `figures()`: `auc.qcd`, `rejection.qcd.at_0
 
 from collections.abc import Iterable, Mapping
 
-from cyclotrain.contract.results.base import BOOSTED_TREES, MODEL, NETWORK, TORCHSCRIPT, Figure, Frozen, Result, Study
+from cyclotrain.contract.results.base import (
+    AOT_INDUCTOR,
+    BOOSTED_TREES,
+    MODEL,
+    NETWORK,
+    TORCHSCRIPT,
+    Figure,
+    Frozen,
+    Result,
+    Study,
+)
 from cyclotrain.contract.results.data import OBSERVER, SCORE, ChiSquareTest, Comparison, DataComparison, KolmogorovTest
 from cyclotrain.contract.results.dataset import (
     Constituents,
@@ -76,6 +86,7 @@ from cyclotrain.contract.results.verification import (
 )
 
 __all__ = [
+    "AOT_INDUCTOR",
     "BOOSTED_TREES",
     "MODEL",
     "NETWORK",
