@@ -50,8 +50,8 @@ class ExportConfig(Section):
     )
     consumers: list[Literal[Form, ConsumerName]] = Field(
         ["cpp", "cmssw", "triton", "rdataframe"],
-        description="Where the model goes. Each consumer gets a folder of the bundle: C++, CMSSW, Triton, ROOT's RDataFrame, `basf2` "
-        "of Belle II, `athena` of ATLAS. Forms of the model: `onnx` is made in any case; `torchscript` is for LibTorch, such as "
+        description="Where the model goes. Each consumer gets a folder of the bundle: C++, CMSSW, Triton, ROOT's RDataFrame, "
+        "`basf2` of Belle II, `athena` of ATLAS. Forms of the model: `onnx` is made in any case; `torchscript` is for LibTorch, such as "
         "PhysicsTools/PyTorch of CMSSW; `aot_inductor` is compiled for LibTorch, once for x86-64-v2 and once for x86-64-v3.",
     )
     preprocess_json: bool = Field(
