@@ -197,7 +197,12 @@ def deployment_targets() -> str:
         *(f"| {' | '.join(row)} |" for row in targets.table()), "",
         "IR version and opset were measured with the ONNX Runtime of that version. A file for several targets has the lowest of",
         "them. The opset is at most 20: above it, PyTorch writes an operator, `Attention`, that fails at run time with the masks",
-        "of sets.",
+        "of sets.", "",
+        "A LibTorch is PyTorch's wheel of that version, without its libraries for GPUs and Python (0.55 GB in",
+        "`results/runtimes/`), and a small C++ program that is compiled against it: `g++`, or the compiler in `CXX`, is needed.",
+        "The release of the installed PyTorch is not downloaded again. The program answers as consumers in C++ do: one model,",
+        "as loaded and frozen, called by one thread and by several at the same time. PyTorch 2.13's TorchScript runs in every",
+        f"LibTorch of the table, its packages of AOTInductor from {targets.AOT_INDUCTOR_SINCE} on.",
     ]  # fmt: skip
     return "\n".join([*lines, ""])
 

@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, other releases in separate processes, and what each target loads. Rule `runtime_environment`."""
+"""ONNX Runtime and LibTorch: sessions, other releases in processes of their own, targets. Rule `runtime_environment`."""

@@ -59,7 +59,8 @@ RELEASES = (
     Release("triton_25.03", _1_20, None, f"{_SERVER}, build.py"),
     Release("triton_26.05", _1_24, None, f"{_SERVER}#8848"),
 )
-AOT_INDUCTOR_SINCE = "2.10"  # the oldest LibTorch that loads what PyTorch 2.13 compiles, measured
+# LibTorch releases were measured with files of PyTorch 2.13: every release above, 2.1.1 too, runs its TorchScript
+AOT_INDUCTOR_SINCE = "2.10"  # the oldest that loads what it compiles
 
 PATTERN = r"(CMSSW)_(\d+)_(\d+)(?:_.*)?|(triton)_(\d+)\.(\d+)"
 _KNOWN = "CMSSW releases from CMSSW_12_4_X on, such as CMSSW_15_0_X, and Triton containers from triton_22.04 on"
@@ -85,6 +86,20 @@ def release_of(target: str) -> Release:
 def runtime_of(target: str) -> Runtime:
     """The ONNX Runtime of a target; raises ValueError for an unknown target."""
     return release_of(target).runtime
+
+
+def libtorch_versions(targets: Sequence[str]) -> list[str]:
+    """The LibTorch releases of targets that have one, oldest first; raises ValueError for an unknown target."""
+    return sorted({version for target in targets if (version := release_of(target).libtorch)}, key=_numbers)
+
+
+def runs_aot_inductor(libtorch: str) -> bool:
+    """Whether a LibTorch release loads packages of AOTInductor that this environment's PyTorch compiles."""
+    return _numbers(libtorch) >= _numbers(AOT_INDUCTOR_SINCE)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _parsed(target: str) -> tuple[str, tuple[int, int]]:
