@@ -1,7 +1,6 @@
 """The exported model in the LibTorch releases of the targets, each in a process of its own."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,24 +9,23 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
-from torch.export import Dim
 
-from cyclotrain.contract import Layout
+from cyclotrain.contract import Contract, Layout
 from cyclotrain.contract.metadata import METADATA_PREFIX
+from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.core.files import write_json
-from cyclotrain.export.to_torch import _ByPosition, _example, export_torchscript
+from cyclotrain.export.to_torch import archive, export_torchscript, model_to_torchscript
 from cyclotrain.networks.registry import Outputs
 from cyclotrain.runtimes import environments, instruction_sets
 from cyclotrain.runtimes.environments import install_libtorch, installed
 from cyclotrain.runtimes.libtorch import LibTorchProcess
 from cyclotrain.runtimes.sessions import CPU, Configuration
 from cyclotrain.runtimes.targets import RELEASES, libtorch_versions, runs_aot_inductor
-from support.trained import Trained
+from support.trained import NETWORKS, Trained, untrained
 
 pytestmark = pytest.mark.runtimes
 OWN = torch.__version__.partition("+")[0]
 VERSIONS = [*libtorch_versions([release.target for release in RELEASES]), OWN]
-CONTRACT = METADATA_PREFIX + "contract"
 AS_LOADED, FROZEN, FROZEN_THREADS = (
     Configuration(CPU, "disable_all", 1), Configuration(CPU, "enable_all", 1), Configuration(CPU, "enable_all", 4),
 )  # fmt: skip
@@ -52,31 +50,7 @@ def script(trained: Trained) -> Path:
 
 @pytest.fixture(scope="module")
 def package(trained: Trained) -> Path:
-    """A package of AOTInductor, for processors of x86-64-v2."""
-    contract = trained.contract
-    sets = contract.layout.inputs.values()
-    dims = {name: Dim(name, min=1) for name in {"batch", *filter(None, sets)}}
-    shapes = tuple({0: dims["batch"], **({1: dims[name]} if name else {})} for name in sets)
-    module = _ByPosition(Outputs(trained.model.load()), list(contract.layout.inputs)).eval()
-    metadata = {CONTRACT: json.dumps(contract.to_dict())}
-    options = {"cpp.threads": 1, "cpp.march": "x86-64-v2", "cpp.simdlen": 128, "aot_inductor.metadata": metadata}
-    path = trained.folder / "model-x86-64-v2.pt2"
-    # without it for both, the length of the example is baked in, and other lengths give wrong answers
-    with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=True), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.export.export(
-            module,
-            _example(contract.layout),
-            dynamic_shapes=(shapes,),
-            strict=False,
-            prefer_deferred_runtime_asserts_over_guards=True,
-        )
-        for node in list(program.graph.nodes):
-            if node.target is torch.ops.aten._assert_scalar.default and "Ne(" in str(node.args[1]):
-                program.graph.erase_node(node)
-        program.graph_module.recompile()
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
-    return path
+    return trained.compiled(AOT_INDUCTOR[0])
 
 
 def batches(layout: Layout) -> Iterator[dict[str, Tensor]]:
@@ -88,20 +62,20 @@ def batches(layout: Layout) -> Iterator[dict[str, Tensor]]:
             yield {name: torch.rand(shape, generator=random) * 20 - 2 for name, shape in shapes.items()}
 
 
-def pytorch(trained: Trained, branches: dict[str, Tensor]) -> npt.NDArray[np.float32]:
+def pytorch(outputs: Outputs, branches: dict[str, Tensor]) -> npt.NDArray[np.float32]:
     with torch.inference_mode():
-        answer: npt.NDArray[np.float32] = torch.cat(Outputs(trained.model.load())(branches), dim=1).numpy()
+        answer: npt.NDArray[np.float32] = torch.cat(outputs(branches), dim=1).numpy()
     return answer
 
 
-def check(trained: Trained, process: LibTorchProcess) -> None:
+def check(contract: Contract, outputs: Outputs, process: LibTorchProcess) -> None:
     """All sessions answer as PyTorch does, and those of several threads as those of one, to the bit."""
-    assert process.inputs == {name: ["batch", group or 1] for name, group in trained.contract.layout.inputs.items()}
-    for branches in batches(trained.contract.layout):
+    assert process.inputs == {name: ["batch", group or 1] for name, group in contract.layout.inputs.items()}
+    for branches in batches(contract.layout):
         process.ask(branches, process.configurations)
         answers = process.answers()
         assert list(answers) == list(process.configurations) and len(process.seconds) == len(answers)
-        expected = pytorch(trained, branches)
+        expected = pytorch(outputs, branches)
         for answer in answers.values():
             np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-5)
         assert answers[FROZEN].tobytes() == answers[FROZEN_THREADS].tobytes()
@@ -110,9 +84,9 @@ def check(trained: Trained, process: LibTorchProcess) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_torchscript_gives_pytorchs_answers(version: str, workers: dict[str, Path], script: Path, trained: Trained) -> None:
     configurations = [AS_LOADED, FROZEN, FROZEN_THREADS]
-    with LibTorchProcess(workers[version], script, configurations, contract=CONTRACT) as process:
+    with LibTorchProcess(workers[version], script, configurations, prefix=METADATA_PREFIX) as process:
         assert process.runtime == f"libtorch {version}"
-        check(trained, process)
+        check(trained.contract, Outputs(trained.model.load()), process)
 
 
 @pytest.mark.parametrize("version", [version for version in VERSIONS if runs_aot_inductor(version)])
@@ -120,18 +94,30 @@ def test_a_package_of_aot_inductor_gives_pytorchs_answers(
     version: str, workers: dict[str, Path], package: Path, trained: Trained
 ) -> None:
     configurations = [FROZEN, FROZEN_THREADS]
-    with LibTorchProcess(workers[version], package, configurations, contract=CONTRACT, instruction_set="x86-64-v2") as process:
-        check(trained, process)
+    with LibTorchProcess(workers[version], package, configurations, prefix=METADATA_PREFIX) as process:
+        check(trained.contract, Outputs(trained.model.load()), process)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_torchscript_of_every_network_runs_in_every_release(network: str, workers: dict[str, Path], tmp_path: Path) -> None:
+    contract, outputs = untrained(network, tmp_path)
+    path = tmp_path / "model.pt"
+    path.write_bytes(archive(model_to_torchscript(outputs, contract), {"contract": contract.to_dict()}))
+    for worker in workers.values():
+        with LibTorchProcess(worker, path, [FROZEN, FROZEN_THREADS], prefix=METADATA_PREFIX) as process:
+            check(contract, outputs, process)
 
 
 def test_a_model_of_several_outputs_answers_with_all_columns(
     workers: dict[str, Path], trained_to_regress: Trained, tmp_path: Path
 ) -> None:
     export_torchscript(trained_to_regress.model, tmp_path / "model.pt")
-    with LibTorchProcess(workers[OWN], tmp_path / "model.pt", [FROZEN], contract=CONTRACT) as process:
+    with LibTorchProcess(workers[OWN], tmp_path / "model.pt", [FROZEN], prefix=METADATA_PREFIX) as process:
         branches = next(batches(trained_to_regress.contract.layout))
         process.ask(branches, [FROZEN])
-        np.testing.assert_allclose(process.answers()[FROZEN], pytorch(trained_to_regress, branches), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            process.answers()[FROZEN], pytorch(Outputs(trained_to_regress.model.load()), branches), rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("kind", ["script", "package"])
@@ -140,7 +126,7 @@ def test_calls_are_timed_one_by_one(
 ) -> None:
     model = request.getfixturevalue(kind)
     small, large = ({name: torch.ones(n, 1) for name in trained.contract.layout.inputs} for n in (1, 100_000))
-    with LibTorchProcess(workers[OWN], model, [FROZEN], contract=CONTRACT) as process:
+    with LibTorchProcess(workers[OWN], model, [FROZEN], prefix=METADATA_PREFIX) as process:
         assert process.load_seconds > 0
         before = process.memory
         seconds = process.time([small, large], FROZEN, warm_up=3, repeats=5)
@@ -159,11 +145,14 @@ def test_a_file_that_cannot_be_loaded_is_an_error_in_words(
     torch.jit.save(torch.jit.load(script), without_contract)
     for path, message in [
         (tmp_path / "none.pt", "there is no file .*none.pt"),
-        (tmp_path / "none.pt2", "there is no file .*none.pt2"),
+        (tmp_path / "none.pt2", "none.pt2 cannot be read as a package of AOTInductor: .*No such file"),
         (cut, "PytorchStreamReader failed reading zip archive: failed finding central directory"),
         (without_contract, "other.pt: it has no contract"),
     ]:
-        with pytest.raises(RuntimeError, match=message), LibTorchProcess(workers[version], path, [FROZEN], contract=CONTRACT):
+        with (
+            pytest.raises(RuntimeError, match=message),
+            LibTorchProcess(workers[version], path, [FROZEN], prefix=METADATA_PREFIX),
+        ):
             pass
 
 
@@ -171,15 +160,18 @@ def test_a_package_is_refused_where_it_cannot_run(
     workers: dict[str, Path], package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = pytest.raises(RuntimeError, match=r"LibTorch 2\.6\.0 cannot run packages of AOTInductor")
-    with refused, LibTorchProcess(workers["2.6.0"], package, [FROZEN], contract=CONTRACT):
+    with refused, LibTorchProcess(workers["2.6.0"], package, [FROZEN], prefix=METADATA_PREFIX):
         pass
     cut = tmp_path / "cut.pt2"
     cut.write_bytes(package.read_bytes()[:100_000])
-    with pytest.raises(RuntimeError, match="zip archive"), LibTorchProcess(workers[OWN], cut, [FROZEN], contract=CONTRACT):
+    with (
+        pytest.raises(RuntimeError, match=r"cut\.pt2 cannot be read as a package"),
+        LibTorchProcess(workers[OWN], cut, [FROZEN], prefix=METADATA_PREFIX),
+    ):
         pass
     monkeypatch.setattr(instruction_sets, "missing", lambda *_: ["avx2"])
-    process = LibTorchProcess(workers[OWN], package, [FROZEN], contract=CONTRACT, instruction_set="x86-64-v3")
-    with pytest.raises(RuntimeError, match="compiled for x86-64-v3, and the processor of this machine lacks avx2"), process:
+    process = LibTorchProcess(workers[OWN], package, [FROZEN], prefix=METADATA_PREFIX)
+    with pytest.raises(RuntimeError, match="compiled for x86-64-v2, and the processor of this machine lacks avx2"), process:
         pass
 
 
@@ -189,7 +181,7 @@ def test_inputs_of_other_shapes_are_refused_with_their_names(
 ) -> None:
     model = request.getfixturevalue(kind)
     good = next(batches(trained.contract.layout))
-    with LibTorchProcess(workers[OWN], model, [FROZEN], contract=CONTRACT) as process:
+    with LibTorchProcess(workers[OWN], model, [FROZEN], prefix=METADATA_PREFIX) as process:
         for name, value, message in [
             ("jet_pt", torch.ones(1, 2), r"input \d \('jet_pt'\) has the length 2, but it is one number per example"),
             ("pf_eta", torch.ones(1, 9), r"\('pf_eta'\) has the length 9; 'pf_pt' of the same set has 1"),
@@ -204,11 +196,11 @@ def test_inputs_of_other_shapes_are_refused_with_their_names(
         with pytest.raises(RuntimeError, match=r"has the length 0; .* and at least 1 is needed"):
             process.time([{name: torch.ones(1, 0 if name.startswith("pf") else 1) for name in good}], FROZEN)
         process.ask(good, [FROZEN])  # and it answers still
-        np.testing.assert_allclose(process.answers()[FROZEN], pytorch(trained, good), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(process.answers()[FROZEN], pytorch(Outputs(trained.model.load()), good), rtol=1e-5, atol=1e-5)
 
 
 def test_a_wrong_number_of_inputs_is_refused(workers: dict[str, Path], script: Path, trained: Trained) -> None:
-    with LibTorchProcess(workers[OWN], script, [FROZEN], contract=CONTRACT) as process:
+    with LibTorchProcess(workers[OWN], script, [FROZEN], prefix=METADATA_PREFIX) as process:
         del process.inputs["pf_eta"]
         process.ask(next(batches(trained.contract.layout)), [FROZEN])
         n = len(trained.contract.layout.inputs)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from cyclotrain.runtimes.instruction_sets import Level, require_level
+from cyclotrain.runtimes.instruction_sets import require_level
+from cyclotrain.runtimes.packages import package_metadata
 from cyclotrain.runtimes.sessions import Configuration
 from cyclotrain.runtimes.worker import read_message
 
@@ -26,16 +27,15 @@ class LibTorchProcess:
     """The model in a LibTorch release, in a process of its own; it is used as a `RuntimeProcess` is.
 
     `worker`: the program that `environments.install_libtorch` compiled. `model`: a package of AOTInductor if its name ends with
-    `.pt2`, else TorchScript. `contract`: the key of the contract in it, which has the inputs in their order. `instruction_set`:
-    what a package was compiled for, such as x86-64-v3.
+    `.pt2`, else TorchScript. `prefix`: of the names in its metadata, where the contract has the inputs in their order.
 
     A configuration without optimisations runs TorchScript as the file has it, one with all freezes it, as CMSSW's
     `cms::torch::Model` does by default. `threads` call one model at the same time with the same batch, each on one thread, as the
     streams of CMSSW do; the answer is that of the first one, or of one that differs from it.
     `load_seconds`, `memory` and `seconds` are those of a `RuntimeProcess`.
 
-    Raises RuntimeError, with LibTorch's message, if the model cannot be loaded or run, or takes other shapes, and if this machine
-    lacks the instruction set.
+    Raises RuntimeError, with LibTorch's message, if the model cannot be loaded or run, if it takes other shapes, or if this
+    machine's processor lacks instructions that a package uses.
     """
 
     def __init__(
@@ -44,8 +44,7 @@ class LibTorchProcess:
         model: str | Path,
         configurations: Sequence[Configuration],
         *,
-        contract: str,
-        instruction_set: Level | None = None,
+        prefix: str,
     ) -> None:
         self.configurations = configurations
         self.inputs: dict[str, list[Any]] = {}
@@ -53,8 +52,7 @@ class LibTorchProcess:
         self.load_seconds = 0.0
         self.memory: float | None = None
         self.seconds: list[float] = []
-        self._worker, self._model, self._contract = str(worker), str(Path(model).resolve()), contract
-        self._instruction_set = instruction_set
+        self._worker, self._model, self._prefix = str(worker), str(Path(model).resolve()), prefix
 
     @property
     def runtime(self) -> str:
@@ -62,16 +60,17 @@ class LibTorchProcess:
         return f"libtorch {self.version}"
 
     def __enter__(self) -> Self:
-        if self._instruction_set:
-            require_level(self._instruction_set)
+        if self._model.endswith(".pt2"):
+            require_level(package_metadata(self._model)[f"{self._prefix}instruction_set"])
+        contract = f"{self._prefix}contract"
         sessions = [f"{c.optimisation}:{c.threads}" for c in self.configurations]
         self._process = subprocess.Popen(
-            [self._worker, self._model, self._contract, *sessions], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [self._worker, self._model, contract, *sessions], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         try:
             loaded, _ = self._receive()
             if not loaded["contract"]:
-                raise RuntimeError(f"{self._model}: it has no contract ('{self._contract}') inside")
+                raise RuntimeError(f"{self._model}: it has no contract ('{contract}') inside")
         except RuntimeError:
             self._end()
             raise

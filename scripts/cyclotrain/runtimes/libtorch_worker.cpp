@@ -94,8 +94,8 @@ class TorchScript : public Model {
 #if HAS_AOT_INDUCTOR
 class AotInductor : public Model {
  public:
-  AotInductor(const std::string& path, const std::string& key, bool single_threaded)
-      : loader_(path, "model", single_threaded) {
+  AotInductor(const std::string& path, const std::string& key, int threads)
+      : loader_(path, "model", threads == 1, threads) {  // as many copies of the state as threads, else they wait for each other
     contract = loader_.get_metadata()[key];
   }
 
@@ -122,14 +122,14 @@ std::vector<Session> open_sessions(const std::string& path, const std::string& k
     const auto colon = setting.find(':');
     const std::string optimisation = setting.substr(0, colon);
     const int threads = std::stoi(setting.substr(colon + 1));
-    const std::string kind = is_package(path) ? (threads == 1 ? "package, one thread" : "package") : optimisation;
+    const std::string kind = is_package(path) ? std::to_string(threads) : optimisation;
     std::shared_ptr<Model>& model = models[kind];
     if (!model) {
       if (!is_package(path)) {
         model = std::make_shared<TorchScript>(path, key, optimisation != "disable_all");
       } else {
 #if HAS_AOT_INDUCTOR
-        model = std::make_shared<AotInductor>(path, key, threads == 1);
+        model = std::make_shared<AotInductor>(path, key, threads);
 #else
         throw std::runtime_error("LibTorch " + kVersion + " cannot run packages of AOTInductor that later releases make");
 #endif

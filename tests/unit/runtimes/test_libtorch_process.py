@@ -66,6 +66,6 @@ def test_a_process_that_dies_is_an_error_that_says_of_what(line: str, message: s
     worker = tmp_path / "worker"
     worker.write_text(f"#!/bin/sh\n{line}\n")
     worker.chmod(worker.stat().st_mode | stat.S_IXUSR)
-    process = LibTorchProcess(worker, "model.pt", [Configuration(CPU, "enable_all", 1)], contract="contract")
+    process = LibTorchProcess(worker, "model.pt", [Configuration(CPU, "enable_all", 1)], prefix="")
     with pytest.raises(RuntimeError, match=f"{re.escape(str(worker))}: the LibTorch process {message}"), process:
         pass
