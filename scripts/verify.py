@@ -2,7 +2,7 @@
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import AOT_INDUCTOR, MODEL, NETWORK, TORCHSCRIPT
+from cyclotrain.contract.results import AOT_INDUCTOR, FCCANALYSES, MODEL, NETWORK, TORCHSCRIPT
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.cases import References
@@ -15,6 +15,9 @@ with rule(snakemake.log[0]):
     if snakemake.input.network:
         network, preprocess = snakemake.input.network
         artefacts.append(Artefact(NETWORK, network, tolerance, preprocess))
+    if snakemake.input.fccanalyses:
+        network, preprocess = snakemake.input.fccanalyses
+        artefacts.append(Artefact(FCCANALYSES, network, tolerance, preprocess))
     artefacts += [Artefact(TORCHSCRIPT, path, tolerance) for path in snakemake.input.torchscript]
     if compiled := snakemake.input.aot_inductor:
         artefacts += [Artefact(name, path, tolerance) for name, path in zip(AOT_INDUCTOR, compiled, strict=True)]

@@ -347,6 +347,13 @@ def network_alone():
     return ["<fold>/model/network.onnx", "<fold>/model/preprocess.json"]
 
 
+def network_for_fccanalyses():
+    """The network and the JSON that WeaverInterface reads, where the config asks for them."""
+    if "fccanalyses" not in settings.export.takers:
+        return []
+    return ["<fold>/fccanalyses/network.onnx", "<fold>/fccanalyses/preprocess.json"]
+
+
 def torchscript_file():
     """The model as TorchScript, where the config asks for it."""
     return ["<fold>/pytorch/model.pt"] * ("torchscript" in settings.export.forms)
@@ -362,6 +369,9 @@ def model_forms():
     """The files of the model by their form, as a bundle takes them."""
     forms = {"onnx": "<fold>/model/model.onnx"}
     forms |= {Path(path).stem: path for path in network_alone()}
+    forms |= {
+        f"fccanalyses_{Path(path).stem}": path for path in network_for_fccanalyses()
+    }
     forms |= {"torchscript": path for path in torchscript_file()}
     forms |= {Path(path).stem: path for path in aot_inductor_files()}
     return forms

@@ -58,6 +58,7 @@ rule export:
     output:
         "<fold>/model/model.onnx",
         network=network_alone(),
+        fccanalyses=network_for_fccanalyses(),
     log:
         "<fold>/logs/export.log",
     conda:

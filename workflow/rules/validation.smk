@@ -20,6 +20,7 @@ rule verify:
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         network=rules.export.output.network,
+        fccanalyses=rules.export.output.fccanalyses,
         torchscript=torchscript_file(),
         aot_inductor=aot_inductor_files(),
         variants=variants(),

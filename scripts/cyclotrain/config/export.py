@@ -11,7 +11,7 @@ VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 Form = Literal["onnx", "torchscript", "aot_inductor"]
-ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe", "basf2", "athena"]
+ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe", "fccanalyses", "basf2", "athena"]
 _FORMS: tuple[Form, ...] = get_args(Form)
 _CONSUMERS: tuple[ConsumerName, ...] = get_args(ConsumerName)
 _NEEDS: dict[ConsumerName, Form] = {}  # what a consumer needs besides `onnx`
@@ -51,8 +51,9 @@ class ExportConfig(Section):
     consumers: list[Literal[Form, ConsumerName]] = Field(
         ["cpp", "cmssw", "triton", "rdataframe"],
         description="Where the model goes. Each consumer gets a folder of the bundle: C++, CMSSW, Triton, ROOT's RDataFrame, "
-        "`basf2` of Belle II, `athena` of ATLAS. Forms of the model: `onnx` is made in any case; `torchscript` is for LibTorch, such as "
-        "PhysicsTools/PyTorch of CMSSW; `aot_inductor` is compiled for LibTorch, once for x86-64-v2 and once for x86-64-v3.",
+        "`fccanalyses` (also k4MLJetTagger), `basf2` of Belle II, `athena` of ATLAS. Forms of the model: `onnx` is made in any "
+        "case; `torchscript` is for LibTorch, such as PhysicsTools/PyTorch of CMSSW; `aot_inductor` is compiled for LibTorch, "
+        "once for x86-64-v2 and once for x86-64-v3.",
     )
     preprocess_json: bool = Field(
         False,

@@ -14,6 +14,7 @@ from cyclotrain.contract.figures import Bound
 from cyclotrain.contract.results import (
     AOT_INDUCTOR,
     BOOSTED_TREES,
+    FCCANALYSES,
     MODEL,
     NETWORK,
     OBSERVER,
@@ -54,7 +55,7 @@ def completed(schema: dict[str, Any]) -> None:
         figures.systematic("*", "*", "auc", "*"), *(figures.systematic("*", "*", what, "*", at=0.5) for what in SHIFTED),
         figures.data_chi2_p_value("*", "*"), figures.data_ks_p_value(SCORE, "*"), figures.data_ks_p_value(OBSERVER, "*"),
         figures.bias("*"), figures.resolution("*"), figures.coverage("*", 0.5),
-        *map(figures.parity, (MODEL, TORCHSCRIPT, *AOT_INDUCTOR)),
+        *map(figures.parity, (MODEL, FCCANALYSES, TORCHSCRIPT, *AOT_INDUCTOR)),
         *map(figures.latency, Percentiles.model_fields), *map(figures.throughput, TIMED_BATCHES), figures.COLD_START,
         *(figures.gain("*", of) for of in Gain.model_fields),
     ]  # fmt: skip
@@ -131,8 +132,8 @@ def names(config: "Config") -> Iterator[str]:
     yield from _of_systematics(config, backgrounds)
     yield from map(figures.rejection_loss, variants if config.classes else ())
     forms = config.export.forms
-    others = [*[NETWORK] * config.export.preprocess_json, *[TORCHSCRIPT] * ("torchscript" in forms)]
-    others += [*AOT_INDUCTOR] * ("aot_inductor" in forms)
+    others = [*[NETWORK] * config.export.preprocess_json, *[FCCANALYSES] * ("fccanalyses" in config.export.takers)]
+    others += [*[TORCHSCRIPT] * ("torchscript" in forms), *[*AOT_INDUCTOR] * ("aot_inductor" in forms)]
     yield from map(figures.parity, (MODEL, *others, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
     yield from map(figures.throughput, TIMED_BATCHES)

@@ -145,13 +145,14 @@ def prepare(preprocess: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.f
         length = int(np.clip(size.max(initial=0), settings["min_length"], settings["max_length"]))
         x = x[:, :, :length]
         # catch_infs; the comparison is false for NaN
-        caught = np.where(np.abs(x) <= np.float32(LARGEST), x, _column(infos, "replace_inf_value"))
+        caught = np.where(np.abs(x) <= np.float32(LARGEST), x, column(infos, "replace_inf_value"))
         with np.errstate(over="ignore"):
-            scaled = (caught - _column(infos, "median")) * _column(infos, "norm_factor")
-        scaled = np.clip(scaled, _column(infos, "lower_bound"), _column(infos, "upper_bound"))
-        inputs[group] = np.where(slots[:length] < size[:, None, None], scaled, _column(infos, "pad"))
+            scaled = (caught - column(infos, "median")) * column(infos, "norm_factor")
+        scaled = np.clip(scaled, column(infos, "lower_bound"), column(infos, "upper_bound"))
+        inputs[group] = np.where(slots[:length] < size[:, None, None], scaled, column(infos, "pad"))
     return inputs
 
 
-def _column(infos: Sequence[Mapping[str, float]], key: str) -> npt.NDArray[np.float32]:
+def column(infos: Sequence[Mapping[str, float]], key: str) -> npt.NDArray[np.float32]:
+    """A setting of all variables of a group, [V, 1]."""
     return np.array([info[key] for info in infos], np.float32)[:, None]

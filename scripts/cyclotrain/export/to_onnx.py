@@ -15,12 +15,13 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
-from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
+from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group, vectors_group
 from cyclotrain.contract.metadata import METADATA_PREFIX, metadata_text
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, write_json
 from cyclotrain.export.cmssw_preprocess import NetworkAlone, preprocess_json
 from cyclotrain.export.trained import TrainedModel, provenance
+from cyclotrain.export.weaver_interface import CONSTITUENTS, WeaverNetwork, weaver_json
 from cyclotrain.networks.registry import Model, Outputs
 from cyclotrain.runtimes.targets import OLDEST_EXPORTED, runtime_of, settings_for
 
@@ -52,6 +53,19 @@ def export_network(trained: TrainedModel, *, targets: Sequence[str], path: str |
     write_json(preprocess, settings)
 
 
+def export_for_weaver_interface(
+    trained: TrainedModel, *, targets: Sequence[str], path: str | Path, preprocess: str | Path
+) -> None:
+    """Write the network without its features to `path`, and to `preprocess` the JSON by which the `WeaverInterface` of
+    FCCAnalyses and k4MLJetTagger prepares its inputs; see the module `weaver_interface`.
+    """
+    start = time.monotonic()
+    settings = weaver_json(trained.contract)
+    proto = weaver_network_to_onnx(trained.load(), trained.contract, targets)
+    write_onnx(proto, {"preprocess": settings, **provenance(trained), "targets": list(targets)}, path, start=start)
+    write_json(preprocess, settings)
+
+
 def model_to_onnx(model: Model, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
     """A model in evaluation mode as ONNX for the targets, from branches to its outputs.
 
@@ -79,6 +93,17 @@ def network_to_onnx(model: Model, contract: Contract, targets: Sequence[str]) ->
     with _named(targets, opset):
         network, outputs = NetworkAlone(model, layout).eval(), _names(contract)
         return _to_onnx(network, inputs, axes, outputs=outputs, opset=opset, ir_version=ir_version)
+
+
+def weaver_network_to_onnx(model: Model, contract: Contract, targets: Sequence[str]) -> onnx.ModelProto:
+    """The network for `WeaverInterface`, as ONNX for the targets; raises InputError as `model_to_onnx`."""
+    ir_version, opset = settings_for(targets)
+    settings = weaver_json(contract)
+    inputs = {group: _example(len(settings[group]["var_names"]), 7) for group in settings["input_names"]}
+    axes = {group: {0: "batch", 2: CONSTITUENTS} for group in inputs}
+    with _named(targets, opset):
+        network = WeaverNetwork(model, contract.layout).eval()
+        return _to_onnx(network, inputs, axes, outputs=[OUTPUT], opset=opset, ir_version=ir_version)
 
 
 def branches_to_onnx(

@@ -29,7 +29,7 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import iterate_split
 from cyclotrain.export.to_aot_inductor import model_to_program, require_compiler
-from cyclotrain.export.to_onnx import model_to_onnx, network_to_onnx
+from cyclotrain.export.to_onnx import model_to_onnx, network_to_onnx, weaver_network_to_onnx
 from cyclotrain.export.to_torch import model_to_torchscript
 from cyclotrain.metrics.distance import distance
 from cyclotrain.networks.features import filled_up
@@ -67,6 +67,8 @@ def try_network(
         exported = model_to_onnx(untrained, contract, export.targets)
         if export.preprocess_json:
             network_to_onnx(untrained, contract, export.targets)
+        if "fccanalyses" in export.takers:
+            weaver_network_to_onnx(untrained, contract, export.targets)
     network.require_dynamic(exported, contract.layout)
     answers = _Answers(untrained, contract)
     network.compare(exported, answers, cases, tolerance)
@@ -80,6 +82,8 @@ def try_network(
             program = model_to_program(Outputs(untrained).eval(), contract)
         network.compare_by_position(program.module(), "after its export", answers, cases=cases, tolerance=tolerance)
     network.require_no_effect_of_padding(answers, cases, contract.layout, tolerance)
+    if "fccanalyses" in export.takers:
+        network.require_no_effect_of_gaps(answers, cases, contract.layout, tolerance)
     _log.info("tried the network on %d batches, its export and ONNX Runtime in %.1f s", len(cases), time.monotonic() - start)
 
 
@@ -248,6 +252,25 @@ class _Network:
                 raise self._error(
                     f"gives other answers, by {difference:.2g}, {case} if zeros are added to its sets; use the masks, as in "
                     "torch.where(mask, x, 0).sum(1) / mask.sum(1).clamp(min=1)"
+                )
+
+    def require_no_effect_of_gaps(self, answers: _Answers, cases: Mapping[str, Batch], layout: Layout, tolerance: float) -> None:
+        """Raise InputError if a constituent that is not valid has another effect among the others than behind them.
+
+        FCCAnalyses does not hand it over, so that those behind it move up.
+        """
+        for case, batch in cases.items():
+            before, behind = dict(batch.branches), dict(batch.branches)
+            for branch, name in layout.inputs.items():
+                if name:
+                    kept = batch.branches[branch][:, : (layout.sets[name].max_length or 1) - 1]
+                    before[branch] = functional.pad(kept, (1, 0))
+                    behind[branch] = functional.pad(kept, (0, 1))
+            difference = answers.distance(answers(before), behind)
+            if not difference <= tolerance:
+                raise self._error(
+                    f"gives other answers, by {difference:.2g}, {case} if a constituent that is not `valid` is left out, as "
+                    "FCCAnalyses does; use masks instead of positions, or remove 'fccanalyses' from export.consumers"
                 )
 
     def _error(self, text: str) -> InputError:

@@ -14,10 +14,11 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from cyclotrain.contract import Contract
+from cyclotrain.contract import Contract, Layout
 from cyclotrain.contract.metadata import METADATA_PREFIX
 from cyclotrain.contract.results import (
     AOT_INDUCTOR,
+    FCCANALYSES,
     MODEL,
     TORCHSCRIPT,
     CaseParity,
@@ -30,8 +31,9 @@ from cyclotrain.contract.results import (
 from cyclotrain.core.files import atomic, file_sha256, read_json
 from cyclotrain.data.batches import Batches
 from cyclotrain.data.shards import read_split
-from cyclotrain.export.cmssw_preprocess import prepare, preprocess_inputs, variables
+from cyclotrain.export import cmssw_preprocess, weaver_interface
 from cyclotrain.networks.devices import gpus
+from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.parity.cases import BATCH_SIZES, Case, References, cases
 from cyclotrain.parity.comparison import Answers, Array, Branches, Comparison, Session, concatenated
 from cyclotrain.runtimes.aot_inductor import AotInductorPackage
@@ -51,8 +53,8 @@ _log = logging.getLogger(__name__)
 class Artefact:
     """A file that must give the model's answers within a tolerance; `model` is the exported model itself.
 
-    It takes branches, or the features that `preprocess`, a preprocess.json, prepares. Other tolerances: `hostile_tolerance`
-    where inputs are hostile, `tf32_tolerance` where a GPU rounds to TF32.
+    It takes branches, or the features that `preprocess`, a JSON of CMSSW or of WeaverInterface, prepares. Other tolerances:
+    `hostile_tolerance` where inputs are hostile, `tf32_tolerance` where a GPU rounds to TF32.
     """
 
     name: str
@@ -200,15 +202,7 @@ def _deployed(
     """The artefacts in their runtimes, and in words which ones a runtime does not load; the model itself must load."""
     deployed, not_loaded = [], []
     for artefact in artefacts:
-        content = read_json(artefact.preprocess) if artefact.preprocess else None
-
-        def inputs(branches: Branches, content: Mapping[str, Any] | None = content) -> Branches:
-            if content is None:
-                return branches
-            prepared = prepare(content, variables(reference.features, contract.layout, branches))
-            return {group: torch.from_numpy(values) for group, values in prepared.items()}
-
-        expected = preprocess_inputs(content) if content else {b: ["batch", s or 1] for b, s in contract.layout.inputs.items()}
+        inputs, expected = _inputs(artefact, contract.layout, reference.features)
         backends: list[_Backend] = []
         for backend in _backends(artefact, pythons, threads):
             try:
@@ -223,6 +217,29 @@ def _deployed(
             backends.append(backend)
         deployed.append(_Deployed(artefact, inputs, backends))
     return deployed, not_loaded
+
+
+def _inputs(
+    artefact: Artefact, layout: Layout, layer: FeatureLayer
+) -> tuple[Callable[[Branches], Branches], Mapping[str, Sequence[Any]]]:
+    """How branches become the inputs of an artefact, and the shapes of these."""
+    if artefact.preprocess is None:
+        return lambda branches: branches, {branch: ["batch", name or 1] for branch, name in layout.inputs.items()}
+    content = read_json(artefact.preprocess)
+
+    def for_cmssw(branches: Branches) -> Branches:
+        return _tensors(cmssw_preprocess.prepare(content, cmssw_preprocess.variables(layer, layout, branches)))
+
+    def for_weaver_interface(branches: Branches) -> Branches:
+        return _tensors(weaver_interface.prepare(content, weaver_interface.variables(layer, layout, branches)))
+
+    if artefact.name == FCCANALYSES:
+        return for_weaver_interface, weaver_interface.network_inputs(content)
+    return for_cmssw, cmssw_preprocess.preprocess_inputs(content)
+
+
+def _tensors(arrays: Mapping[str, Array]) -> Branches:
+    return {group: torch.from_numpy(values) for group, values in arrays.items()}
 
 
 def _backends(artefact: Artefact, pythons: Sequence[str], threads: int) -> Iterator[_Backend]:

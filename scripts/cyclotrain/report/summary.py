@@ -8,6 +8,7 @@ from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract.results import (
     AOT_INDUCTOR,
     BOOSTED_TREES,
+    FCCANALYSES,
     MODEL,
     NETWORK,
     TORCHSCRIPT,
@@ -229,7 +230,8 @@ def _other_file(run: Run, artefact: str) -> str:
     """A variant, or the network alone."""
     sessions = run.verification.sessions(artefact)
     runtimes = ", ".join(dict.fromkeys(session.runtime for session in sessions))
-    names = {NETWORK: "network with preprocess.json", TORCHSCRIPT: f"TorchScript in {runtimes}"}
+    names = {NETWORK: "network with preprocess.json", FCCANALYSES: "network with the JSON of FCCAnalyses"}
+    names |= {TORCHSCRIPT: f"TorchScript in {runtimes}"}
     names |= {name: f"compiled for {level_of(name)} in {runtimes}" for name in AOT_INDUCTOR}
     name = names.get(artefact, artefact)
     line = f"            {name}: {max(session.max_abs for session in sessions):.1e} on test examples"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from cyclotrain.contract.results.base import (
     AOT_INDUCTOR,
     BOOSTED_TREES,
+    FCCANALYSES,
     MODEL,
     NETWORK,
     TORCHSCRIPT,
@@ -88,6 +89,7 @@ from cyclotrain.contract.results.verification import (
 __all__ = [
     "AOT_INDUCTOR",
     "BOOSTED_TREES",
+    "FCCANALYSES",
     "MODEL",
     "NETWORK",
     "OBSERVER",

@@ -12,6 +12,7 @@ from cyclotrain.core.files import write_json
 # its kind.
 MODEL = "model"
 NETWORK = "network"  # alone, behind a preprocess.json
+FCCANALYSES = "fccanalyses"  # the network alone, behind the JSON of FCCAnalyses' and k4MLJetTagger's WeaverInterface
 TORCHSCRIPT = "torchscript"  # the model for LibTorch, which takes branches by position
 AOT_INDUCTOR = ("aot_inductor_v2", "aot_inductor_v3")  # the model compiled for LibTorch, for x86-64-v2 and -v3
 BOOSTED_TREES = "boosted_trees"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract import Layout
-from cyclotrain.deploy.consumers import athena, basf2, cmssw, cpp, rdataframe, triton
+from cyclotrain.deploy.consumers import athena, basf2, cmssw, cpp, fccanalyses, rdataframe, triton
 from cyclotrain.deploy.consumers.consumer import Consumer
 
 CONSUMERS: Mapping[ConsumerName, Consumer] = {
@@ -12,6 +12,7 @@ CONSUMERS: Mapping[ConsumerName, Consumer] = {
     "cmssw": cmssw.CONSUMER,
     "triton": triton.CONSUMER,
     "rdataframe": rdataframe.CONSUMER,
+    "fccanalyses": fccanalyses.CONSUMER,
     "basf2": basf2.CONSUMER,
     "athena": athena.CONSUMER,
 }
