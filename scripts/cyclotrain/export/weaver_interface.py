@@ -24,6 +24,7 @@ from cyclotrain.networks.registry import Model
 
 # the groups that JetFlavourHelper of FCCAnalyses and JetTagger of k4MLJetTagger know
 FEATURES, VECTORS, MASK = "pf_features", "pf_vectors", "pf_mask"
+MASK_VARIABLE = "pfcand_mask"  # versions of the interface know it by this name or by its `_mask`
 CONSTITUENTS = "constituents"  # the axis of the exported network
 
 
@@ -40,7 +41,7 @@ def weaver_json(contract: Contract) -> dict[str, Any]:
     Differs from a preprocess.json of CMSSW in the names and the lengths, not in the numbers.
     """
     ((name, features),) = contract.layout.sets.items()
-    ours, names = preprocess_json(contract), {**variable_names(contract.layout), mask_group(name): MASK}
+    ours, names = preprocess_json(contract), {**variable_names(contract.layout), mask_group(name): MASK_VARIABLE}
     content: dict[str, Any] = {}
     for group, own in _groups(name).items():
         infos = {names[text]: info for text, info in ours[group]["var_infos"].items()} if group in ours else {}
