@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 from cyclotrain.config.export import ConsumerName
 from support.bundles import SANITISERS, deploy, run
+from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
@@ -23,6 +25,27 @@ def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def regressing(trained_to_regress: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return deploy(trained_to_regress, tmp_path_factory.mktemp("regressing") / "deploy", TAKERS)
+
+
+# branches that are no names in C++, and that a map orders otherwise than people do
+ODD = ["lambda", "b-tag", "2nd jet", "µ_pt", "Z", "a\\b"]
+
+
+@pytest.fixture(scope="module")
+def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("odd")
+    random = np.random.default_rng(1)
+    paths = {}
+    for index, name in enumerate(("background", "signal")):
+        columns = jets(600, 11 + index, bool(index))
+        columns |= {branch: random.normal(index, 1, 600).astype(np.float32) for branch in ODD}
+        paths[name] = write_tree(folder / f"{name}.root", {**columns, "set pt": columns["pf"]["pt"]})
+    inputs = {
+        "event": {"features": [f"`{branch}`" for branch in ODD]},
+        "pf": {"max_length": 4, "valid": "`set pt` > 0", "features": ["log(`set pt`)"]},
+    }
+    raw = raw_config(paths, inputs=inputs, training={"epochs": 1, "batch_size": 128})
+    return deploy(Trained(*skim_and_assemble(raw, folder), folder / "out"), folder / "deploy", TAKERS)
 
 
 def compiled(standin: str, arguments: list[str | Path], onnxruntime_cpp: tuple[Path, Path], program: Path) -> Path:
@@ -71,10 +94,14 @@ def test_athena_gives_the_same_numbers_with_its_own_model_alone(
     assert float(output.split("largest difference ")[1].split()[0]) > 1e-3
 
 
-def test_all_outputs_reach_basf2_and_athena(regressing: Path, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("bundle", ["regressing", "oddly_named"])
+def test_all_outputs_and_oddly_named_branches_reach_basf2_and_athena(
+    bundle: str, request: pytest.FixtureRequest, onnxruntime_cpp: tuple[Path, Path], tmp_path: Path
+) -> None:
+    deployed = request.getfixturevalue(bundle)
     for compile_it, model in ((of_basf2, "model.onnx"), (of_athena, "athena/model.onnx")):
-        program = compile_it(regressing, onnxruntime_cpp, tmp_path / compile_it.__name__)
-        assert "examples, largest difference" in run(program, regressing / model, regressing / "reference/reference.txt")
+        program = compile_it(deployed, onnxruntime_cpp, tmp_path / compile_it.__name__)
+        assert "examples, largest difference" in run(program, deployed / model, deployed / "reference/reference.txt")
 
 
 def test_the_model_of_athena_differs_in_the_order_of_its_inputs_and_outputs_alone(regressing: Path) -> None:
@@ -85,6 +112,7 @@ def test_the_model_of_athena_differs_in_the_order_of_its_inputs_and_outputs_alon
     assert list(own.graph.node) == list(model.graph.node)
     readme = (regressing / "athena/README.md").read_text()
     assert ", ".join(f"`{name}`" for name in names) in readme
+    compile((regressing / "athena/CyclotrainTest/python/CyclotrainTestConfig.py").read_text(), "Config.py", "exec")
 
 
 def test_the_readme_says_that_the_ready_made_expert_of_basf2_does_not_take_it(deployed: Path) -> None:
