@@ -7,6 +7,8 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 
+from support.bundles import uv_environment
+
 HERE = Path(__file__).parent
 
 
@@ -22,3 +24,9 @@ def onnxruntime_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
         (folder / "lib" / name).symlink_to(library)
     return folder / "usr/include/onnxruntime", folder / "lib"
+
+
+@pytest.fixture(scope="session")
+def python_with_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment that has ROOT."""
+    return uv_environment(tmp_path_factory.mktemp("root") / "environment", "root==0.1a12")

@@ -243,11 +243,6 @@ def test_oddly_named_branches_work_in_all_consumers(
         assert not np.isin(file["reference"]["label"].array(library="np"), (0, 1)).any()
 
 
-@pytest.fixture(scope="module")
-def python_with_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return uv_environment(tmp_path_factory.mktemp("root") / "environment", "root==0.1a12")
-
-
 def test_root_reads_a_friend_tree_beside_its_ntuple(trained: Trained, python_with_root: Path, tmp_path: Path) -> None:
     path = write_tree(tmp_path / "ntuple.root", jets(500, 5))
     friend = tmp_path / "friend.root"

@@ -1,7 +1,7 @@
 """What a consumer is, and the folder of a bundle that it writes."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,12 @@ class Making:
     values: Mapping[str, Any]
     files: Mapping[str, Path]
 
-    def render(self, places: Mapping[str, str] | None = None) -> None:
-        """Write every template of the consumer, at its own path without `.jinja` or where `places` says."""
+    def render(self, places: Mapping[str, str] | None = None, *, leave_out: Collection[str] = ()) -> None:
+        """Write every template of the consumer but some, at its own path without `.jinja` or where `places` says."""
         own = FOLDER / self.name
         for path in sorted(own.rglob("*")):
             template = path.relative_to(own).as_posix()
-            if path.is_file() and path.name != "__init__.py" and path.suffix != ".pyc":
+            if path.is_file() and path.name != "__init__.py" and path.suffix != ".pyc" and template not in leave_out:
                 self.render_one(f"{self.name}/{template}", (places or {}).get(template, template.removesuffix(".jinja")))
 
     def render_one(self, template: str, place: str) -> None:
