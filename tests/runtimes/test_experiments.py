@@ -3,13 +3,11 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
 from cyclotrain.config.export import ConsumerName
-from support.bundles import SANITISERS, deploy, run
-from support.toys import jets, raw_config, skim_and_assemble, write_tree
+from support.bundles import SANITISERS, deploy, run, trained_with_odd_names
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
@@ -27,25 +25,10 @@ def regressing(trained_to_regress: Trained, tmp_path_factory: pytest.TempPathFac
     return deploy(trained_to_regress, tmp_path_factory.mktemp("regressing") / "deploy", TAKERS)
 
 
-# branches that are no names in C++, and that a map orders otherwise than people do
-ODD = ["lambda", "b-tag", "2nd jet", "µ_pt", "Z", "a\\b"]
-
-
 @pytest.fixture(scope="module")
 def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("odd")
-    random = np.random.default_rng(1)
-    paths = {}
-    for index, name in enumerate(("background", "signal")):
-        columns = jets(600, 11 + index, bool(index))
-        columns |= {branch: random.normal(index, 1, 600).astype(np.float32) for branch in ODD}
-        paths[name] = write_tree(folder / f"{name}.root", {**columns, "set pt": columns["pf"]["pt"]})
-    inputs = {
-        "event": {"features": [f"`{branch}`" for branch in ODD]},
-        "pf": {"max_length": 4, "valid": "`set pt` > 0", "features": ["log(`set pt`)"]},
-    }
-    raw = raw_config(paths, inputs=inputs, training={"epochs": 1, "batch_size": 128})
-    return deploy(Trained(*skim_and_assemble(raw, folder), folder / "out"), folder / "deploy", TAKERS)
+    return deploy(trained_with_odd_names(folder), folder / "deploy", TAKERS)
 
 
 def compiled(standin: str, arguments: list[str | Path], onnxruntime_cpp: tuple[Path, Path], program: Path) -> Path:

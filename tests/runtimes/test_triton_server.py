@@ -20,10 +20,11 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from support.bundles import deploy, run, uv_environment
+from support.bundles import deploy, run, trained_with_odd_names, uv_environment
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes
+WAYS = ("grpc one by one", "grpc in batches", "http one by one", "http in batches", "at once")
 
 MODEL = """
 import pathlib
@@ -215,8 +216,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 def test_a_server_gives_the_same_numbers(trained: Trained, triton: Triton, tmp_path: Path) -> None:
     deployed = deploy(trained, tmp_path / "deploy", ["triton"])
     found = triton.ask(deployed, tmp_path, ["probabilities"])
-    for way in ("grpc one by one", "grpc in batches", "http one by one", "http in batches", "at once"):
-        assert found[way] <= 1e-6, way
+    assert all(found[way] <= 1e-6 for way in WAYS), found
     # the server batches requests, of the same length alone: `model.py` takes no others
     assert found["executions"] < found["requests"]
     dims = {line["name"]: line["dims"] for line in found["config"]["input"]}
@@ -233,5 +233,10 @@ def test_a_server_gives_the_same_numbers(trained: Trained, triton: Triton, tmp_p
 def test_a_server_gives_all_outputs(trained_to_regress: Trained, triton: Triton, tmp_path: Path) -> None:
     deployed = deploy(trained_to_regress, tmp_path / "deploy", ["triton"])
     found = triton.ask(deployed, tmp_path, [output.name for output in trained_to_regress.contract.outputs])
-    for way in ("grpc one by one", "grpc in batches", "http one by one", "http in batches", "at once"):
-        assert found[way] <= 1e-5, way
+    assert all(found[way] <= 1e-5 for way in WAYS), found
+
+
+def test_a_server_takes_oddly_named_branches(triton: Triton, tmp_path: Path) -> None:
+    deployed = deploy(trained_with_odd_names(tmp_path), tmp_path / "deploy", ["triton"])
+    found = triton.ask(deployed, tmp_path, ["probabilities"])
+    assert all(found[way] <= 1e-6 for way in WAYS), found

@@ -15,7 +15,7 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
-from cyclotrain.contract import OUTPUT, Contract, Layout, mask_group, vectors_group
+from cyclotrain.contract import Contract, Layout, mask_group, vectors_group
 from cyclotrain.contract.metadata import METADATA_PREFIX, metadata_text
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import atomic, write_json
@@ -101,9 +101,10 @@ def weaver_network_to_onnx(model: Model, contract: Contract, targets: Sequence[s
     settings = weaver_json(contract)
     inputs = {group: _example(len(settings[group]["var_names"]), 7) for group in settings["input_names"]}
     axes = {group: {0: "batch", 2: CONSTITUENTS} for group in inputs}
+    outputs = _names(contract) if len(contract.outputs) == 1 else ["outputs"]
     with _named(targets, opset):
         network = WeaverNetwork(model, contract.layout).eval()
-        return _to_onnx(network, inputs, axes, outputs=[OUTPUT], opset=opset, ir_version=ir_version)
+        return _to_onnx(network, inputs, axes, outputs=outputs, opset=opset, ir_version=ir_version)
 
 
 def branches_to_onnx(

@@ -31,7 +31,7 @@ from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.parity.verify import Artefact
 from support import networks
 from support.bundles import card_and_plots
-from support.toys import raw_config, skim_and_assemble, toys, with_regression
+from support.toys import raw_config, skim_and_assemble, toys, with_regression, without_classes
 from support.trained import Trained
 
 PF = {
@@ -92,14 +92,17 @@ def test_other_networks_do_too(model: dict[str, Any], tmp_path: Path) -> None:
     assert ("pf_vectors" in content["input_names"]) == takes_vectors
 
 
-def test_all_outputs_stand_side_by_side_as_only_the_first_is_read(tmp_path: Path) -> None:
-    trained = Trained(*skim_and_assemble(with_regression(config_of(toys(tmp_path, n=400))), tmp_path), tmp_path / "out")
+@pytest.mark.parametrize("has_classes", [True, False])
+def test_all_outputs_stand_side_by_side_as_only_the_first_is_read(has_classes: bool, tmp_path: Path) -> None:
+    raw = with_regression(config_of(toys(tmp_path, n=400)))
+    raw = raw if has_classes else without_classes(raw)
+    trained = Trained(*skim_and_assemble(raw, tmp_path), tmp_path / "out")
     network = exported(trained, tmp_path)
     result = trained.verify(others=[network])
     assert result.passed, result.failures
     (output,) = ort.InferenceSession(network.path, providers=["CPUExecutionProvider"]).get_outputs()
     scores = json.loads((tmp_path / "preprocess.json").read_text())["output_names"]
-    assert output.shape == ["batch", len(scores)] and tuple(scores) == trained.contract.columns
+    assert (output.name, output.shape) == ("outputs", ["batch", len(scores)]) and tuple(scores) == trained.contract.columns
 
 
 @pytest.mark.parametrize("key", ["median", "norm_factor", "replace_inf_value", "lower_bound"])
@@ -241,16 +244,15 @@ def test_a_model_that_weaver_interface_cannot_take_is_refused_in_the_plan(toy_fi
 
 
 def test_a_network_to_which_gaps_matter_is_refused_before_its_training(of_constituents: Trained) -> None:
-    def attempt(network: type, consumers: list[str]) -> None:
+    def attempt(network: type) -> None:
         config = of_constituents.config
         model = config.model.model_copy(update={"name": f"support.networks:{network.__name__}", "options": {}})
-        export = config.export.model_copy(update={"consumers": consumers})
+        export = config.export.model_copy(update={"consumers": ["fccanalyses"]})
         try_network(of_constituents.contract, of_constituents.shards, model=model, export=export, tolerance=1e-5)
 
-    attempt(networks.Recurrent, ["cpp"])
-    attempt(networks.Transformer, ["fccanalyses"])
+    attempt(networks.Transformer)
     with pytest.raises(InputError, match="if a constituent that is not `valid` is left out, as FCCAnalyses does"):
-        attempt(networks.Recurrent, ["fccanalyses"])
+        attempt(networks.Elman)
 
 
 def test_names_of_variables_are_distinct_identifiers(of_constituents: Trained) -> None:
