@@ -379,6 +379,20 @@ FAULTS = [
         "[values]",
         r"several_threads_differ",
     ),
+    Fault(
+        "libtorch: a thread with another answer is lost",
+        "runtimes/libtorch.py",
+        "answer.tobytes() != first",
+        "False",
+        r"thread_with_another_answer_is_not_lost",
+    ),
+    Fault(
+        "libtorch: a package is run whatever the shapes are",
+        "runtimes/libtorch_worker.cpp",
+        "  const Tensors batch = read_batch();\n  check(batch, inputs);",
+        "  const Tensors batch = read_batch();",
+        r"inputs_of_other_shapes_are_refused.*package",
+    ),
 ]
 
 

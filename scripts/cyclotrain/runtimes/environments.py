@@ -129,6 +129,8 @@ def _cuda_libraries(requirements: Sequence[str]) -> list[str]:
     """
     libraries = []
     for requirement in map(Requirement, requirements):
+        if requirement.marker and not requirement.marker.evaluate():  # of another platform
+            continue
         if re.fullmatch(r"nvidia-cuda-(runtime|cupti)-cu\d+", requirement.name):
             libraries.append(f"{requirement.name}{requirement.specifier}")
         if requirement.name == "cuda-toolkit":
