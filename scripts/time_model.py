@@ -13,8 +13,9 @@ with rule(snakemake.log[0]):
             snakemake.input.onnx,
             snakemake.input.weights,
             dict(zip(snakemake.params.variants, snakemake.input.variants, strict=True)),
+            forms={name: snakemake.input[name] for name in snakemake.params.forms},
         ),
         shards=snakemake.input.shards,
-        environments=snakemake.input.environments,
+        environments=[*snakemake.input.environments, *snakemake.input.libtorch],
     )
     timing.write(snakemake.output[0])

@@ -28,7 +28,7 @@ with rule(snakemake.log[0]):
         References(contract, ModelConfig(**snakemake.params.model), snakemake.input.weights),
         artefacts,
         shards=snakemake.input.shards,
-        runtimes=Runtimes(snakemake.input.environments, snakemake.threads),
+        runtimes=Runtimes(snakemake.input.environments, snakemake.threads, snakemake.input.libtorch),
         evidence=snakemake.params.evidence,
     )
     verification.write(snakemake.output[0])

@@ -375,7 +375,7 @@ FAULTS = [
     Fault(
         "parity: a compiled model is not tried in several threads",
         "runtimes/aot_inductor.py",
-        "[values] * configuration.threads",
+        "[values] * threads",
         "[values]",
         r"several_threads_differ",
     ),

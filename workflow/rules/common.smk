@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import yaml
@@ -25,7 +26,7 @@ from cyclotrain.ingest.recipe import RECEIPT_FORMAT, Recipe
 from cyclotrain.ingest.sources import Sources, is_remote
 from cyclotrain.networks.source import network_source
 from cyclotrain.report import catalogue, ending, terminal
-from cyclotrain.runtimes.targets import runtime_of
+from cyclotrain.runtimes.targets import libtorch_versions, runtime_of
 
 # results hold letters of all kinds, whatever the locale of a job
 os.environ.setdefault("PYTHONUTF8", "1")
@@ -335,6 +336,21 @@ def runtime_environments():
     return expand("<run>/runtimes/{version}.json", version=versions)
 
 
+def own_libtorch():
+    """The LibTorch of this environment, for a C++ program, if the model has a form for LibTorch."""
+    version = metadata.version("torch").partition("+")[0]
+    return expand(
+        "<run>/runtimes/libtorch-{version}.json",
+        version=[version] * bool(torch_forms()),
+    )
+
+
+def libtorch_environments():
+    """The LibTorch releases of the targets, each with a program that runs models in it, if the model has a form for LibTorch."""
+    versions = libtorch_versions(settings.export.targets) if torch_forms() else []
+    return expand("<run>/runtimes/libtorch-{version}.json", version=versions)
+
+
 def gpus():
     """The number of GPUs that the training asks for: `devices` if it must have them; with `auto` it takes what it is given."""
     return settings.training.devices * (settings.training.accelerator == "gpu")
@@ -365,6 +381,12 @@ def aot_inductor_files():
     return [f"<fold>/pytorch/{name}.pt2" for name in compiled]
 
 
+def torch_forms():
+    """The files for LibTorch by their form."""
+    forms = {"torchscript": path for path in torchscript_file()}
+    return forms | {Path(path).stem: path for path in aot_inductor_files()}
+
+
 def model_forms():
     """The files of the model by their form, as a bundle takes them."""
     forms = {"onnx": "<fold>/model/model.onnx"}
@@ -372,9 +394,7 @@ def model_forms():
     forms |= {
         f"fccanalyses_{Path(path).stem}": path for path in network_for_fccanalyses()
     }
-    forms |= {"torchscript": path for path in torchscript_file()}
-    forms |= {Path(path).stem: path for path in aot_inductor_files()}
-    return forms
+    return forms | torch_forms()
 
 
 def variants():

@@ -3,6 +3,8 @@ rule runtime_environment:
         "<run>/runtimes/{version}.json",
     log:
         "<run>/logs/runtimes/{version}.log",
+    wildcard_constraints:
+        version=r"\d[^/]*",
     # needs the network, which a batch worker may not have
     localrule: True
     conda:
@@ -12,6 +14,22 @@ rule runtime_environment:
         folder="results/runtimes/{version}",
     script:
         "../../scripts/runtime_environment.py"
+
+
+rule libtorch_environment:
+    output:
+        "<run>/runtimes/libtorch-{version}.json",
+    log:
+        "<run>/logs/runtimes/libtorch-{version}.log",
+    # needs the network, which a batch worker may not have
+    localrule: True
+    conda:
+        "../../envs/cyclotrain.yaml"
+    params:
+        # as of `runtime_environment`
+        folder="results/runtimes/libtorch-{version}",
+    script:
+        "../../scripts/libtorch_environment.py"
 
 
 rule verify:
@@ -26,6 +44,7 @@ rule verify:
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
+        libtorch=libtorch_environments(),
     output:
         report(
             "<fold>/verification.json",
@@ -199,12 +218,14 @@ rule working_points:
 
 rule time_model:
     input:
+        **torch_forms(),
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
+        libtorch=own_libtorch(),
     output:
         "<fold>/timing.json",
     log:
@@ -218,6 +239,7 @@ rule time_model:
     params:
         model=settings.model.model_dump(),
         variants=list(settings.export.variants),
+        forms=list(torch_forms()),
     script:
         "../../scripts/time_model.py"
 

@@ -14,16 +14,30 @@ import torch
 
 from cyclotrain import config
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import TIMED_BATCHES, Gain, Percentiles, PytorchTiming, RuntimeTiming, Timing, VariantTiming
+from cyclotrain.contract.metadata import METADATA_PREFIX
+from cyclotrain.contract.results import (
+    AOT_INDUCTOR,
+    TIMED_BATCHES,
+    FormTiming,
+    Gain,
+    Percentiles,
+    PytorchTiming,
+    RuntimeTiming,
+    Timing,
+    VariantTiming,
+)
 from cyclotrain.core.files import file_sha256
 from cyclotrain.data.batches import Batch, Batches
 from cyclotrain.data.shards import read_split
 from cyclotrain.networks.registry import Outputs, load_model
 from cyclotrain.runtimes.environments import installed
+from cyclotrain.runtimes.instruction_sets import level_of, missing
+from cyclotrain.runtimes.libtorch import LibTorchProcess
 from cyclotrain.runtimes.sessions import CPU, Configuration, RuntimeProcess
 
 _AS_DEPLOYED = Configuration(CPU, "enable_all", 1)
 _EXAMPLES, _WARM_UP, _REPEATS = 500, 20, 10
+_IN_PYTHON = ("-m", "cyclotrain.runtimes.torch_worker", METADATA_PREFIX)
 _log = logging.getLogger(__name__)
 
 Seconds = npt.NDArray[np.float64]
@@ -31,11 +45,12 @@ Seconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Exported:
-    """The exported model, the weights that it was made of, and its variants by kind."""
+    """The exported model, the weights that it was made of, its variants by kind, and its forms for LibTorch by name."""
 
     onnx: str | Path
     weights: str | Path
     variants: Mapping[str, str | Path]
+    forms: Mapping[str, str | Path]
 
 
 def time_model(
@@ -51,8 +66,9 @@ def time_model(
     In each ONNX Runtime, that of this environment first, in a process of its own: the latency of single test examples, as
     an event loop has them, over the real lengths; the rate in batches of 32 to 1024; cold start, from the file on disk to
     the first answer; the memory that the model adds to the process after single examples, and after batches of 1024.
-    The variants are timed in the runtime of this environment, with what they gain over the model. `environments`: what
-    runtimes.environments.install wrote.
+    The variants are timed in the runtime of this environment, with what they gain over the model; the forms for LibTorch in that
+    of this environment, in Python and, if it is among `environments`, in C++. A form that this machine's processor cannot run is
+    left out. `environments`: what runtimes.environments wrote.
     """
     torch.set_num_threads(1)
     test = Batches(read_split(shards, contract, "test"), contract.layout, max(TIMED_BATCHES))
@@ -60,13 +76,27 @@ def time_model(
     singles = [test.gather(row[None]) for row in spread]
     mixed = torch.randperm(test.n, generator=torch.Generator().manual_seed(0))
     large = {n: test.gather(mixed[torch.arange(n) % test.n]) for n in TIMED_BATCHES if n > 1}
-    pythons = [sys.executable, *(environment["python"] for environment in installed(environments) if "python" in environment)]
-    runtimes = [_measure(python, exported.onnx, singles, large) for python in pythons]
+    environments_here = installed(environments)  # of ONNX Runtime, and of LibTorch
+    pythons = [sys.executable, *(environment["python"] for environment in environments_here if "python" in environment)]
+    runtimes = [_measure(RuntimeProcess(python, exported.onnx, [_AS_DEPLOYED]), singles, large) for python in pythons]
+
+    def gain(timing: RuntimeTiming, path: str | Path) -> Gain:
+        return _gain(timing, runtimes[0], size=Path(exported.onnx).stat().st_size / Path(path).stat().st_size)
+
     variants = {}
     for kind, path in exported.variants.items():
-        timing = _measure(sys.executable, path, singles, large)
-        gain = _gain(timing, runtimes[0], size=Path(exported.onnx).stat().st_size / Path(path).stat().st_size)
-        variants[kind] = VariantTiming(**timing.model_dump(), gain=gain)
+        timing = _measure(RuntimeProcess(sys.executable, path, [_AS_DEPLOYED]), singles, large)
+        variants[kind] = VariantTiming(**timing.model_dump(), gain=gain(timing, path))
+    own = torch.__version__.partition("+")[0]
+    workers = [one["worker"] for one in environments_here if one["version"] == own and "worker" in one]
+    forms = {}
+    for name, path in exported.forms.items():
+        if name in AOT_INDUCTOR and missing(level_of(name)):
+            continue
+        timing = _measure(RuntimeProcess(sys.executable, path, [_AS_DEPLOYED], worker=_IN_PYTHON), singles, large)
+        in_cpp = [LibTorchProcess(worker, path, [_AS_DEPLOYED], prefix=METADATA_PREFIX) for worker in workers]
+        cpp = [_measure(process, singles, large) for process in in_cpp]
+        forms[name] = FormTiming(**timing.model_dump(), gain=gain(timing, path), cpp=next(iter(cpp), None))
     eager = _eager(Outputs(load_model(contract, model, exported.weights)).eval(), singles)
     here = runtimes[0]
     _log.info(
@@ -79,13 +109,14 @@ def time_model(
         conditions="CPU, 1 thread",
         runtimes=tuple(runtimes),
         variants=variants,
+        forms=forms,
         pytorch=PytorchTiming(batch_1_latency_ms=_percentiles(eager), batch_1_quantiles_ms=_quantiles(eager)),
     )
 
 
-def _measure(python: str, exported: str | Path, singles: Sequence[Batch], large: Mapping[int, Batch]) -> RuntimeTiming:
-    """Time one file in the ONNX Runtime of one Python."""
-    with RuntimeProcess(python, exported, [_AS_DEPLOYED]) as process:
+def _measure(opened: RuntimeProcess | LibTorchProcess, singles: Sequence[Batch], large: Mapping[int, Batch]) -> RuntimeTiming:
+    """Time one file in one runtime."""
+    with opened as process:
 
         def run(batch: Batch) -> float:
             process.ask(batch.branches, [_AS_DEPLOYED])

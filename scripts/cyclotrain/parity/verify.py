@@ -39,11 +39,13 @@ from cyclotrain.parity.comparison import Answers, Array, Branches, Comparison, S
 from cyclotrain.runtimes.aot_inductor import AotInductorPackage
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.instruction_sets import level_of, missing
+from cyclotrain.runtimes.libtorch import LibTorchProcess
 from cyclotrain.runtimes.sessions import CPU, CUDA, Configuration, RuntimeProcess
+from cyclotrain.runtimes.targets import runs_aot_inductor
 from cyclotrain.runtimes.torchscript import TorchScriptModules
 
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
-_Backend = RuntimeProcess | TorchScriptModules | AotInductorPackage
+_Backend = RuntimeProcess | TorchScriptModules | AotInductorPackage | LibTorchProcess
 _WHOLE = (MODEL, TORCHSCRIPT, *AOT_INDUCTOR)  # artefacts that answer in every case
 _COMPARED = 4096  # examples at a time
 _log = logging.getLogger(__name__)
@@ -82,13 +84,15 @@ class _Deployed:
 
 @dataclass(frozen=True)
 class Runtimes:
-    """Where the artefacts are tried: besides the ONNX Runtime of this environment, in those of other releases.
+    """Where the artefacts are tried: besides ONNX Runtime and LibTorch of this environment, in those of other releases.
 
-    `environments`: what runtimes.environments.install wrote. `threads`: of the sessions with several.
+    `environments` and `libtorch`: what `install` and `install_libtorch` of runtimes.environments wrote. `threads`: of the
+    sessions with several.
     """
 
     environments: Sequence[str | Path]
     threads: int
+    libtorch: Sequence[str | Path] = ()
 
 
 def verify(
@@ -104,10 +108,11 @@ def verify(
 
     The first artefact is the model. Its sessions: the ONNX Runtime of this environment and the other releases, at every level
     of graph optimisation, on one thread and on several; on a GPU, if there is one, in float32 at every level, and once rounded
-    to TF32, which is ONNX Runtime's default there and has a tolerance of its own. TorchScript runs in this process's LibTorch,
-    as loaded and frozen, on one thread and on several; a compiled model there too, where this machine's processor has its
-    instructions, on one thread and in several at once. The other artefacts are tried as deployed: one thread, all
-    optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it in batches of 1 and 7,
+    to TF32, which is ONNX Runtime's default there and has a tolerance of its own. TorchScript runs in this process's LibTorch
+    and in the other releases, as loaded and frozen, on one thread and on several; a compiled model in those that load it, where
+    this machine's processor has its instructions, on one thread and in several at once. The other artefacts are tried as
+    deployed: one thread, all optimisations. Cases: every example of the test split in batches of 1024 as deployed; a part of it
+    in batches of 1 and 7,
     and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`; NaN, infinities,
     +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of `metrics.distance`. The
     reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in float64 is given beside it,
@@ -116,9 +121,10 @@ def verify(
     """
     start = time.perf_counter()
     torch.set_num_threads(runtimes.threads)
-    environments = installed(runtimes.environments)
+    installed_here = {"onnxruntime": installed(runtimes.environments), "libtorch": installed(runtimes.libtorch)}
     not_run = [
-        RuntimeNotRun(runtime=f"onnxruntime {environment['version']}", reason=environment["reason"])
+        RuntimeNotRun(runtime=f"{name} {environment['version']}", reason=environment["reason"])
+        for name, environments in installed_here.items()
         for environment in environments
         if "reason" in environment
     ]
@@ -129,11 +135,12 @@ def verify(
             not_run.append(RuntimeNotRun(runtime=artefact.name, reason=reason))
         else:
             runnable.append(artefact)
-    pythons = [sys.executable, *(environment["python"] for environment in environments if "python" in environment)]
+    pythons = [sys.executable, *(one["python"] for one in installed_here["onnxruntime"] if "python" in one)]
+    workers = [(one["version"], one["worker"]) for one in installed_here["libtorch"] if "worker" in one]
     test = Batches(read_split(shards, contract, "test"), contract.layout, max(BATCH_SIZES))
     comparisons: list[Comparison] = []
     with ExitStack() as stack:
-        deployed, not_loaded = _deployed(runnable, contract, reference, pythons, runtimes.threads, stack)
+        deployed, not_loaded = _deployed(runnable, contract, reference, _Programs(pythons, workers, runtimes.threads), stack)
         for case in cases(test, contract, reference):
             comparisons += _compare(case, deployed, contract.scales, at_once=runtimes.threads)
         whole = test.gather(torch.arange(min(max(BATCH_SIZES), test.n))).branches
@@ -195,8 +202,7 @@ def _deployed(
     artefacts: Sequence[Artefact],
     contract: Contract,
     reference: References,
-    pythons: Sequence[str],
-    threads: int,
+    programs: "_Programs",
     stack: ExitStack,
 ) -> tuple[list[_Deployed], list[ParityFailure]]:
     """The artefacts in their runtimes, and in words which ones a runtime does not load; the model itself must load."""
@@ -204,7 +210,7 @@ def _deployed(
     for artefact in artefacts:
         inputs, expected = _inputs(artefact, contract.layout, reference.features)
         backends: list[_Backend] = []
-        for backend in _backends(artefact, pythons, threads):
+        for backend in _backends(artefact, programs):
             try:
                 stack.enter_context(backend)
             except RuntimeError as error:
@@ -242,17 +248,31 @@ def _tensors(arrays: Mapping[str, Array]) -> Branches:
     return {group: torch.from_numpy(values) for group, values in arrays.items()}
 
 
-def _backends(artefact: Artefact, pythons: Sequence[str], threads: int) -> Iterator[_Backend]:
+@dataclass(frozen=True)
+class _Programs:
+    """What runs artefacts: interpreters with ONNX Runtime releases, LibTorch releases with their programs, numbers of threads."""
+
+    pythons: Sequence[str]
+    workers: Sequence[tuple[str, str]]
+    threads: int
+
+
+def _backends(artefact: Artefact, programs: _Programs) -> Iterator[_Backend]:
     """What runs an artefact, not yet opened."""
-    if artefact.name == TORCHSCRIPT:
-        configurations = _on_cpu(("disable_all", "enable_all"), threads)
-        yield TorchScriptModules(artefact.path, configurations, contract=METADATA_PREFIX + "contract")
+    if artefact.name in (TORCHSCRIPT, *AOT_INDUCTOR):
+        is_compiled = artefact.name in AOT_INDUCTOR
+        configurations = _on_cpu(("enable_all",) if is_compiled else ("disable_all", "enable_all"), programs.threads)
+        if is_compiled:
+            yield AotInductorPackage(artefact.path, configurations, prefix=METADATA_PREFIX)
+        else:
+            yield TorchScriptModules(artefact.path, configurations, contract=METADATA_PREFIX + "contract")
+        for version, worker in programs.workers:
+            if not is_compiled or runs_aot_inductor(version):
+                yield LibTorchProcess(worker, artefact.path, configurations, prefix=METADATA_PREFIX)
         return
-    if artefact.name in AOT_INDUCTOR:
-        yield AotInductorPackage(artefact.path, _on_cpu(("enable_all",), threads), prefix=METADATA_PREFIX)
-        return
-    for python in pythons:
-        configurations = _configurations(artefact, _providers() if python == sys.executable else [CPU], threads)
+    for python in programs.pythons:
+        providers = _providers() if python == sys.executable else [CPU]
+        configurations = _configurations(artefact, providers, programs.threads)
         yield RuntimeProcess(python, artefact.path, configurations, keeps_memory=False)
 
 

@@ -17,6 +17,7 @@ from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Figure
 from cyclotrain.contract.run import Run
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.files import file_sha256
+from cyclotrain.report import forms
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -60,6 +61,8 @@ def facts(run: Run, about: About) -> dict[str, Any]:
         "verification": run.verification,
         "evaluation": run.evaluation,
         "timing": run.timing,
+        "advice": forms.advice(run.timing),
+        "form_names": forms.NAMES,
         "gates": run.gates,
         "metadata": model_metadata(model),
         "opset": model.opset_import[0].version,

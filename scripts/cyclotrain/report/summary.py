@@ -19,6 +19,7 @@ from cyclotrain.contract.results import (
 )
 from cyclotrain.contract.run import Run
 from cyclotrain.deploy.consumers import CONSUMERS
+from cyclotrain.report.forms import advice
 from cyclotrain.runtimes.instruction_sets import level_of
 
 _COLUMNS = {"exported model": MODEL, "boosted trees": BOOSTED_TREES}
@@ -256,10 +257,12 @@ def _on_gpu(sessions: Sequence[SessionParity]) -> list[str]:
 def _latency(run: Run) -> list[str]:
     here = run.timing.runtimes[0]
     latency = here.batch_1_latency_ms
-    return [
+    lines = [
         f"Latency     {latency.p50:.2f} ms for one example on one thread (99 %: {latency.p99:.2f} ms); "
         f"{here.examples_per_second[1024]:,.0f} examples/s in batches of 1024"
     ]
+    words = advice(run.timing)
+    return [*lines, *([f"            {words.replace('`', '')}"] if words else [])]
 
 
 def _gates(run: Run) -> list[str]:

@@ -54,15 +54,28 @@ class AotInductorPackage:
         """The outputs side by side [B, n_columns] of the batch taken last, by configuration."""
         assert self._asked
         branches, configurations = self._asked
-        # the library takes the memory of each as that of contiguous float32, whatever it is
-        values = [branches[branch].to(torch.float32).contiguous() for branch in self.inputs]
+        values = self.by_position(branches)
         answers: dict[Configuration, npt.NDArray[np.float32]] = {}
         for configuration in configurations:
-            with ThreadPoolExecutor(configuration.threads) as pool:
-                first, *others = pool.map(self._run, [values] * configuration.threads)
-            answers[configuration] = next((other for other in others if other.tobytes() != first.tobytes()), first)
+            several = configuration.threads > 1
+            answers[configuration] = self._at_once(values, configuration.threads) if several else self._run(values)
         return answers
 
+    def _at_once(self, values: Sequence[Tensor], threads: int) -> npt.NDArray[np.float32]:
+        with ThreadPoolExecutor(threads) as pool:
+            first, *others = pool.map(self._run, [values] * threads)
+        return next((other for other in others if other.tobytes() != first.tobytes()), first)
+
     def _run(self, values: Sequence[Tensor]) -> npt.NDArray[np.float32]:
-        answer: npt.NDArray[np.float32] = torch.cat(self._loader.boxed_run(list(values)), dim=1).numpy()
+        answer: npt.NDArray[np.float32] = torch.cat(self.run(values), dim=1).numpy()
         return answer
+
+    def by_position(self, branches: Mapping[str, Tensor]) -> list[Tensor]:
+        """The branches as the library takes them."""
+        # it takes the memory of each as that of contiguous float32, whatever it is
+        return [branches[branch].to(torch.float32).contiguous() for branch in self.inputs]
+
+    def run(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """The outputs [B, columns], on one thread."""
+        outputs: list[Tensor] = self._loader.boxed_run(list(values))
+        return outputs

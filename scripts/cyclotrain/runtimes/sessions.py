@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,7 +69,8 @@ class Configuration:
 class RuntimeProcess:
     """The model in an ONNX Runtime release, in a process of its own, with one session per configuration.
 
-    Raises RuntimeError, with ONNX Runtime's message, if the model cannot be loaded or run.
+    `worker`: the arguments of its Python, `worker.py` or, for the forms of LibTorch, the module `torch_worker`.
+    Raises RuntimeError, with the runtime's message, if the model cannot be loaded or run.
     `load_seconds`: for all sessions together. `memory`: peak memory of the process in MB, first before loading, then after each
     batch; None on macOS. `seconds`: of each session that ran the last batch.
 
@@ -82,35 +84,33 @@ class RuntimeProcess:
         model: str | Path,
         configurations: Sequence[Configuration],
         *,
+        worker: Sequence[str] = (runtime_worker.__file__,),
         keeps_memory: bool = True,
     ) -> None:
         self.configurations = configurations
         self.inputs: dict[str, list[Any]] = {}
-        self.version = ""
+        self.runtime = ""  # its name with the version
         self.load_seconds = 0.0
         self.memory: float | None = None
         self.seconds: list[float] = []
-        self._keeps_memory = keeps_memory
+        self._worker, self._keeps_memory = worker, keeps_memory
         self._python, self._model = str(python), str(Path(model).resolve())
 
-    @property
-    def runtime(self) -> str:
-        """The name of the runtime with its version."""
-        return f"onnxruntime {self.version}"
-
     def __enter__(self) -> "RuntimeProcess":
-        # without PYTHONPATH, the process imports the packages of its own environment
+        # another Python imports the packages of its own environment
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        if self._python == sys.executable:
+            environment["PYTHONPATH"] = str(Path(__file__).parents[2])
         if not self._keeps_memory:
             environment |= KEEPS_SOME_FREED_MEMORY
         self._process = subprocess.Popen(
-            [self._python, runtime_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [self._python, *self._worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         configurations = [c.to_dict() for c in self.configurations]
         request = {"model": self._model, "configurations": configurations, "keeps_memory": self._keeps_memory}
         self._send(request, {})
         loaded, _ = self._receive()
-        self.version, self.inputs = loaded["version"], loaded["inputs"]
+        self.runtime, self.inputs = loaded["runtime"], loaded["inputs"]
         self.load_seconds, self.memory = loaded["load_seconds"], loaded["memory"]
         return self
 
@@ -141,8 +141,8 @@ class RuntimeProcess:
     def _receive(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
         message = read_message(cast(Any, self._process.stdout))
         if message is None:
-            raise RuntimeError(f"{self._python}: the ONNX Runtime process ended with exit code {self._process.wait()}")
+            raise RuntimeError(f"{self._python}: the process of the runtime ended with exit code {self._process.wait()}")
         header, arrays = message
         if "error" in header:
-            raise RuntimeError(f"ONNX Runtime in {self._python}: {header['error']}")
+            raise RuntimeError(f"{self.runtime or 'the runtime'} in {self._python}: {header['error']}")
         return header, arrays

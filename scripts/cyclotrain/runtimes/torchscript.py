@@ -53,13 +53,22 @@ class TorchScriptModules:
         """The outputs side by side [B, n_columns] of the batch taken last, by configuration."""
         assert self._asked
         branches, configurations = self._asked
-        values = [branches[branch] for branch in self.inputs]
+        values = self.by_position(branches)
         answers: dict[Configuration, npt.NDArray[np.float32]] = {}
         for configuration in configurations:
-            with _threads(configuration.threads), torch.inference_mode():
-                answer = self._modules[configuration](*values)
-            answers[configuration] = torch.cat(answer, dim=1).numpy() if isinstance(answer, tuple) else answer.numpy()
+            with _threads(configuration.threads):
+                answers[configuration] = torch.cat(self.run(values, configuration), dim=1).numpy()
         return answers
+
+    def by_position(self, branches: Mapping[str, Tensor]) -> list[Tensor]:
+        """The branches as the module takes them."""
+        return [branches[branch] for branch in self.inputs]
+
+    def run(self, values: Sequence[Tensor], configuration: Configuration) -> list[Tensor]:
+        """The outputs [B, columns] of one module, on the threads of the process."""
+        with torch.inference_mode():
+            answer = self._modules[configuration](*values)
+        return list(answer) if isinstance(answer, tuple) else [answer]
 
 
 @contextmanager

@@ -113,7 +113,12 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> None:
         return
     load_seconds = time.perf_counter() - start
     inputs = {i.name: i.shape for i in sessions[0].get_inputs()}
-    loaded = {"version": ort.__version__, "inputs": inputs, "load_seconds": load_seconds, "memory": memory_before}
+    loaded = {
+        "runtime": f"onnxruntime {ort.__version__}",
+        "inputs": inputs,
+        "load_seconds": load_seconds,
+        "memory": memory_before,
+    }
     write_message(stdout, loaded, {})
     while True:
         message = read_message(stdin)

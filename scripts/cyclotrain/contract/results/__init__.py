@@ -69,6 +69,7 @@ from cyclotrain.contract.results.performance import (
 from cyclotrain.contract.results.systematics import SHIFTED, BackgroundShift, PointShift, Systematics, Variation
 from cyclotrain.contract.results.timing import (
     TIMED_BATCHES,
+    FormTiming,
     Gain,
     Percentiles,
     PytorchTiming,
@@ -124,6 +125,7 @@ __all__ = [
     "Flattened",
     "FlattenedClass",
     "Float64Distance",
+    "FormTiming",
     "FriendFile",
     "Frozen",
     "Gain",

@@ -26,7 +26,7 @@ class RuntimeTiming(Frozen):
 
 
 class Gain(Frozen):
-    """What the model takes over what a variant takes; above 1 the variant is better."""
+    """What the model takes over what a variant, or another form, takes; above 1 this is better."""
 
     batch_1_latency: float
     batch_1024_rate: float
@@ -38,6 +38,12 @@ class VariantTiming(RuntimeTiming):
     """A variant in the runtime of this environment."""
 
     gain: Gain
+
+
+class FormTiming(VariantTiming):
+    """A form of the model for LibTorch, in that of this environment: in Python, and in C++ if it was tried."""
+
+    cpp: RuntimeTiming | None
 
 
 class PytorchTiming(Frozen):
@@ -55,6 +61,7 @@ class Timing(Result):
     conditions: str
     runtimes: tuple[RuntimeTiming, ...]
     variants: dict[str, VariantTiming]
+    forms: dict[str, FormTiming]
     pytorch: PytorchTiming
 
     def figures(self) -> dict[str, Figure]:
@@ -63,6 +70,6 @@ class Timing(Result):
         by_name = {figures.latency(q): value for q, value in here.batch_1_latency_ms.model_dump().items()}
         by_name |= {figures.throughput(n): rate for n, rate in here.examples_per_second.items()}
         by_name[figures.COLD_START] = here.cold_start_ms
-        for kind, variant in self.variants.items():
+        for kind, variant in {**self.variants, **self.forms}.items():
             by_name |= {figures.gain(kind, name): value for name, value in variant.gain.model_dump().items()}
         return {name: Figure(value=value) for name, value in by_name.items()}

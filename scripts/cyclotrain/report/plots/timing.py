@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from cyclotrain.contract.results import Timing
+from cyclotrain.contract.results import PytorchTiming, RuntimeTiming, Timing
+from cyclotrain.report.forms import NAMES
 from cyclotrain.report.plots.style import COLOURS, figure
 from cyclotrain.report.tables import Column, Table
 
 
 def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
-    """The latency of single examples as a distribution by runtime, and the rate by the size of the batch."""
-    lines = [(runtime.runtime, runtime) for runtime in timing.runtimes] + [("PyTorch, eager", timing.pytorch)]
+    """The latency of single examples as a distribution by runtime and form, and the rate by the size of the batch."""
+    runtimes: list[tuple[str, RuntimeTiming]] = [(runtime.runtime, runtime) for runtime in timing.runtimes]
+    runtimes += [(NAMES[name].partition(",")[0].partition(" in ")[0], form) for name, form in timing.forms.items()]
+    lines: list[tuple[str, RuntimeTiming | PytorchTiming]] = [*runtimes, ("PyTorch, eager", timing.pytorch)]
     with figure(paths, width=13.0, height=5.5, columns=2) as (single, rate):
         share = np.linspace(0, 1, len(timing.pytorch.batch_1_quantiles_ms))
         for (name, line), colour in zip(lines, itertools.cycle(COLOURS), strict=False):
@@ -27,9 +30,9 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
         single.xaxis.set_major_formatter("{x:g}")
         single.xaxis.set_minor_formatter(NullFormatter())
         single.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
-        for runtime, colour in zip(timing.runtimes, itertools.cycle(COLOURS), strict=False):
+        for (name, runtime), colour in zip(runtimes, itertools.cycle(COLOURS), strict=False):
             sizes, rates = zip(*runtime.examples_per_second.items(), strict=True)
-            rate.plot(sizes, rates, "o-", color=colour, label=runtime.runtime)
+            rate.plot(sizes, rates, "o-", color=colour, label=name)
         rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.1 * rate.get_ylim()[1]))
         sizes = tuple(timing.runtimes[0].examples_per_second)
         rate.set_xticks(sizes, [str(n) for n in sizes])
@@ -49,9 +52,6 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
         name="throughput",
         columns=(
             Column(name="examples in a batch", values=sizes, is_independent=True),
-            *(
-                Column(name=runtime.runtime, values=tuple(runtime.examples_per_second.values()), unit="1/s")
-                for runtime in timing.runtimes
-            ),
+            *(Column(name=name, values=tuple(runtime.examples_per_second.values()), unit="1/s") for name, runtime in runtimes),
         ),
     )
