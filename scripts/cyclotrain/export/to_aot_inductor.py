@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import tempfile
 import time
 import warnings
@@ -22,6 +21,7 @@ from cyclotrain.core.files import atomic
 from cyclotrain.export.by_position import ByPosition, example
 from cyclotrain.export.trained import TrainedModel, provenance
 from cyclotrain.networks.registry import Outputs
+from cyclotrain.runtimes.environments import compiler
 from cyclotrain.runtimes.instruction_sets import Level
 from cyclotrain.runtimes.targets import AOT_INDUCTOR_SINCE
 
@@ -93,12 +93,10 @@ def model_to_program(outputs: Outputs, contract: Contract) -> ExportedProgram:
 
 def require_compiler() -> None:
     """Raise InputError if this machine has no C++ compiler."""
-    compiler = os.environ.get("CXX", "g++")
-    if not shutil.which(compiler):
-        raise InputError(
-            f"export.consumers: 'aot_inductor' needs a C++ compiler, and this machine has no '{compiler}'; install g++, or name "
-            "another in the environment variable CXX"
-        )
+    try:
+        compiler()
+    except FileNotFoundError as error:
+        raise InputError(f"export.consumers: 'aot_inductor' compiles the model, but {error}") from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import markdown
 import onnx
 
 from cyclotrain.contract.metadata import model_metadata
-from cyclotrain.contract.results import BOOSTED_TREES, MODEL, Figure
+from cyclotrain.contract.results import BOOSTED_TREES, MODEL, TIMED_BATCHES, Figure
 from cyclotrain.contract.run import Run
 from cyclotrain.contract.splits import SPLITS
 from cyclotrain.core.files import file_sha256
@@ -63,6 +63,7 @@ def facts(run: Run, about: About) -> dict[str, Any]:
         "timing": run.timing,
         "advice": forms.advice(run.timing),
         "form_names": forms.NAMES,
+        "timed_batches": (32, max(TIMED_BATCHES)),  # the plot has the others
         "gates": run.gates,
         "metadata": model_metadata(model),
         "opset": model.opset_import[0].version,

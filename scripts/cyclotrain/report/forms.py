@@ -21,7 +21,9 @@ def advice(timing: Timing) -> str | None:
     if single == large == MODEL:
         return f"Take {NAMES[MODEL]}: no other form is more than 10 % faster."
     latency, rate = forms[single].batch_1_latency_ms.p50, forms[large].examples_per_second[1024]
-    for_one = f"one example at a time ({latency:.2g} ms{_times(timing, single, 'batch_1_latency')})"
+    cpp = timing.forms[single].cpp if single in timing.forms else None
+    in_cpp = f"; {cpp.batch_1_latency_ms.p50:.2g} ms in C++" if cpp else ""
+    for_one = f"one example at a time ({latency:.2g} ms{_times(timing, single, 'batch_1_latency')}{in_cpp})"
     for_many = f"batches of 1024 ({rate:,.0f} examples/s{_times(timing, large, 'batch_1024_rate')})"
     if single == large:
         return f"Take the form {NAMES[single]}, for {for_one} and for {for_many}."

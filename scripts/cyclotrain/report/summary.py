@@ -1,6 +1,7 @@
 """The summary of a run: its figures and where its files lie, in a few lines for a terminal."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -261,8 +262,8 @@ def _latency(run: Run) -> list[str]:
         f"Latency     {latency.p50:.2f} ms for one example on one thread (99 %: {latency.p99:.2f} ms); "
         f"{here.examples_per_second[1024]:,.0f} examples/s in batches of 1024"
     ]
-    words = advice(run.timing)
-    return [*lines, *([f"            {words.replace('`', '')}"] if words else [])]
+    words = (advice(run.timing) or "").replace("`", "")
+    return [*lines, *textwrap.wrap(words, 110, initial_indent=" " * 12, subsequent_indent=" " * 12)]
 
 
 def _gates(run: Run) -> list[str]:

@@ -71,10 +71,10 @@ def install_libtorch(version: str, *, folder: str | Path, result: str | Path) ->
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             try:
-                compiler = _compiler()  # before hundreds of MB are downloaded
+                command = compiler()  # before hundreds of MB are downloaded
                 if not own:
                     _download_libtorch(version, torch.parent)
-                _output([*compiler, *_compilation(torch, worker)])
+                _output([*command, *_compilation(torch, worker)])
                 compiled_version = _output([str(worker)])
             except (subprocess.CalledProcessError, FileNotFoundError) as error:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -93,7 +93,7 @@ def _not_installed(name: str, version: str, message: str, result: str | Path) ->
     write_json(result, {"version": version, "reason": f"not installed: {reason}"})
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     """The C++ compiler as a command; raises FileNotFoundError, in words, if there is none."""
     command = shlex.split(os.environ.get("CXX") or "g++")
     if not shutil.which(command[0]):

@@ -18,9 +18,10 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
     runtimes: list[tuple[str, RuntimeTiming]] = [(runtime.runtime, runtime) for runtime in timing.runtimes]
     runtimes += [(NAMES[name].partition(",")[0].partition(" in ")[0], form) for name, form in timing.forms.items()]
     lines: list[tuple[str, RuntimeTiming | PytorchTiming]] = [*runtimes, ("PyTorch, eager", timing.pytorch)]
+    colours = [*itertools.islice(itertools.cycle(COLOURS), len(runtimes)), "grey"]
     with figure(paths, width=13.0, height=5.5, columns=2) as (single, rate):
         share = np.linspace(0, 1, len(timing.pytorch.batch_1_quantiles_ms))
-        for (name, line), colour in zip(lines, itertools.cycle(COLOURS), strict=False):
+        for (name, line), colour in zip(lines, colours, strict=True):
             percentiles = line.batch_1_latency_ms
             label = f"{name}: {percentiles.p50:.2g} ms, 99 %: {percentiles.p99:.2g} ms"
             single.step(line.batch_1_quantiles_ms, share, where="post", color=colour, label=label)
@@ -30,15 +31,14 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
         single.xaxis.set_major_formatter("{x:g}")
         single.xaxis.set_minor_formatter(NullFormatter())
         single.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
-        for (name, runtime), colour in zip(runtimes, itertools.cycle(COLOURS), strict=False):
+        for (_, runtime), colour in zip(runtimes, colours, strict=False):
             sizes, rates = zip(*runtime.examples_per_second.items(), strict=True)
-            rate.plot(sizes, rates, "o-", color=colour, label=name)
+            rate.plot(sizes, rates, "o-", color=colour)
         rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.1 * rate.get_ylim()[1]))
         sizes = tuple(timing.runtimes[0].examples_per_second)
         rate.set_xticks(sizes, [str(n) for n in sizes])
         rate.minorticks_off()
         rate.yaxis.set_major_formatter("{x:,.0f}")
-        rate.legend(loc="lower right", fontsize=11)
         for axes in (single, rate):
             axes.grid(alpha=0.3)
     yield Table(
