@@ -3,6 +3,7 @@
 // Then runs it on an event without objects, and on one with a wrong number of constituents, which must throw.
 #include <algorithm>
 #include <iostream>
+#include <thread>
 
 #include "reference.h"
 #include "standin.h"
@@ -41,6 +42,25 @@ namespace {
     return by_class;
   }
 
+  std::vector<std::vector<float>> answers_of(edm::stream::Produces& producer, const std::vector<Branches>& examples,
+                                             const std::map<std::string, Product>& inputs) {
+    std::vector<std::vector<float>> answers;
+    constexpr size_t per_event = 7;
+    for (size_t begin = 0; begin < examples.size(); begin += per_event) {
+      const size_t end = std::min(begin + per_event, examples.size());
+      const std::vector<Branches> objects(examples.begin() + begin, examples.begin() + end);
+      auto event = make_event(objects, inputs);
+      producer.produce(event, {});
+      const auto by_class = products(event, producer.produced());
+      for (size_t object = 0; object < objects.size(); ++object) {
+        answers.emplace_back();
+        for (const auto& values : by_class)
+          answers.back().push_back(values.at(object));
+      }
+    }
+    return answers;
+  }
+
   // With regressed quantities, differences are in units of the columns' scales.
   template <typename Reference>
   auto largest(const std::vector<std::vector<float>>& answers, const Reference& reference, int)
@@ -69,23 +89,20 @@ int main(int argc, char** argv) try {
   edm::ConfigurationDescriptions descriptions;
   plugin.fillDescriptions(descriptions);
   const auto cache = plugin.initializeGlobalCache(descriptions.defaults());
-  const auto producer = plugin.make(descriptions.defaults(), cache.get());
-  producer->set_global_cache(cache.get());
-  std::vector<std::vector<float>> answers;
-  constexpr size_t per_event = 7;
-  for (size_t begin = 0; begin < reference.examples.size(); begin += per_event) {
-    const size_t end = std::min(begin + per_event, reference.examples.size());
-    const std::vector<Branches> objects(reference.examples.begin() + begin, reference.examples.begin() + end);
-    auto event = make_event(objects, inputs);
-    producer->produce(event, {});
-    const auto by_class = products(event, producer->produced());
-    for (size_t object = 0; object < objects.size(); ++object) {
-      answers.emplace_back();
-      for (const auto& probabilities : by_class)
-        answers.back().push_back(probabilities.at(object));
-    }
-  }
-  const double difference = largest(answers, reference, 0);
+  // four streams of the framework, each in a thread, share the cache
+  std::vector<std::unique_ptr<edm::stream::Produces>> streams;
+  std::vector<std::vector<std::vector<float>>> answers(4);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < answers.size(); ++i)
+    streams.push_back(plugin.make(descriptions.defaults(), cache));
+  for (size_t i = 0; i < answers.size(); ++i)
+    threads.emplace_back([&, i] { answers[i] = answers_of(*streams[i], reference.examples, inputs); });
+  for (auto& thread : threads)
+    thread.join();
+  double difference = 0;
+  for (const auto& answer : answers)
+    difference = std::max(difference, largest(answer, reference, 0));
+  auto& producer = streams.front();
   auto empty = make_event({}, inputs);
   producer->produce(empty, {});
   for (const auto& product : products(empty, producer->produced()))
@@ -101,7 +118,7 @@ int main(int argc, char** argv) try {
       message = error.what();
     }
   }
-  plugin.globalEndJob(cache.get());
+  plugin.globalEndJob(cache);
   std::cout << descriptions.label() << ": " << reference.examples.size() << " examples, largest difference " << difference << "\n"
             << message << "\n";
   return difference <= cyclotrain::tolerance ? 0 : 1;

@@ -1,5 +1,5 @@
 // Stand-ins for the classes of CMSSW that a generated producer uses, with only the members that it needs: a parameter set is a
-// map, an event has products by label and instance. `cms::Ort::ONNXRuntime` has the published interface and the real ONNX Runtime.
+// map, an event has products by label and instance. PhysicsTools/ has the classes around the runtimes, with the real ones underneath.
 #pragma once
 
 #include <any>
@@ -14,8 +14,6 @@
 #include <typeindex>
 #include <utility>
 #include <vector>
-
-#include <onnxruntime_cxx_api.h>
 
 namespace cms {
   class Exception : public std::exception {
@@ -47,7 +45,7 @@ namespace edm {
   class InputTag {
   public:
     InputTag() = default;
-    InputTag(std::string label, std::string instance) : label_(std::move(label)), instance_(std::move(instance)) {
+    InputTag(std::string label, std::string instance = "") : label_(std::move(label)), instance_(std::move(instance)) {
       require_alphanumeric(instance_);
     }
     const std::string& label() const { return label_; }
@@ -111,6 +109,7 @@ namespace edm {
       label_ = label;
       defaults_ = description.defaults();
     }
+    void addWithDefaultLabel(const ParameterSetDescription& description) { defaults_ = description.defaults(); }
     const std::string& label() const { return label_; }
     const ParameterSet& defaults() const { return defaults_; }
 
@@ -158,13 +157,22 @@ namespace edm {
   };
 
   namespace stream {
-    template <typename Cache>
-    class EDProducer {
+    // What the driver knows of a producer.
+    class Produces {
     public:
-      virtual ~EDProducer() = default;
+      virtual ~Produces() = default;
       virtual void produce(Event&, const EventSetup&) = 0;
-      void set_global_cache(const typename Cache::Type* cache) { cache_ = cache; }
       const std::vector<std::string>& produced() const { return produced_; }
+
+    protected:
+      std::vector<std::string> produced_;
+    };
+
+    template <typename Cache>
+    class EDProducer : public Produces {
+    public:
+      using CacheType = typename Cache::Type;
+      void set_global_cache(const CacheType* cache) { cache_ = cache; }
 
     protected:
       template <typename T>
@@ -174,98 +182,39 @@ namespace edm {
       template <typename T>
       void produces(const std::string& instance) {
         require_alphanumeric(instance);
-        produced_.push_back(instance);
+        this->produced_.push_back(instance);
       }
-      const typename Cache::Type* globalCache() const { return cache_; }
+      const CacheType* globalCache() const { return cache_; }
 
     private:
-      const typename Cache::Type* cache_ = nullptr;
-      std::vector<std::string> produced_;
+      const CacheType* cache_ = nullptr;
     };
   }  // namespace stream
 }  // namespace edm
 
-namespace cms::Ort {
-  using FloatArrays = std::vector<std::vector<float>>;
-
-  class ONNXRuntime {
-  public:
-    explicit ONNXRuntime(const std::string& model_path, const ::Ort::SessionOptions* options = nullptr)
-        : env_(ORT_LOGGING_LEVEL_ERROR, "cmssw"), session_(nullptr) {
-      ::Ort::SessionOptions own;
-      own.SetIntraOpNumThreads(1);
-      session_ = ::Ort::Session(env_, model_path.c_str(), options ? *options : own);
-      ::Ort::AllocatorWithDefaultOptions allocator;
-      for (size_t i = 0; i < session_.GetInputCount(); ++i)
-        inputs_[session_.GetInputNameAllocated(i, allocator).get()] =
-            session_.GetInputTypeInfo(i).GetTensorTypeAndShapeInfo().GetShape();
-    }
-    ONNXRuntime(const ONNXRuntime&) = delete;
-    ONNXRuntime& operator=(const ONNXRuntime&) = delete;
-
-    FloatArrays run(const std::vector<std::string>& input_names, FloatArrays& input_values,
-                    const std::vector<std::vector<int64_t>>& input_shapes = {},
-                    const std::vector<std::string>& output_names = {}, int64_t batch_size = 1) const {
-      assert(input_names.size() == input_values.size());
-      assert(input_shapes.empty() || input_names.size() == input_shapes.size());
-      assert(batch_size > 0);
-      auto memory = ::Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
-      std::vector<::Ort::Value> tensors;
-      std::vector<const char*> inputs, outputs;
-      for (size_t i = 0; i < input_names.size(); ++i) {
-        const auto found = inputs_.find(input_names[i]);
-        if (found == inputs_.end())
-          throw cms::Exception("RuntimeError") << "Input " << input_names[i] << " is not an input of the model";
-        auto shape = input_shapes.empty() ? found->second : input_shapes[i];
-        shape[0] = batch_size;
-        int64_t expected = 1;
-        for (auto n : shape)
-          expected *= n;
-        if (expected != static_cast<int64_t>(input_values[i].size()))
-          throw cms::Exception("RuntimeError") << "Input array " << input_names[i] << " has a wrong size of "
-                                               << input_values[i].size() << ", expected " << expected;
-        tensors.push_back(::Ort::Value::CreateTensor<float>(memory, input_values[i].data(), input_values[i].size(), shape.data(),
-                                                            shape.size()));
-        inputs.push_back(input_names[i].c_str());
-      }
-      for (const auto& name : output_names)
-        outputs.push_back(name.c_str());
-      auto answers = session_.Run(::Ort::RunOptions{nullptr}, inputs.data(), tensors.data(), tensors.size(), outputs.data(),
-                                  outputs.size());
-      FloatArrays result;
-      for (auto& answer : answers) {
-        const auto info = answer.GetTensorTypeAndShapeInfo();
-        assert(info.GetShape()[0] == batch_size);
-        const float* values = answer.GetTensorData<float>();
-        result.emplace_back(values, values + info.GetElementCount());
-      }
-      return result;
-    }
-
-  private:
-    ::Ort::Env env_;
-    mutable ::Ort::Session session_;
-    std::map<std::string, std::vector<int64_t>> inputs_;
-  };
-}  // namespace cms::Ort
-
 // What the framework does with a plugin, for a driver that does not know its class.
 class Plugin {
 public:
-  using Producer = edm::stream::EDProducer<edm::GlobalCache<cms::Ort::ONNXRuntime>>;
+  using Cache = std::shared_ptr<const void>;
   std::function<void(edm::ConfigurationDescriptions&)> fillDescriptions;
-  std::function<std::unique_ptr<cms::Ort::ONNXRuntime>(const edm::ParameterSet&)> initializeGlobalCache;
-  std::function<std::unique_ptr<Producer>(const edm::ParameterSet&, const cms::Ort::ONNXRuntime*)> make;
-  std::function<void(const cms::Ort::ONNXRuntime*)> globalEndJob;
+  std::function<Cache(const edm::ParameterSet&)> initializeGlobalCache;
+  std::function<std::unique_ptr<edm::stream::Produces>(const edm::ParameterSet&, const Cache&)> make;
+  std::function<void(const Cache&)> globalEndJob;
   static Plugin& registered() {
     static Plugin plugin;
     return plugin;
   }
   template <typename T>
   static bool enter() {
-    registered() = {T::fillDescriptions, T::initializeGlobalCache,
-                    [](const edm::ParameterSet& set, const cms::Ort::ONNXRuntime* cache) { return std::make_unique<T>(set, cache); },
-                    T::globalEndJob};
+    const auto typed = [](const Cache& cache) { return static_cast<const typename T::CacheType*>(cache.get()); };
+    registered() = {T::fillDescriptions,
+                    [](const edm::ParameterSet& set) { return Cache(T::initializeGlobalCache(set)); },
+                    [typed](const edm::ParameterSet& set, const Cache& cache) {
+                      auto producer = std::make_unique<T>(set, typed(cache));
+                      producer->set_global_cache(typed(cache));
+                      return producer;
+                    },
+                    [typed](const Cache& cache) { T::globalEndJob(typed(cache)); }};
     return true;
   }
 };

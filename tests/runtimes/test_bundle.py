@@ -19,7 +19,6 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
-from cyclotrain.deploy.names import camel, distinct
 from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
@@ -27,7 +26,7 @@ from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support import REPOSITORY
-from support.bundles import SANITISERS, card_and_plots, run, uv_environment
+from support.bundles import SANITISERS, card_and_plots, producer_arguments, run, uv_environment
 from support.pages import blocks
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
@@ -203,9 +202,7 @@ def drive_producer(deployed: Path, trained: Trained, onnxruntime_cpp: tuple[Path
         "-isystem", headers, source, standin / "driver.cc", f"-L{library}", "-lonnxruntime", f"-Wl,-rpath,{library}",
         "-o", driver,
     )  # fmt: skip
-    instances = distinct(list(trained.contract.layout.inputs), camel)
-    products = [(b, instances[b], "jagged" if name else "scalar") for b, name in trained.contract.layout.inputs.items()]
-    return run(driver, deployed / "cmssw", deployed / "reference/reference.txt", *(part for p in products for part in p))
+    return run(driver, *producer_arguments(deployed, trained, "cmssw"))
 
 
 def cmssw_parameters(deployed: Path) -> dict[str, str]:

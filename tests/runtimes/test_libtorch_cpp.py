@@ -5,13 +5,14 @@ import shutil
 import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
 
 from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.export.to_torch import export_torchscript
-from support.bundles import SANITISERS, deploy, run
+from support.bundles import SANITISERS, deploy, producer_arguments, run
 from support.trained import Trained
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]
@@ -27,7 +28,7 @@ def deployed_for_libtorch(trained: Trained, folder: Path, compiled: list[str]) -
     script = folder / "model.pt"
     export_torchscript(trained.model, script)
     forms = {"torchscript": script, **{name: trained.compiled(name) for name in compiled}}
-    return deploy(trained, folder / "deploy", ["cpp", "rdataframe"], **forms)
+    return deploy(trained, folder / "deploy", ["cpp", "rdataframe", "cmssw_pytorch", "cmssw_alpaka"], **forms)
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +210,101 @@ def test_rdataframe_has_a_column_for_each_output(
     )
     said = rdataframe_says(regressing, library, python_with_root, script)
     assert len(said) == len(contract.outputs) and all(float(largest) <= 1e-5 for largest in said)
+
+
+@pytest.fixture(params=["classes", "regression"])
+def either(request: pytest.FixtureRequest) -> tuple[Trained, Path]:
+    """A model with one output or with several, and its bundle."""
+    names = {"classes": ("trained", "deployed"), "regression": ("trained_to_regress", "regressing")}[request.param]
+    trained, deployed = map(request.getfixturevalue, names)
+    return trained, deployed
+
+
+def test_the_cmssw_producer_gives_the_same_numbers_in_four_streams(either: tuple[Trained, Path], tmp_path: Path) -> None:
+    model, folder = either
+    (source,) = (folder / "cmssw_pytorch/Cyclotrain").glob("*Torch/plugins/*TorchProducer.cc")
+    standin = HERE.parent / "cmssw_standin"
+    run(
+        "g++", "-std=c++17", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-I", standin, "-I", folder / "cpp", *INCLUDES,
+        source, standin / "driver.cc", *LIBRARIES, "-o", tmp_path / "driver",
+    )  # fmt: skip
+    arguments = producer_arguments(folder, model, "cmssw_pytorch")
+    output = run(tmp_path / "driver", *arguments)
+    told = re.search(r"testTorchProducer: 3\d\d examples, largest difference (\S+)", output)
+    assert told and float(told[1]) <= 1e-6
+    assert re.search(r"InputMismatch: branch 'pf_\w+' has", output)
+    (path,) = (folder / "cmssw_pytorch").rglob("model.pt")
+    content = path.read_bytes()
+    path.write_bytes(content[:10_000])
+    assert f"TorchModelError: {path}: " in run(tmp_path / "driver", *arguments, expected=2)
+    path.write_bytes(content)
+
+
+def test_the_cmssw_configuration_has_the_service_that_keeps_libtorch_on_one_thread(deployed: Path) -> None:
+    (script,) = (deployed / "cmssw_pytorch").rglob("testTorchProducer_cfg.py")
+    lines = script.read_text().splitlines()
+    assert 'process.PyTorchService = cms.Service("PyTorchService")' in lines
+    assert 'process.load("Cyclotrain.TestTorch.testTorchProducer_cfi")' in lines
+
+
+def columns_header(trained: Trained, interface: Path) -> str:
+    """What the driver of the alpaka producer needs of a model: its collections, and an example as an element of them."""
+    inputs = trained.contract.layout.inputs
+    (header,) = interface.glob("*SoA.h")
+    columns = re.findall(r"SOA_(?:EIGEN_)?COLUMN\(\w+, (\w+)\)", header.read_text())
+    branches, answers = columns[: len(inputs)], columns[len(inputs) :]
+    assert len(answers) == len(trained.contract.columns)
+    filled = "".join(
+        f'  fill_column(element.{column}(), example.at("{branch}"), {trained.contract.layout.sets[name].max_length});\n'
+        if name
+        else f'  element.{column}() = example.at("{branch}").at(0);\n'
+        for column, (branch, name) in zip(branches, inputs.items(), strict=True)
+    )
+    return f"""
+#include "Cyclotrain/TestAlpaka/interface/alpaka/TestAlpakaDeviceCollections.h"
+using Inputs = alpaka_serial_sync::cyclotrain::TestAlpakaInputDeviceCollection;
+using Outputs = alpaka_serial_sync::cyclotrain::TestAlpakaOutputDeviceCollection;
+template <typename Column>
+void fill_column(Column column, const std::vector<float>& values, size_t length) {{
+  for (size_t row = 0; row < length; ++row)
+    column[row] = row < values.size() ? values[row] : 0.f;
+}}
+template <typename Element, typename Example>
+void fill(Element element, const Example& example) {{
+{filled}}}
+template <typename Element>
+std::vector<float> read(Element element) {{
+  return {{{", ".join(f"element.{column}()" for column in answers)}}};
+}}
+template <typename Answers, typename Reference>
+double largest_difference(const Answers& answers, const Reference& reference) {{
+  return cyclotrain::largest_difference(answers, reference.expected{", reference.scale" * bool(trained.contract.regression)});
+}}
+"""
+
+
+def test_the_alpaka_producer_gives_the_same_numbers_in_four_streams(either: tuple[Trained, Path], tmp_path: Path) -> None:
+    trained, folder = either
+    package, standin = folder / "cmssw_alpaka/Cyclotrain/TestAlpaka", HERE.parent / "cmssw_standin"
+    (tmp_path / "columns.h").write_text('#include "reference.h"\n' + columns_header(trained, package / "interface"))
+    run(
+        "g++", "-std=c++20", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-I", standin, "-I", folder / "cmssw_alpaka",
+        "-I", folder / "cpp", "-I", tmp_path, *INCLUDES, package / "plugins/alpaka/TestAlpakaProducer.cc",
+        standin / "driver_alpaka.cc", *LIBRARIES, "-o", tmp_path / "driver",
+    )  # fmt: skip
+    output = run(tmp_path / "driver", folder / "cmssw_alpaka", folder / "reference/reference.txt")
+    told = re.search(r"3\d\d examples, largest difference (\S+)", output)
+    assert told and float(told[1]) <= 1e-6
+
+
+def test_the_files_of_the_alpaka_package_name_each_other(deployed: Path) -> None:
+    package = deployed / "cmssw_alpaka/Cyclotrain/TestAlpaka"
+    for path in [*package.rglob("*.h"), *package.rglob("*.cc")]:
+        for included in re.findall(r'#include "Cyclotrain/(\S+)"', path.read_text()):
+            assert (package.parent / included).is_file()
+    for path in package.rglob("*.xml"):
+        # CMSSW's own parser takes the brackets of templates
+        text = re.sub(r'name="[^"]*"', 'name=""', path.read_text())
+        ElementTree.fromstring(f"<file>{text}</file>")
+    (script,) = package.rglob("testAlpakaProducer_cfg.py")
+    assert 'cms.Service("PyTorchService")' in script.read_text() and "TestAlpakaProducer@alpaka" in script.read_text()

@@ -9,6 +9,7 @@ import numpy as np
 
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.deploy.bundle import Parts, bundle
+from cyclotrain.deploy.names import camel, distinct
 from cyclotrain.deploy.reference import write_reference
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
@@ -63,3 +64,11 @@ def trained_with_odd_names(folder: Path) -> Trained:
     }
     raw = raw_config(paths, inputs=inputs, training={"epochs": 1, "batch_size": 128})
     return Trained(*skim_and_assemble(raw, folder), folder / "out")
+
+
+def producer_arguments(deployed: Path, trained: Trained, consumer: str) -> list[str | Path]:
+    """Arguments of the driver of CMSSW's producers: the model's folder, the reference vectors, and each branch with its product."""
+    inputs = trained.contract.layout.inputs
+    instances = distinct(list(inputs), camel)
+    products = [(branch, instances[branch], "jagged" if name else "scalar") for branch, name in inputs.items()]
+    return [deployed / consumer, deployed / "reference/reference.txt", *(part for product in products for part in product)]

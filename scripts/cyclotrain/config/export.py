@@ -11,10 +11,13 @@ VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 Form = Literal["onnx", "torchscript", "aot_inductor"]
-ConsumerName = Literal["cpp", "cmssw", "triton", "rdataframe", "fccanalyses", "basf2", "athena"]
+ConsumerName = Literal[
+    "cpp", "cmssw", "cmssw_pytorch", "cmssw_alpaka", "triton", "rdataframe", "fccanalyses", "basf2", "athena"
+]
 _FORMS: tuple[Form, ...] = get_args(Form)
 _CONSUMERS: tuple[ConsumerName, ...] = get_args(ConsumerName)
-_NEEDS: dict[ConsumerName, Form] = {}  # what a consumer needs besides `onnx`
+# what a consumer needs besides `onnx`
+_NEEDS: dict[ConsumerName, Form] = {"cmssw_pytorch": "torchscript", "cmssw_alpaka": "torchscript"}
 # an editor offers the releases of the table, and takes those between them
 _Choices = {"anyOf": [{"enum": [release.target for release in RELEASES]}, {"pattern": f"^(?:{PATTERN})$"}]}
 _Target = Annotated[str, Field(json_schema_extra=_Choices)]
@@ -50,7 +53,8 @@ class ExportConfig(Section):
     )
     consumers: list[Literal[Form, ConsumerName]] = Field(
         ["cpp", "cmssw", "triton", "rdataframe"],
-        description="Where the model goes. Each consumer gets a folder of the bundle: C++, CMSSW, Triton, ROOT's RDataFrame, "
+        description="Where the model goes. Each consumer gets a folder of the bundle: C++, CMSSW (`cmssw_pytorch`: with its "
+        "LibTorch; `cmssw_alpaka`: on its structures of arrays, also on GPUs), Triton, ROOT's RDataFrame, "
         "`fccanalyses` (also k4MLJetTagger), `basf2` of Belle II, `athena` of ATLAS. Forms of the model: `onnx` is made in any "
         "case; `torchscript` is for LibTorch, such as PhysicsTools/PyTorch of CMSSW; `aot_inductor` is compiled for LibTorch, "
         "once for x86-64-v2 and once for x86-64-v3.",

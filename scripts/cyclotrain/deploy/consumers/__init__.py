@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.contract import Layout
-from cyclotrain.deploy.consumers import athena, basf2, cmssw, cpp, fccanalyses, rdataframe, triton
+from cyclotrain.deploy.consumers import athena, basf2, cmssw, cmssw_alpaka, cmssw_pytorch, cpp, fccanalyses, rdataframe, triton
 from cyclotrain.deploy.consumers.consumer import Consumer
 
 CONSUMERS: Mapping[ConsumerName, Consumer] = {
     "cpp": cpp.CONSUMER,
     "cmssw": cmssw.CONSUMER,
+    "cmssw_pytorch": cmssw_pytorch.CONSUMER,
+    "cmssw_alpaka": cmssw_alpaka.CONSUMER,
     "triton": triton.CONSUMER,
     "rdataframe": rdataframe.CONSUMER,
     "fccanalyses": fccanalyses.CONSUMER,

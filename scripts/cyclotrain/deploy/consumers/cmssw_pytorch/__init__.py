@@ -1,0 +1,39 @@
+"""CMSSW with PyTorch: the EDProducer of `cmssw` on `cms::torch::Model`, in a package of its own."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from cyclotrain.deploy.consumers.consumer import Consumer, Making
+
+
+def names(making: Making, suffix: str) -> dict[str, Any]:
+    """The names of a package that can lie beside that of `cmssw`."""
+    package = f"{making.values['package']}{suffix}"
+    label = making.values["label"].removesuffix("Producer") + f"{suffix}Producer"
+    class_name = making.values["class_name"].removesuffix("Producer") + f"{suffix}Producer"
+    path = str(Path(making.values["model_path"]).with_suffix(".pt"))
+    return {"package": package, "label": label, "class_name": class_name, "model_path": path}
+
+
+def _write(making: Making) -> None:
+    own = dataclasses.replace(making, values={**making.values, **names(making, "Torch")})
+    package, label = own.values["package"], own.values["label"]
+    data = f"{package}/{own.values['model_path']}"
+    own.render(
+        {
+            "Producer.cc.jinja": f"{package}/plugins/{own.values['class_name']}.cc",
+            "BuildFile.xml": f"{package}/plugins/BuildFile.xml",
+            "cfg.py.jinja": f"{package}/test/{label}_cfg.py",
+            "data.md.jinja": str(Path(data).with_name("README.md")),
+        }
+    )
+    own.copy("torchscript", data)
+
+
+CONSUMER = Consumer(
+    title="CMSSW with PyTorch",
+    purpose="CMSSW with PyTorch: the EDProducer on `cms::torch::Model`, with its BuildFile, configuration and data folder",
+    check_it="[README](cmssw_pytorch/README.md)",
+    write=_write,
+)

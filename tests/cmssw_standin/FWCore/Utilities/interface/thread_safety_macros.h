@@ -1,0 +1,3 @@
+#pragma once
+
+#define CMS_THREAD_SAFE

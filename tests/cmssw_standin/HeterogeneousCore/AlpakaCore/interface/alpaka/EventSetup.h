@@ -1,0 +1,1 @@
+#include "alpaka_standin.h"
