@@ -67,7 +67,7 @@ def trained_with_odd_names(folder: Path) -> Trained:
 
 
 def producer_arguments(deployed: Path, trained: Trained, consumer: str) -> list[str | Path]:
-    """Arguments of the driver of CMSSW's producers: the model's folder, the reference vectors, and each branch with its product."""
+    """Arguments of the driver of CMSSW's producers: folder of the model, reference vectors, and the product of each branch."""
     inputs = trained.contract.layout.inputs
     instances = distinct(list(inputs), camel)
     products = [(branch, instances[branch], "jagged" if name else "scalar") for branch, name in inputs.items()]

@@ -11,9 +11,7 @@ VariantKind = Literal["fp16", "int8_dynamic", "int8_static"]
 VARIANT_KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 Form = Literal["onnx", "torchscript", "aot_inductor"]
-ConsumerName = Literal[
-    "cpp", "cmssw", "cmssw_pytorch", "cmssw_alpaka", "triton", "rdataframe", "fccanalyses", "basf2", "athena"
-]
+ConsumerName = Literal["cpp", "cmssw", "cmssw_pytorch", "cmssw_alpaka", "triton", "rdataframe", "fccanalyses", "basf2", "athena"]
 _FORMS: tuple[Form, ...] = get_args(Form)
 _CONSUMERS: tuple[ConsumerName, ...] = get_args(ConsumerName)
 # what a consumer needs besides `onnx`

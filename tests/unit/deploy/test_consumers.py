@@ -29,7 +29,10 @@ def test_a_form_is_no_consumer_and_no_form_is_made_twice() -> None:
     [
         ({"sort_by": "pf_pt"}, r"first constituents of inputs\.pf, .* 'sort_by' needs all of them"),
         ({"max_length": 40_000}, r"at most 32768 constituents, .* inputs\.pf\.max_length is 40000"),
-        ({"branches": tuple(f"pf_{i}" for i in range(64))}, r"at most 64 branches, .* and the model has 68: .* take 'cmssw_pytorch'"),
+        (
+            {"branches": tuple(f"pf_{i}" for i in range(64))},
+            r"at most 64 branches, .* and there are 68: .* take 'cmssw_pytorch'",
+        ),
     ],
 )
 def test_the_alpaka_producer_of_cmssw_refuses_what_its_columns_cannot_hold(

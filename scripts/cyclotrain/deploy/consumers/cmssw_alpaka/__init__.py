@@ -73,8 +73,8 @@ def _check(layout: Layout) -> None:
     advice = "or take 'cmssw_pytorch' instead of 'cmssw_alpaka' in export.consumers"
     if len(layout.inputs) > _MOST_COLUMNS:
         raise InputError(
-            f"export.consumers: 'cmssw_alpaka' takes at most {_MOST_COLUMNS} branches, because a structure of arrays of CMSSW has "
-            f"no more columns, and the model has {len(layout.inputs)}: use fewer, {advice}"
+            f"export.consumers: 'cmssw_alpaka' takes at most {_MOST_COLUMNS} branches, because a structure of arrays has no "
+            f"more columns, and there are {len(layout.inputs)}: use fewer, {advice}"
         )
     for name, features in layout.sets.items():
         if features.sort_by:
@@ -84,8 +84,8 @@ def _check(layout: Layout) -> None:
             )
         if features.max_length and features.max_length > _MOST_SLOTS:
             raise InputError(
-                f"export.consumers: 'cmssw_alpaka' takes at most {_MOST_SLOTS} constituents, because an Eigen vector has no more, "
-                f"and inputs.{name}.max_length is {features.max_length}: make it smaller, {advice}"
+                f"export.consumers: 'cmssw_alpaka' takes at most {_MOST_SLOTS} constituents, because an Eigen vector has no "
+                f"more, and inputs.{name}.max_length is {features.max_length}: make it smaller, {advice}"
             )
 
 
