@@ -80,7 +80,9 @@ def test_without_a_compiler_a_model_that_must_be_compiled_is_told_before_the_tra
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(InputError, match=r"'aot_inductor' compiles the model, but this machine has no C\+\+ compiler 'no-such-compiler'"):
+    with pytest.raises(
+        InputError, match=r"'aot_inductor' compiles the model, but this machine has no C\+\+ compiler 'no-such-comp"
+    ):
         attempt(trained, networks.Transformer, consumers=["aot_inductor"])
 
 
