@@ -5,8 +5,9 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.results import AOT_INDUCTOR, FCCANALYSES, MODEL, NETWORK, TORCHSCRIPT
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
+from cyclotrain.parity.artefacts import Artefact, Runtimes
 from cyclotrain.parity.cases import References
-from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.parity.verify import verify
 
 with rule(snakemake.log[0]):
     keep_freed_memory()

@@ -13,8 +13,8 @@ from cyclotrain.contract.results import AOT_INDUCTOR, MODEL, Verification, all_f
 from cyclotrain.export.to_aot_inductor import model_to_program
 from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Outputs
-from cyclotrain.parity import verify as parity
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity import artefacts
+from cyclotrain.parity.artefacts import Artefact
 from cyclotrain.runtimes.aot_inductor import AotInductorPackage
 from cyclotrain.runtimes.packages import package_metadata
 from cyclotrain.runtimes.sessions import CPU, Configuration
@@ -68,7 +68,7 @@ def test_a_package_with_a_fixed_length_inside_is_caught(trained: Trained, tmp_pa
 
 
 def test_a_package_for_another_processor_is_not_run_and_this_is_told(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "missing", lambda level: ["avx2", "fma"] if level == "x86-64-v3" else [])
+    monkeypatch.setattr(artefacts, "missing", lambda level: ["avx2", "fma"] if level == "x86-64-v3" else [])
     result = verified(trained, **{name: trained.compiled(name) for name in AOT_INDUCTOR})
     (told,) = result.not_run
     assert (told.runtime, told.reason) == (V3, "the processor of this machine lacks avx2, fma")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import write_json
 from cyclotrain.export.to_onnx import export
-from cyclotrain.parity.verify import OPTIMISATIONS
+from cyclotrain.parity.artefacts import OPTIMISATIONS
 from cyclotrain.runtimes import targets
 from cyclotrain.runtimes.environments import install
 from cyclotrain.runtimes.targets import RUNTIMES, settings_for

@@ -26,8 +26,9 @@ from cyclotrain.export.to_onnx import export
 from cyclotrain.export.trained import TrainedModel
 from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Model, Outputs
+from cyclotrain.parity.artefacts import Artefact, Runtimes
 from cyclotrain.parity.cases import References
-from cyclotrain.parity.verify import Artefact, Runtimes, verify
+from cyclotrain.parity.verify import verify
 from cyclotrain.runtimes.instruction_sets import level_of
 from cyclotrain.runtimes.sessions import open_session
 from cyclotrain.training.step import WeightedTraining

@@ -12,8 +12,8 @@ from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import read_json_lines
 from cyclotrain.networks.devices import gpus
 from cyclotrain.networks.features import sort_key
+from cyclotrain.parity.artefacts import OPTIMISATIONS, Artefact, _configurations, _providers
 from cyclotrain.parity.cases import Case
-from cyclotrain.parity.verify import OPTIMISATIONS, Artefact, _configurations, _providers
 from cyclotrain.runtimes.sessions import CPU, CUDA
 from support.toys import raw_config
 from support.trained import Trained, run_training

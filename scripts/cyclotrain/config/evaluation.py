@@ -8,13 +8,22 @@ from pydantic import Field, field_validator
 
 from cyclotrain.config.base import ExpressionText, Name, Section
 from cyclotrain.config.export import VARIANT_KINDS
-from cyclotrain.contract.results import BOOSTED_TREES, FCCANALYSES, MODEL, NETWORK
+from cyclotrain.contract.results import AOT_INDUCTOR, BOOSTED_TREES, FCCANALYSES, MODEL, NETWORK, TORCHSCRIPT
 
 if TYPE_CHECKING:
     from cyclotrain.config import Config
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-_TAKEN = (MODEL, NETWORK, FCCANALYSES, BOOSTED_TREES, "examples", "vs_rest")  # names of figures and files
+_TAKEN = (
+    MODEL,
+    NETWORK,
+    FCCANALYSES,
+    TORCHSCRIPT,
+    *AOT_INDUCTOR,
+    BOOSTED_TREES,
+    "examples",
+    "vs_rest",
+)  # names of figures and files
 
 
 class BaselineConfig(Section):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cyclotrain.config import ConfigError, load
 from cyclotrain.export.cmssw_preprocess import prepare
 from cyclotrain.export.to_onnx import export_network
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from support.toys import raw_config
 from support.trained import Trained
 

@@ -11,7 +11,7 @@ from cyclotrain.contract import Contract
 from cyclotrain.contract.results import History
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.export.variants import make_variant
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from support.trained import Trained
 
 

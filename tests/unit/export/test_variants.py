@@ -13,7 +13,7 @@ from cyclotrain.contract.results import MODEL
 from cyclotrain.core.files import file_sha256
 from cyclotrain.export.variants import make_variant
 from cyclotrain.gates.judge import judge
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from support.trained import Trained
 
 TOLERANCES = {"fp16": 2e-3, "int8_dynamic": 0.05, "int8_static": 0.05}

@@ -28,7 +28,7 @@ from cyclotrain.export.weaver_interface import Constituents, prepare, variable_n
 from cyclotrain.ingest.preflight import check_inputs
 from cyclotrain.ingest.sources import Sources
 from cyclotrain.networks.features import FeatureLayer
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from support import networks
 from support.bundles import card_and_plots
 from support.toys import raw_config, skim_and_assemble, toys, with_regression, without_classes

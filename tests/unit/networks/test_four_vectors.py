@@ -14,7 +14,7 @@ from cyclotrain.export.to_onnx import export_network
 from cyclotrain.ingest.recipe import Recipe
 from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.networks.four_vectors import PADDING
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from support.toys import raw_config, skim_and_assemble, toys
 from support.trained import Trained
 

@@ -14,7 +14,7 @@ from cyclotrain.contract.results import MODEL, TORCHSCRIPT, Verification, all_fi
 from cyclotrain.export.to_torch import archive, export_torchscript, model_to_torchscript
 from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Outputs
-from cyclotrain.parity.verify import Artefact
+from cyclotrain.parity.artefacts import Artefact
 from cyclotrain.runtimes.sessions import CPU, Configuration
 from cyclotrain.runtimes.torchscript import TorchScriptModules
 from support.toys import raw_config

@@ -14,8 +14,8 @@ from cyclotrain.config import ModelConfig
 from cyclotrain.contract.results import MODEL
 from cyclotrain.networks.registry import Model, SavedWeights
 from cyclotrain.networks.source import network_source
+from cyclotrain.parity.artefacts import Artefact
 from cyclotrain.parity.cases import References
-from cyclotrain.parity.verify import Artefact
 from cyclotrain.runtimes.sessions import RuntimeProcess
 from support.trained import Trained
 
