@@ -53,8 +53,8 @@ def verify(
     in batches of 1 and 7, and a part in all sessions (see `cases`); every length of the sets from empty to beyond `max_length`;
     NaN, infinities, +-1e30 and denormals in every input. All outputs count, regressed quantities in the units of
     `metrics.distance`. The reference is PyTorch in float32, eager, on the CPU; on the test split the distance to PyTorch in
-    float64 is given beside it, to tell a difference from the noise of float32. Hostile inputs always need a probability and finite
-    quantities, and PyTorch's where its answer is defined (see `comparison.Answers`).
+    float64 is given beside it, to tell a difference from the noise of float32. Hostile inputs always need a probability and
+    finite quantities, and PyTorch's where its answer is defined (see `comparison.Answers`).
     """
     start = time.perf_counter()
     torch.set_num_threads(runtimes.threads)
