@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ingest, model, networks, report, sample
+from benchmarks import ingest, libtorch, model, networks, report, sample
 from cyclotrain.core.files import write_json
 
 
@@ -18,9 +18,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*(LeafSpec|val_dataloader).*")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("result", type=Path, help="the JSON file to write")
-    parser.add_argument("--only", choices=("ingest", "model", "networks", "report"), help="measure only this part of the table")
+    parts = {
+        "ingest": ingest.figures, "model": model.figures, "libtorch": libtorch.figures, "networks": networks.figures,
+        "report": report.figures,
+    }  # fmt: skip
+    parser.add_argument("--only", choices=tuple(parts), help="measure only this part of the table")
     arguments = parser.parse_args()
-    parts = {"ingest": ingest.figures, "model": model.figures, "networks": networks.figures, "report": report.figures}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         jets = sample.make(folder)

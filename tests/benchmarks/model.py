@@ -33,20 +33,20 @@ _TRAINED = "transformer", "deep_sets"
 
 def figures(sample: Sample, folder: Path) -> list[Figure]:
     """All figures of training, of friend trees, and of inference for one example at a time."""
-    demo = _Exported(sample.config, sample.files, folder / "demo")
+    demo = Exported(sample.config, sample.files, folder / "demo")
     table = [_score_vs_bare(demo, sample, folder), _score_memory(demo, sample, folder)]
     files = sample.first(folder)
     configs = {name: with_model(sample.config, name) for name in ("transformer", "deep_sets")}
     configs |= {name: with_model(with_four_vectors(sample.config), name) for name in ("particle_transformer", "particle_net")}
     for name, config in {**configs, "mlp": flat(sample.config)}.items():
-        exported = _Exported(config, files, folder / name)
+        exported = Exported(config, files, folder / name)
         if name in _TRAINED:
             table += train_vs_resident_batch(config, exported.contract, exported.shards)
         table += _batch_1(exported)
     return table
 
 
-class _Exported:
+class Exported:
     """An exported network with its initial weights; its speed does not depend on them."""
 
     def __init__(self, config: Config, files: dict[str, str], folder: Path) -> None:
@@ -56,12 +56,12 @@ class _Exported:
         network = Model(self.contract, config.model.name, config.model.options)
         saved = SavedWeights(network.state_dict(), network_source(config.model.name), self.contract)
         saved.write(folder / "weights.pt")
-        trained = TrainedModel(self.contract, config.model, folder / "weights.pt")
-        export(trained, targets=ExportConfig().targets, path=self.path)
+        self.trained = TrainedModel(self.contract, config.model, folder / "weights.pt")
+        export(self.trained, targets=ExportConfig().targets, path=self.path)
         self.eager = Outputs(network).eval()
 
 
-def _score_vs_bare(exported: _Exported, sample: Sample, folder: Path) -> Figure:
+def _score_vs_bare(exported: Exported, sample: Sample, folder: Path) -> Figure:
     path = next(iter(sample.files.values()))
     layout = exported.contract.layout
     model = open_session(exported.path, threads=1)
@@ -90,7 +90,7 @@ def _score(path: str, model: Path, friend: Path) -> None:
     score(Ntuple(path, JETS_TREE), {str(model): file_sha256(model)}, friend=friend, threads=1)
 
 
-def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
+def _score_memory(exported: Exported, sample: Sample, folder: Path) -> Figure:
     """Peak memory of scoring a file with an eighth of the sample's entries, and a file with all."""
     peaks = []
     for shares in (1, 8):
@@ -99,14 +99,18 @@ def _score_memory(exported: _Exported, sample: Sample, folder: Path) -> Figure:
     return memory("score_memory", peaks, "a file with an eighth of the entries")
 
 
-def _batch_1(exported: _Exported) -> list[Figure]:
+def singles(exported: Exported) -> list[dict[str, torch.Tensor]]:
+    """Some 500 test examples, each as a batch of its own."""
+    test = Batches(read_split(exported.shards, exported.contract, "test"), exported.contract.layout, 1)
+    return [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
+
+
+def _batch_1(exported: Exported) -> list[Figure]:
     """One example at a time on one thread, over the real lengths: the model against eager PyTorch and its network alone."""
     torch.set_num_threads(1)
-    layout = exported.contract.layout
-    test = Batches(read_split(exported.shards, exported.contract, "test"), layout, 1)
-    singles = [test.gather(torch.tensor([row])).branches for row in range(0, test.n, test.n // _SINGLES)]
-    arrays = [{b: v.numpy() for b, v in single.items()} for single in singles]
-    network, inputs_alone = _network_alone(exported, singles)
+    examples = singles(exported)
+    arrays = [{b: v.numpy() for b, v in example.items()} for example in examples]
+    network, inputs_alone = _network_alone(exported, examples)
     model, bare = open_session(exported.path, threads=1), open_session(network, threads=1)
     # graphs that only take the inputs of the model, and of the network alone
     takes_branches, takes_groups = (
@@ -116,12 +120,12 @@ def _batch_1(exported: _Exported) -> list[Figure]:
     eager, whole, alone, branches, groups = [], [], [], [], []
     with torch.inference_mode():
         for _ in range(_REPEATS):
-            eager.append(seconds_of(lambda: [exported.eager(single) for single in singles]))
+            eager.append(seconds_of(lambda: [exported.eager(example) for example in examples]))
             whole.append(seconds_of(lambda: [model.run(None, inputs) for inputs in arrays]))
             alone.append(seconds_of(lambda: [bare.run(None, inputs) for inputs in inputs_alone]))
             branches.append(seconds_of(lambda: [takes_branches.run(None, inputs) for inputs in arrays]))
             groups.append(seconds_of(lambda: [takes_groups.run(None, inputs) for inputs in inputs_alone]))
-    n = len(singles)
+    n = len(examples)
     setting = f"{exported.name}, batch 1, 1 thread"
     rate, rate_alone = n / min(whole), n / min(alone)
     limit = n / (min(alone) + min(branches) - min(groups))
@@ -149,9 +153,9 @@ def _nothing(inputs: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def _network_alone(exported: _Exported, singles: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
+def _network_alone(exported: Exported, examples: list[dict[str, torch.Tensor]]) -> tuple[Path, list[dict[str, Any]]]:
     """The network of CMSSW's preprocess.json, and its inputs, which are prepared before timing."""
     layout, path = exported.contract.layout, exported.path.with_name("network.onnx")
     onnx.save(network_to_onnx(exported.eager.model, exported.contract, ExportConfig().targets), path)
     preprocess, layer = preprocess_json(exported.contract), exported.eager.model.features
-    return path, [prepare(preprocess, variables(layer, layout, single)) for single in singles]
+    return path, [prepare(preprocess, variables(layer, layout, example)) for example in examples]

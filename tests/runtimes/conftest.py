@@ -1,29 +1,19 @@
 """Fixtures of tests that run a bundle's consumers."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
-import onnxruntime as ort
 import pytest
 
-from support.bundles import uv_environment
-
-HERE = Path(__file__).parent
+from support.bundles import onnxruntime_cpp, uv_environment
 
 
-@pytest.fixture(scope="session")
-def onnxruntime_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+@pytest.fixture(scope="session", name="onnxruntime_cpp")
+def headers_and_library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """ONNX Runtime's headers, and a folder with the library of the installed wheel."""
     if not (shutil.which("apt-get") and shutil.which("dpkg") and Path("/etc/apt/sources.list.d/debian.sources").exists()):
         pytest.skip("ONNX Runtime's C++ headers come from Debian, and this machine does not run Debian")
-    folder = tmp_path_factory.mktemp("onnxruntime")
-    subprocess.run(["bash", HERE.parent / "onnxruntime_headers.sh", folder], check=True)
-    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
-    (folder / "lib").mkdir()
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
-        (folder / "lib" / name).symlink_to(library)
-    return folder / "usr/include/onnxruntime", folder / "lib"
+    return onnxruntime_cpp(tmp_path_factory.mktemp("onnxruntime"))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.deploy.bundle import Parts, bundle
@@ -36,6 +37,16 @@ def uv_environment(folder: Path, *packages: str) -> Path:
     run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
     run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
     return folder / "bin/python"
+
+
+def onnxruntime_cpp(folder: Path) -> tuple[Path, Path]:
+    """ONNX Runtime's headers, and a folder with the library of the installed wheel."""
+    run("bash", Path(__file__).parents[1] / "onnxruntime_headers.sh", folder)
+    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (folder / "lib").mkdir()
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
+        (folder / "lib" / name).symlink_to(library)
+    return folder / "usr/include/onnxruntime", folder / "lib"
 
 
 def deploy(trained: Trained, folder: Path, consumers: Sequence[ConsumerName], **others: Path) -> Path:
