@@ -14,7 +14,7 @@ from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.export.to_aot_inductor import export_aot_inductor
 from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.runtimes.instruction_sets import LEVELS, missing
-from support.bundles import onnxruntime_cpp, run
+from support.programs import onnxruntime_cpp, run
 
 _PROGRAM = Path(__file__).with_name("batch_1.cpp")
 
@@ -31,8 +31,8 @@ def figures(sample: Sample, folder: Path) -> list[Figure]:
     (folder / "examples").mkdir()
     _write(examples, folder / "examples/examples.txt")
     bundle(exported.contract, ["cpp"], Parts(forms, folder / "examples", [], []), folder / "bundle")
-    program = _compiled(folder)
-    onnx, traced, compiled = (float(seconds) for seconds in run(program, folder / "examples/examples.txt", *forms.values()).split())
+    answer = run(_compiled(folder), folder / "examples/examples.txt", *forms.values())
+    onnx, traced, compiled = map(float, answer.split())
     n, reference = len(examples), "ONNX Runtime in C++; deep_sets, batch 1, 1 thread"
     return [
         figure(name, n / seconds, "examples/s", reference=reference, reference_value=n / onnx)

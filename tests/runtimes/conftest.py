@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.bundles import onnxruntime_cpp, uv_environment
+from support.programs import onnxruntime_cpp, uv_environment
 
 
 @pytest.fixture(scope="session", name="onnxruntime_cpp")

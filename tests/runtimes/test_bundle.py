@@ -26,8 +26,9 @@ from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support import REPOSITORY
-from support.bundles import SANITISERS, card_and_plots, producer_arguments, run, uv_environment
+from support.bundles import card_and_plots, producer_arguments
 from support.pages import blocks
+from support.programs import SANITISERS, run, uv_environment
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
 

@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from cyclotrain.config.export import ConsumerName
-from support.bundles import SANITISERS, deploy, run, trained_with_odd_names
+from support.bundles import deploy, trained_with_odd_names
+from support.programs import SANITISERS, run
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes

@@ -12,7 +12,8 @@ import torch
 
 from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.export.to_torch import export_torchscript
-from support.bundles import SANITISERS, deploy, producer_arguments, run, trained_with_odd_names
+from support.bundles import deploy, producer_arguments, trained_with_odd_names
+from support.programs import SANITISERS, run
 from support.trained import Trained
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")]

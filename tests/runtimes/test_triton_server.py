@@ -20,7 +20,8 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from support.bundles import deploy, run, trained_with_odd_names, uv_environment
+from support.bundles import deploy, trained_with_odd_names
+from support.programs import run, uv_environment
 from support.trained import Trained
 
 pytestmark = pytest.mark.runtimes

@@ -1,12 +1,9 @@
-"""Bundles, and programs of their consumers."""
+"""Bundles of trained models, and what the drivers of their consumers need."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from cyclotrain.config.export import ConsumerName
 from cyclotrain.deploy.bundle import Parts, bundle
@@ -14,8 +11,6 @@ from cyclotrain.deploy.names import camel, distinct
 from cyclotrain.deploy.reference import write_reference
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
 from support.trained import Trained
-
-SANITISERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
 def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -25,28 +20,6 @@ def card_and_plots(folder: Path) -> tuple[list[Path], list[Path]]:
     for name in ("model_card.md", "model_card.html", "roc.png"):
         (page / name).write_text(name)
     return [page / "model_card.md", page / "model_card.html"], [page / "roc.png"]
-
-
-def run(*command: str | Path, expected: int = 0) -> str:
-    process = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert process.returncode == expected, f"{command} ended with {process.returncode}:\n{process.stdout}\n{process.stderr}"
-    return process.stdout + process.stderr
-
-
-def uv_environment(folder: Path, *packages: str) -> Path:
-    run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, folder)
-    run(sys.executable, "-m", "uv", "--system-certs", "pip", "install", "--quiet", "--python", folder / "bin/python", *packages)
-    return folder / "bin/python"
-
-
-def onnxruntime_cpp(folder: Path) -> tuple[Path, Path]:
-    """ONNX Runtime's headers, and a folder with the library of the installed wheel."""
-    run("bash", Path(__file__).parents[1] / "onnxruntime_headers.sh", folder)
-    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
-    (folder / "lib").mkdir()
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # the name that the linker looks for, and the SONAME
-        (folder / "lib" / name).symlink_to(library)
-    return folder / "usr/include/onnxruntime", folder / "lib"
 
 
 def deploy(trained: Trained, folder: Path, consumers: Sequence[ConsumerName], **others: Path) -> Path:
