@@ -380,6 +380,27 @@ FAULTS = [
         r"several_threads_differ",
     ),
     Fault(
+        "deploy: C++ gives LibTorch tensors that are not contiguous",
+        "deploy/consumers/cpp/cyclotrain_torch.h.jinja",
+        "if (!tensor.is_contiguous())",
+        "if (false)",
+        r"wrong_tensors_are_refused_by_name",
+    ),
+    Fault(
+        "deploy: C++ loads a package that the processor cannot run",
+        "deploy/consumers/cpp/cyclotrain_torch.h.jinja",
+        'if (level == "x86-64-v2" ? v2 : v3)',
+        "if (v2)",
+        r"wrong_tensors_are_refused_by_name",
+    ),
+    Fault(
+        "deploy: CMSSW with PyTorch has another order of inputs",
+        "deploy/consumers/cmssw_pytorch/Producer.cc.jinja",
+        "values[i].data(), shapes[i]",
+        "values[values.size() - 1 - i].data(), shapes[values.size() - 1 - i]",
+        r"cmssw_producer_gives_the_same_numbers_in_four_streams",
+    ),
+    Fault(
         "libtorch: a thread with another answer is lost",
         "runtimes/libtorch.py",
         "answer.tobytes() != first",
