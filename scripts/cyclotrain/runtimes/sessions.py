@@ -144,5 +144,6 @@ class RuntimeProcess:
             raise RuntimeError(f"{self._python}: the process of the runtime ended with exit code {self._process.wait()}")
         header, arrays = message
         if "error" in header:
-            raise RuntimeError(f"{self.runtime or 'the runtime'} in {self._python}: {header['error']}")
+            name = "ONNX Runtime" if len(self._worker) == 1 else "LibTorch"
+            raise RuntimeError(f"{name} in {self._python}: {header['error']}")
         return header, arrays
