@@ -360,7 +360,7 @@ FAULTS = [
     ),
     Fault(
         "parity: TorchScript is not tried as CMSSW freezes it",
-        "runtimes/torchscript.py",
+        "runtimes/in_process.py",
         'module if configuration.optimisation == "disable_all" else torch.jit.freeze(module)',
         "module",
         r"module_is_frozen",
@@ -374,8 +374,8 @@ FAULTS = [
     ),
     Fault(
         "parity: a compiled model is not tried in several threads",
-        "runtimes/aot_inductor.py",
-        "[values] * threads",
+        "runtimes/in_process.py",
+        "[values] * configuration.threads",
         "[values]",
         r"several_threads_differ",
     ),

@@ -15,7 +15,7 @@ from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Outputs
 from cyclotrain.parity import artefacts
 from cyclotrain.parity.artefacts import Artefact
-from cyclotrain.runtimes.aot_inductor import AotInductorPackage
+from cyclotrain.runtimes.in_process import Package
 from cyclotrain.runtimes.packages import package_metadata
 from cyclotrain.runtimes.sessions import CPU, Configuration
 from support.toys import raw_config
@@ -70,8 +70,8 @@ def test_a_package_with_a_fixed_length_inside_is_caught(trained: Trained, tmp_pa
 def test_a_package_for_another_processor_is_not_run_and_this_is_told(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artefacts, "missing", lambda level: ["avx2", "fma"] if level == "x86-64-v3" else [])
     result = verified(trained, **{name: trained.compiled(name) for name in AOT_INDUCTOR})
-    (told,) = result.not_run
-    assert (told.runtime, told.reason) == (V3, "the processor of this machine lacks avx2, fma")
+    (unrun,) = result.not_run
+    assert (unrun.runtime, unrun.reason) == (V3, "the processor of this machine lacks avx2, fma")
     assert result.artefacts == (MODEL, V2) and result.passed
 
 
@@ -86,9 +86,9 @@ def test_a_file_that_is_no_package_fails_the_gate(trained: Trained, tmp_path: Pa
 def test_the_answers_of_several_threads_differ_if_one_does(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     configuration = Configuration(CPU, "enable_all", 2)
     branches = {branch: torch.ones(1, 2 if name else 1) for branch, name in trained.contract.layout.inputs.items()}
-    with AotInductorPackage(trained.compiled(V3), [configuration], prefix="cyclotrain.") as package:
+    with Package(trained.compiled(V3), [configuration], prefix="cyclotrain.") as package:
         package.ask(branches, [configuration])
         right = package.answers()[configuration]
         answers = iter([right, right + 1])
-        monkeypatch.setattr(package, "_run", lambda values: next(answers))
+        monkeypatch.setattr(package, "run", lambda values, configuration: [torch.from_numpy(next(answers))])
         assert (package.answers()[configuration] == right + 1).all()

@@ -33,11 +33,11 @@ from cyclotrain.networks.registry import Outputs, load_model
 from cyclotrain.runtimes.environments import installed
 from cyclotrain.runtimes.instruction_sets import level_of, missing
 from cyclotrain.runtimes.libtorch import LibTorchProcess
-from cyclotrain.runtimes.sessions import CPU, Configuration, RuntimeProcess
+from cyclotrain.runtimes.sessions import CPU, Configuration, RuntimeProcess, Worker
 
 _AS_DEPLOYED = Configuration(CPU, "enable_all", 1)
 _EXAMPLES, _WARM_UP, _REPEATS = 500, 20, 10
-_IN_PYTHON = ("-m", "cyclotrain.runtimes.torch_worker", METADATA_PREFIX)
+_LIBTORCH = Worker("LibTorch", ("-m", "cyclotrain.runtimes.torch_worker", METADATA_PREFIX))
 _log = logging.getLogger(__name__)
 
 Seconds = npt.NDArray[np.float64]
@@ -93,7 +93,7 @@ def time_model(
     for name, path in exported.forms.items():
         if name in AOT_INDUCTOR and missing(level_of(name)):
             continue
-        timing = _measure(RuntimeProcess(sys.executable, path, [_AS_DEPLOYED], worker=_IN_PYTHON), singles, large)
+        timing = _measure(RuntimeProcess(sys.executable, path, [_AS_DEPLOYED], worker=_LIBTORCH), singles, large)
         in_cpp = [LibTorchProcess(worker, path, [_AS_DEPLOYED], prefix=METADATA_PREFIX) for worker in workers]
         cpp = [_measure(process, singles, large) for process in in_cpp]
         forms[name] = FormTiming(**timing.model_dump(), gain=gain(timing, path), cpp=next(iter(cpp), None))

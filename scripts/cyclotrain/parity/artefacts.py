@@ -19,16 +19,15 @@ from cyclotrain.networks.devices import gpus
 from cyclotrain.networks.features import FeatureLayer
 from cyclotrain.parity.cases import Case
 from cyclotrain.parity.comparison import Array, Branches
-from cyclotrain.runtimes.aot_inductor import AotInductorPackage
 from cyclotrain.runtimes.environments import installed
+from cyclotrain.runtimes.in_process import InProcess, in_process
 from cyclotrain.runtimes.instruction_sets import level_of, missing
 from cyclotrain.runtimes.libtorch import LibTorchProcess
 from cyclotrain.runtimes.sessions import CPU, CUDA, Configuration, RuntimeProcess
 from cyclotrain.runtimes.targets import runs_aot_inductor
-from cyclotrain.runtimes.torchscript import TorchScriptModules
 
 OPTIMISATIONS = ("disable_all", "enable_basic", "enable_extended", "enable_all")
-Backend = RuntimeProcess | TorchScriptModules | AotInductorPackage | LibTorchProcess
+Backend = RuntimeProcess | InProcess | LibTorchProcess
 
 
 @dataclass(frozen=True)
@@ -161,10 +160,7 @@ def _backends(artefact: Artefact, programs: _Programs) -> Iterator[Backend]:
     if artefact.name in (TORCHSCRIPT, *AOT_INDUCTOR):
         is_compiled = artefact.name in AOT_INDUCTOR
         configurations = _on_cpu(("enable_all",) if is_compiled else ("disable_all", "enable_all"), programs.threads)
-        if is_compiled:
-            yield AotInductorPackage(artefact.path, configurations, prefix=METADATA_PREFIX)
-        else:
-            yield TorchScriptModules(artefact.path, configurations, contract=METADATA_PREFIX + "contract")
+        yield in_process(artefact.path, configurations, prefix=METADATA_PREFIX)
         for version, worker in programs.workers:
             if not is_compiled or runs_aot_inductor(version):
                 yield LibTorchProcess(worker, artefact.path, configurations, prefix=METADATA_PREFIX)

@@ -66,10 +66,20 @@ class Configuration:
         return asdict(self)
 
 
-class RuntimeProcess:
-    """The model in an ONNX Runtime release, in a process of its own, with one session per configuration.
+@dataclass(frozen=True)
+class Worker:
+    """What runs a model in a process of its own: the name of the runtime, and the arguments of its Python."""
 
-    `worker`: the arguments of its Python, `worker.py` or, for the forms of LibTorch, the module `torch_worker`.
+    runtime: str
+    arguments: Sequence[str]
+
+
+ONNX_RUNTIME = Worker("ONNX Runtime", (runtime_worker.__file__,))
+
+
+class RuntimeProcess:
+    """The model in a runtime in Python, in a process of its own, with one session per configuration.
+
     Raises RuntimeError, with the runtime's message, if the model cannot be loaded or run.
     `load_seconds`: for all sessions together. `memory`: peak memory of the process in MB, first before loading, then after each
     batch; None on macOS. `seconds`: of each session that ran the last batch.
@@ -84,7 +94,7 @@ class RuntimeProcess:
         model: str | Path,
         configurations: Sequence[Configuration],
         *,
-        worker: Sequence[str] = (runtime_worker.__file__,),
+        worker: Worker = ONNX_RUNTIME,
         keeps_memory: bool = True,
     ) -> None:
         self.configurations = configurations
@@ -104,7 +114,7 @@ class RuntimeProcess:
         if not self._keeps_memory:
             environment |= KEEPS_SOME_FREED_MEMORY
         self._process = subprocess.Popen(
-            [self._python, *self._worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            [self._python, *self._worker.arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         configurations = [c.to_dict() for c in self.configurations]
         request = {"model": self._model, "configurations": configurations, "keeps_memory": self._keeps_memory}
@@ -141,9 +151,10 @@ class RuntimeProcess:
     def _receive(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
         message = read_message(cast(Any, self._process.stdout))
         if message is None:
-            raise RuntimeError(f"{self._python}: the process of the runtime ended with exit code {self._process.wait()}")
+            raise RuntimeError(
+                f"{self._python}: the process of {self._worker.runtime} ended with exit code {self._process.wait()}"
+            )
         header, arrays = message
         if "error" in header:
-            name = "ONNX Runtime" if len(self._worker) == 1 else "LibTorch"
-            raise RuntimeError(f"{name} in {self._python}: {header['error']}")
+            raise RuntimeError(f"{self._worker.runtime} in {self._python}: {header['error']}")
         return header, arrays

@@ -11,9 +11,8 @@ from typing import BinaryIO
 
 import torch
 
-from cyclotrain.runtimes.aot_inductor import AotInductorPackage
+from cyclotrain.runtimes.in_process import in_process
 from cyclotrain.runtimes.sessions import Configuration
-from cyclotrain.runtimes.torchscript import TorchScriptModules
 from cyclotrain.runtimes.worker import memory, read_message, side_by_side, write_message
 
 
@@ -25,11 +24,7 @@ def main(prefix: str, stdin: BinaryIO, stdout: BinaryIO) -> None:
     request = message[0]
     configurations = [Configuration(**c) for c in request["configurations"]]
     memory_before, start = memory("VmHWM"), time.perf_counter()
-    model: AotInductorPackage | TorchScriptModules = (
-        AotInductorPackage(request["model"], configurations, prefix=prefix)
-        if request["model"].endswith(".pt2")
-        else TorchScriptModules(request["model"], configurations, contract=f"{prefix}contract")
-    )
+    model = in_process(request["model"], configurations, prefix=prefix)
     try:
         with model:
             load_seconds = time.perf_counter() - start
@@ -41,18 +36,12 @@ def main(prefix: str, stdin: BinaryIO, stdout: BinaryIO) -> None:
                 seconds, answers = [], {}
                 for i in header["sessions"]:
                     start = time.perf_counter()
-                    outputs = _run(model, values, configurations[i])
+                    outputs = model.run(values, configurations[i])
                     seconds.append(time.perf_counter() - start)
                     answers[str(i)] = side_by_side([output.numpy() for output in outputs])
                 write_message(stdout, {"seconds": seconds, "memory": memory("VmHWM")}, answers)
     except Exception as error:  # the other side reports whatever LibTorch raises
         write_message(stdout, {"error": str(error)}, {})
-
-
-def _run(
-    model: AotInductorPackage | TorchScriptModules, values: list[torch.Tensor], configuration: Configuration
-) -> list[torch.Tensor]:
-    return model.run(values) if isinstance(model, AotInductorPackage) else model.run(values, configuration)
 
 
 if __name__ == "__main__":

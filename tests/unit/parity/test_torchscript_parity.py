@@ -15,8 +15,8 @@ from cyclotrain.export.to_torch import archive, export_torchscript, model_to_tor
 from cyclotrain.gates.judge import judge
 from cyclotrain.networks.registry import Outputs
 from cyclotrain.parity.artefacts import Artefact
+from cyclotrain.runtimes.in_process import TorchScript
 from cyclotrain.runtimes.sessions import CPU, Configuration
-from cyclotrain.runtimes.torchscript import TorchScriptModules
 from support.toys import raw_config
 from support.trained import Trained
 
@@ -51,7 +51,7 @@ def test_a_model_with_several_outputs_is_compared_in_all_of_its_columns(trained_
 def test_with_all_optimisations_a_module_is_frozen_so_that_its_weights_are_constants(trained: Trained, tmp_path: Path) -> None:
     export_torchscript(trained.model, tmp_path / "model.pt")
     configurations = [Configuration(CPU, optimisation, 1) for optimisation in ("disable_all", "enable_all")]
-    with TorchScriptModules(tmp_path / "model.pt", configurations, contract="cyclotrain.contract") as modules:
+    with TorchScript(tmp_path / "model.pt", configurations, prefix="cyclotrain.") as modules:
         sizes = [len(list(modules.module(configuration).parameters())) for configuration in configurations]
     assert sizes[0] > 0 == sizes[1]
 
