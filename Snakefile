@@ -35,6 +35,7 @@ pathvars:
 
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/validation.smk"
 include: "workflow/rules/studies.smk"
 include: "workflow/rules/figures.smk"

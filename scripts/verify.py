@@ -2,7 +2,7 @@
 
 from cyclotrain.config import ModelConfig
 from cyclotrain.contract import Contract
-from cyclotrain.contract.results import AOT_INDUCTOR, FCCANALYSES, MODEL, NETWORK, TORCHSCRIPT
+from cyclotrain.contract.results import FCCANALYSES, MODEL, NETWORK
 from cyclotrain.core.logs import rule
 from cyclotrain.core.memory import keep_freed_memory
 from cyclotrain.parity.artefacts import Artefact, Runtimes
@@ -19,9 +19,7 @@ with rule(snakemake.log[0]):
     if snakemake.input.fccanalyses:
         network, preprocess = snakemake.input.fccanalyses
         artefacts.append(Artefact(FCCANALYSES, network, tolerance, preprocess))
-    artefacts += [Artefact(TORCHSCRIPT, path, tolerance) for path in snakemake.input.torchscript]
-    if compiled := snakemake.input.aot_inductor:
-        artefacts += [Artefact(name, path, tolerance) for name, path in zip(AOT_INDUCTOR, compiled, strict=True)]
+    artefacts += [Artefact(form, snakemake.input[form], tolerance) for form in snakemake.params.forms]
     for (kind, tolerances), path in zip(snakemake.params.variants.items(), snakemake.input.variants, strict=True):
         artefacts.append(Artefact(kind, path, **tolerances))
     verification = verify(

@@ -18,7 +18,6 @@ from cyclotrain.config import VARIANT_KINDS, load
 from cyclotrain.config.gates import bounds_of
 from cyclotrain.contract.compared import model_file
 from cyclotrain.contract.parent import weights_file
-from cyclotrain.contract.results import AOT_INDUCTOR
 from cyclotrain.contract.run import RESULT_FILES
 from cyclotrain.core.yaml_files import require_distinct_keys
 from cyclotrain.data.recipe import DatasetRecipe
@@ -354,52 +353,6 @@ def libtorch_environments():
 def gpus():
     """The number of GPUs that the training asks for: `devices` if it must have them; with `auto` it takes what it is given."""
     return settings.training.devices * (settings.training.accelerator == "gpu")
-
-
-def network_alone():
-    """The network and its preprocess.json, where the config asks for them."""
-    if not settings.export.preprocess_json:
-        return []
-    return ["<fold>/model/network.onnx", "<fold>/model/preprocess.json"]
-
-
-def network_for_fccanalyses():
-    """The network and the JSON that WeaverInterface reads, where the config asks for them."""
-    if "fccanalyses" not in settings.export.takers:
-        return []
-    return ["<fold>/fccanalyses/network.onnx", "<fold>/fccanalyses/preprocess.json"]
-
-
-def torchscript_file():
-    """The model as TorchScript, where the config asks for it."""
-    return ["<fold>/pytorch/model.pt"] * ("torchscript" in settings.export.forms)
-
-
-def aot_inductor_files():
-    """The model compiled for LibTorch, where the config asks for it."""
-    compiled = AOT_INDUCTOR if "aot_inductor" in settings.export.forms else []
-    return [f"<fold>/pytorch/{name}.pt2" for name in compiled]
-
-
-def torch_forms():
-    """The files for LibTorch by their form."""
-    forms = {"torchscript": path for path in torchscript_file()}
-    return forms | {Path(path).stem: path for path in aot_inductor_files()}
-
-
-def model_forms():
-    """The files of the model by their form, as a bundle takes them."""
-    forms = {"onnx": "<fold>/model/model.onnx"}
-    forms |= {Path(path).stem: path for path in network_alone()}
-    forms |= {
-        f"fccanalyses_{Path(path).stem}": path for path in network_for_fccanalyses()
-    }
-    return forms | torch_forms()
-
-
-def variants():
-    """The variants that the config asks for."""
-    return [f"<fold>/model/{kind}.onnx" for kind in settings.export.variants]
 
 
 def other_scorers():

@@ -34,13 +34,12 @@ rule libtorch_environment:
 
 rule verify:
     input:
+        **torch_forms(),
         contract=rules.assemble.output.contract,
         weights=rules.train.output.weights,
         onnx=rules.export.output[0],
         network=rules.export.output.network,
         fccanalyses=rules.export.output.fccanalyses,
-        torchscript=torchscript_file(),
-        aot_inductor=aot_inductor_files(),
         variants=variants(),
         shards=skims("arrow"),
         environments=runtime_environments(),
@@ -63,6 +62,7 @@ rule verify:
         model=settings.model.model_dump(),
         tolerance=settings.verification.tolerance,
         tf32_tolerance=settings.verification.tf32_tolerance,
+        forms=list(torch_forms()),
         variants=variant_tolerances(),
         # written only if a case fails
         evidence=fold_path("verification_evidence.npz"),
