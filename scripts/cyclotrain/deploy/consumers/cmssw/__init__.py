@@ -5,22 +5,28 @@ from pathlib import Path
 from cyclotrain.deploy.consumers.consumer import Consumer, Making
 
 
-def _write(making: Making) -> None:
+def write_package(making: Making, form: str) -> Path:
+    """Write the package of an EDProducer with the model in one form; gives the place of the model."""
     values = making.values
     package, label = values["package"], values["label"]
-    data = f"{package}/{values['model_path']}"
+    model = Path(package, values["model_path"])
     making.render(
         {
             "Producer.cc.jinja": f"{package}/plugins/{values['class_name']}.cc",
             "BuildFile.xml": f"{package}/plugins/BuildFile.xml",
             "cfg.py.jinja": f"{package}/test/{label}_cfg.py",
-            "data.md.jinja": str(Path(data).with_name("README.md")),
+            "data.md.jinja": str(model.with_name("README.md")),
         }
     )
-    making.copy("onnx", data)
+    making.copy(form, str(model))
+    return model
+
+
+def _write(making: Making) -> None:
+    model = write_package(making, "onnx")
     for form in ("network", "preprocess"):
         if form in making.files:
-            making.copy(form, str(Path(data).with_name(making.files[form].name)))
+            making.copy(form, str(model.with_name(making.files[form].name)))
 
 
 CONSUMER = Consumer(

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from cyclotrain.deploy.consumers.cmssw import write_package
 from cyclotrain.deploy.consumers.consumer import Consumer, Making
 
 
@@ -17,18 +18,7 @@ def names(making: Making, suffix: str) -> dict[str, Any]:
 
 
 def _write(making: Making) -> None:
-    own = dataclasses.replace(making, values={**making.values, **names(making, "Torch")})
-    package, label = own.values["package"], own.values["label"]
-    data = f"{package}/{own.values['model_path']}"
-    own.render(
-        {
-            "Producer.cc.jinja": f"{package}/plugins/{own.values['class_name']}.cc",
-            "BuildFile.xml": f"{package}/plugins/BuildFile.xml",
-            "cfg.py.jinja": f"{package}/test/{label}_cfg.py",
-            "data.md.jinja": str(Path(data).with_name("README.md")),
-        }
-    )
-    own.copy("torchscript", data)
+    write_package(dataclasses.replace(making, values={**making.values, **names(making, "Torch")}), "torchscript")
 
 
 CONSUMER = Consumer(
