@@ -44,18 +44,6 @@ namespace {
     Ort::MemoryInfo memory_ = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
     mutable Ort::Session session_;
   };
-
-  // With regressed quantities, differences are in units of the columns' scales.
-  template <typename Reference>
-  auto largest(const std::vector<std::vector<float>>& answers, const Reference& reference, int)
-      -> decltype(cyclotrain::largest_difference(answers, reference.expected, reference.scale)) {
-    return cyclotrain::largest_difference(answers, reference.expected, reference.scale);
-  }
-
-  template <typename Reference>
-  double largest(const std::vector<std::vector<float>>& answers, const Reference& reference, ...) {
-    return cyclotrain::largest_difference(answers, reference.expected);
-  }
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -73,10 +61,10 @@ int main(int argc, char** argv) try {
       return 2;
     answers.push_back(answer.front());
   }
-  const double one = largest(answers, reference, 0);
+  const double one = cyclotrain::largest_difference(answers, reference);
   if (!tool.evaluate(reference.examples, answers).isSuccess())
     return 2;
-  const double all = largest(answers, reference, 0);
+  const double all = cyclotrain::largest_difference(answers, reference);
   std::cout << reference.examples.size() << " examples, largest difference " << one << " one by one, " << all << " in one batch\n";
   if (!tool.evaluate({}, answers).isSuccess() || !answers.empty())
     return 2;

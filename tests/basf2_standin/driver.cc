@@ -5,20 +5,6 @@
 #include HEADER
 #include "reference.h"
 
-namespace {
-  // With regressed quantities, differences are in units of the columns' scales.
-  template <typename Reference>
-  auto largest(const std::vector<std::vector<float>>& answers, const Reference& reference, int)
-      -> decltype(cyclotrain::largest_difference(answers, reference.expected, reference.scale)) {
-    return cyclotrain::largest_difference(answers, reference.expected, reference.scale);
-  }
-
-  template <typename Reference>
-  double largest(const std::vector<std::vector<float>>& answers, const Reference& reference, ...) {
-    return cyclotrain::largest_difference(answers, reference.expected);
-  }
-}  // namespace
-
 int main(int argc, char** argv) try {
   if (argc != 3)
     return 2;
@@ -27,8 +13,8 @@ int main(int argc, char** argv) try {
   std::vector<std::vector<float>> answers;
   for (const auto& example : reference.examples)
     answers.push_back(model(example));
-  const double one = largest(answers, reference, 0);
-  const double all = largest(model.evaluate(reference.examples), reference, 0);
+  const double one = cyclotrain::largest_difference(answers, reference);
+  const double all = cyclotrain::largest_difference(model.evaluate(reference.examples), reference);
   std::cout << answers.size() << " examples, largest difference " << one << " one by one, " << all << " in one batch\n";
   if (!model.evaluate({}).empty())
     return 2;

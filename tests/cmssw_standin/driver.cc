@@ -60,18 +60,6 @@ namespace {
     }
     return answers;
   }
-
-  // With regressed quantities, differences are in units of the columns' scales.
-  template <typename Reference>
-  auto largest(const std::vector<std::vector<float>>& answers, const Reference& reference, int)
-      -> decltype(cyclotrain::largest_difference(answers, reference.expected, reference.scale)) {
-    return cyclotrain::largest_difference(answers, reference.expected, reference.scale);
-  }
-
-  template <typename Reference>
-  double largest(const std::vector<std::vector<float>>& answers, const Reference& reference, ...) {
-    return cyclotrain::largest_difference(answers, reference.expected);
-  }
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -101,7 +89,7 @@ int main(int argc, char** argv) try {
     thread.join();
   double difference = 0;
   for (const auto& answer : answers)
-    difference = std::max(difference, largest(answer, reference, 0));
+    difference = std::max(difference, cyclotrain::largest_difference(answer, reference));
   auto& producer = streams.front();
   auto empty = make_event({}, inputs);
   producer->produce(empty, {});

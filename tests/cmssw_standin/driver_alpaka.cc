@@ -43,7 +43,7 @@ int main(int argc, char** argv) try {
     thread.join();
   double difference = 0;
   for (const auto& answer : answers)
-    difference = std::max(difference, largest_difference(answer, reference));
+    difference = std::max(difference, cyclotrain::largest_difference(answer, reference));
   std::cout << reference.examples.size() << " examples, largest difference " << difference << "\n";
   return difference <= cyclotrain::tolerance ? 0 : 1;
 } catch (const std::exception& error) {

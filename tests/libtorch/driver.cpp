@@ -46,7 +46,7 @@ namespace {
         std::vector<std::vector<float>> answers;
         for (const auto& example : reference.examples)
           answers.push_back(model(example));
-        largest[i] = cyclotrain::largest_difference(answers, reference.expected);
+        largest[i] = cyclotrain::largest_difference(answers, reference);
       });
     for (auto& thread : threads)
       thread.join();

@@ -78,8 +78,8 @@ def built(deployed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctest_checks_every_form_on_the_reference_vectors(deployed: Path, built: Path, tmp_path: Path) -> None:
     output = run(Path(sys.executable).parent / "ctest", "--test-dir", built, "--verbose")
     version = torch.__version__.partition("+")[0]
-    told = rf"LibTorch {version}: 3\d\d examples, largest difference (\S+) one by one, (\S+) in one batch"
-    differences = re.findall(told, output)
+    line = rf"LibTorch {version}: 3\d\d examples, largest difference (\S+) one by one, (\S+) in one batch"
+    differences = re.findall(line, output)
     assert len(differences) == len(models(deployed)) == 3
     assert all(float(value) <= 1e-6 for pair in differences for value in pair)
     wrong = tmp_path / "wrong.txt"
@@ -245,8 +245,8 @@ def test_the_cmssw_producer_gives_the_same_numbers_in_four_streams(either: tuple
     )  # fmt: skip
     arguments = producer_arguments(folder, model, "cmssw_pytorch")
     output = run(tmp_path / "driver", *arguments)
-    told = re.search(r"testTorchProducer: 3\d\d examples, largest difference (\S+)", output)
-    assert told and float(told[1]) <= 1e-6
+    answer = re.search(r"testTorchProducer: 3\d\d examples, largest difference (\S+)", output)
+    assert answer and float(answer[1]) <= 1e-6
     assert re.search(r"InputMismatch: branch 'pf_\w+' has", output)
     (path,) = (folder / "cmssw_pytorch").rglob("model.pt")
     content = path.read_bytes()
@@ -291,25 +291,21 @@ template <typename Element>
 std::vector<float> read(Element element) {{
   return {{{", ".join(f"element.{column}()" for column in answers)}}};
 }}
-template <typename Answers, typename Reference>
-double largest_difference(const Answers& answers, const Reference& reference) {{
-  return cyclotrain::largest_difference(answers, reference.expected{", reference.scale" * bool(trained.contract.regression)});
-}}
 """
 
 
 def test_the_alpaka_producer_gives_the_same_numbers_in_four_streams(either: tuple[Trained, Path], tmp_path: Path) -> None:
     trained, folder = either
     package, standin = folder / "cmssw_alpaka/Cyclotrain/TestAlpaka", HERE.parent / "cmssw_standin"
-    (tmp_path / "columns.h").write_text('#include "reference.h"\n' + columns_header(trained, package / "interface"))
+    (tmp_path / "columns.h").write_text(columns_header(trained, package / "interface"))
     run(
         "g++", "-std=c++20", *SANITISERS.split(), "-Wall", "-Wextra", "-Werror", "-I", standin, "-I", folder / "cmssw_alpaka",
         "-I", folder / "cpp", "-I", tmp_path, *INCLUDES, package / "plugins/alpaka/TestAlpakaProducer.cc",
         standin / "driver_alpaka.cc", *LIBRARIES, "-o", tmp_path / "driver",
     )  # fmt: skip
     output = run(tmp_path / "driver", folder / "cmssw_alpaka", folder / "reference/reference.txt")
-    told = re.search(r"3\d\d examples, largest difference (\S+)", output)
-    assert told and float(told[1]) <= 1e-6
+    answer = re.search(r"3\d\d examples, largest difference (\S+)", output)
+    assert answer and float(answer[1]) <= 1e-6
 
 
 def test_the_files_of_the_alpaka_package_name_each_other(deployed: Path) -> None:
