@@ -19,14 +19,13 @@ from cyclotrain.core.errors import InputError
 from cyclotrain.core.files import file_sha256
 from cyclotrain.deploy.bundle import Parts, bundle
 from cyclotrain.deploy.friend_trees import Ntuple, score
-from cyclotrain.deploy.reference import write_reference
 from cyclotrain.export.cmssw_preprocess import prepare, variables
 from cyclotrain.export.to_onnx import export_network
 from cyclotrain.export.to_torch import export_torchscript
 from cyclotrain.ingest.ntuples import depths, open_tree, read_batches
 from cyclotrain.networks.features import FeatureLayer
 from support import REPOSITORY
-from support.bundles import card_and_plots, producer_arguments
+from support.bundles import card_and_plots, deploy, producer_arguments
 from support.pages import blocks
 from support.programs import SANITISERS, run, uv_environment
 from support.toys import jets, raw_config, skim_and_assemble, write_tree
@@ -38,15 +37,11 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def deployed(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return deploy(trained, tmp_path_factory.mktemp("bundle") / "deploy")
+    return with_all_forms(trained, tmp_path_factory.mktemp("bundle") / "deploy")
 
 
-def deploy(trained: Trained, folder: Path) -> Path:
-    vectors = folder.with_name("reference")
-    write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=vectors)
-    parts = Parts(forms(trained), vectors, *card_and_plots(folder.parent))
-    bundle(trained.contract, trained.config.export.takers, parts, folder)
-    return folder
+def with_all_forms(trained: Trained, folder: Path) -> Path:
+    return deploy(trained, folder, trained.config.export.takers, **forms(trained))
 
 
 # branches that are no names in Python or C++, or whose names look alike in CMSSW
@@ -72,17 +67,17 @@ def oddly_named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path
     }
     raw["training"] = {"epochs": 1, "batch_size": 128}
     trained = Trained(*skim_and_assemble(raw, folder), folder / "out")
-    return trained, deploy(trained, folder / "deploy")
+    return trained, with_all_forms(trained, folder / "deploy")
 
 
 def forms(trained: Trained) -> dict[str, Path]:
-    """The model in all its forms."""
+    """The model in all its forms besides ONNX."""
     names = {"network": "network.onnx", "preprocess": "preprocess.json", "torchscript": "model.pt"}
     paths = {form: trained.folder / name for form, name in names.items()}
     targets = trained.config.export.targets
     export_network(trained.model, targets=targets, path=paths["network"], preprocess=paths["preprocess"])
     export_torchscript(trained.model, paths["torchscript"])
-    return {"onnx": trained.onnx, **paths, **{name: trained.compiled(name) for name in AOT_INDUCTOR}}
+    return {**paths, **{name: trained.compiled(name) for name in AOT_INDUCTOR}}
 
 
 @pytest.mark.parametrize("form", ["*.pt", "*x86_64-v2*.pt2", "*x86_64-v3*.pt2"])
@@ -110,9 +105,7 @@ def test_the_name_of_a_compiled_model_says_where_it_runs(deployed: Path) -> None
 
 
 def test_a_bundle_without_torchscript_has_no_folder_for_it(trained: Trained, tmp_path: Path) -> None:
-    write_reference(trained.contract, trained.onnx, shards=trained.shards, folder=tmp_path / "reference")
-    parts = Parts({"onnx": trained.onnx}, tmp_path / "reference", *card_and_plots(tmp_path))
-    bundle(trained.contract, ["cpp"], parts, tmp_path / "deploy")
+    deploy(trained, tmp_path / "deploy", ["cpp"])
     assert not (tmp_path / "deploy/pytorch").exists()
     assert "pytorch" not in (tmp_path / "deploy/README.md").read_text()
 
@@ -429,7 +422,7 @@ print(json.dumps(json_format.MessageToDict(config, preserving_proto_field_name=T
 def regressing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     """A model with regressed quantities, and its bundle."""
     trained: Trained = request.getfixturevalue(request.param)
-    return trained, deploy(trained, tmp_path_factory.mktemp("regressing") / "deploy")
+    return trained, with_all_forms(trained, tmp_path_factory.mktemp("regressing") / "deploy")
 
 
 def test_python_checks_all_outputs(regressing: tuple[Trained, Path], tmp_path: Path) -> None:

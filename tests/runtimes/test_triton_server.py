@@ -68,7 +68,7 @@ from tritonclient.utils import InferenceServerException
 reference, name, ports = json.load(open(sys.argv[1])), sys.argv[2], {"grpc": sys.argv[3], "http": sys.argv[4]}
 outputs = sys.argv[5].split(",")
 clients = {kind: getattr(tritonclient, kind).InferenceServerClient("127.0.0.1:" + port) for kind, port in ports.items()}
-by_length, found = collections.defaultdict(list), {}
+by_length, seen = collections.defaultdict(list), {}
 for example in reference["examples"]:
     by_length[max(len(values) for values in example["inputs"].values())].append(example)
 
@@ -100,8 +100,8 @@ def error(call):
 
 
 for kind, client in clients.items():
-    found[kind + " one by one"] = max(difference(client.infer(name, tensors(kind, [e])), [e]) for e in reference["examples"])
-    found[kind + " in batches"] = max(difference(client.infer(name, tensors(kind, b)), b) for b in by_length.values())
+    seen[kind + " one by one"] = max(difference(client.infer(name, tensors(kind, [e])), [e]) for e in reference["examples"])
+    seen[kind + " in batches"] = max(difference(client.infer(name, tensors(kind, b)), b) for b in by_length.values())
 client = clients["grpc"]
 waiting = []  # of all lengths at once, so that the server makes batches
 for example in reference["examples"]:
@@ -109,23 +109,23 @@ for example in reference["examples"]:
     client.async_infer(name, inputs, lambda result, error, one=example: waiting.append((result, error, one)))
 while len(waiting) < len(reference["examples"]):
     time.sleep(0.01)
-found["at once"] = max(difference(result, [example]) for result, _, example in waiting)
+seen["at once"] = max(difference(result, [example]) for result, _, example in waiting)
 statistics = client.get_inference_statistics(name, as_json=True)["model_stats"][0]
-found["requests"] = int(statistics["inference_stats"]["success"]["count"])
-found["executions"] = int(statistics["execution_count"])
-found["config"] = client.get_model_config(name, as_json=True)["config"]
+seen["requests"] = int(statistics["inference_stats"]["success"]["count"])
+seen["executions"] = int(statistics["execution_count"])
+seen["config"] = client.get_model_config(name, as_json=True)["config"]
 some = by_length[max(by_length)][:1]
 whole = tensors("grpc", some)
-found["without one"] = error(lambda: client.infer(name, whole[1:]))
-found["too many"] = error(lambda: client.infer(name, tensors("grpc", some * 1025)))
+seen["without one"] = error(lambda: client.infer(name, whole[1:]))
+seen["too many"] = error(lambda: client.infer(name, tensors("grpc", some * 1025)))
 scalar = next(i for i, tensor in enumerate(whole) if list(tensor.shape()) == [1, 1])
 wide = tritonclient.grpc.InferInput(whole[scalar].name(), [1, 2], "FP32")
 wide.set_data_from_numpy(np.zeros((1, 2), np.float32))
-found["two values"] = error(lambda: client.infer(name, [wide if i == scalar else t for i, t in enumerate(whole)]))
+seen["two values"] = error(lambda: client.infer(name, [wide if i == scalar else t for i, t in enumerate(whole)]))
 asked = tritonclient.grpc.InferRequestedOutput(outputs[0], class_count=1)
 label = client.infer(name, whole, outputs=[asked]).as_numpy(outputs[0])[0][0].decode().split(":")[2]
-found["label"] = [label, int(np.argmax(expected(some, outputs[0])[0]))]
-print(json.dumps(found))
+seen["label"] = [label, int(np.argmax(expected(some, outputs[0])[0]))]
+print(json.dumps(seen))
 """
 
 
@@ -157,11 +157,11 @@ class Triton:
             wait_until_ready(server, ports[1], log)
             reference = deployed / "reference/reference.json"
             arguments = (reference, "test", str(ports[0]), str(ports[1]), ",".join(outputs))
-            found: dict[str, Any] = json.loads(run(self.python, folder / "client.py", *arguments))
+            seen: dict[str, Any] = json.loads(run(self.python, folder / "client.py", *arguments))
         finally:
             server.terminate()
             server.wait(60)
-        return found
+        return seen
 
     def _command(self, repository: Path, folder: Path, ports: list[int]) -> list[str]:
         server, version = self.packages / "pytriton/tritonserver", ".".join(map(str, sys.version_info[:2]))
@@ -216,28 +216,28 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 def test_a_server_gives_the_same_numbers(trained: Trained, triton: Triton, tmp_path: Path) -> None:
     deployed = deploy(trained, tmp_path / "deploy", ["triton"])
-    found = triton.ask(deployed, tmp_path, ["probabilities"])
-    assert all(found[way] <= 1e-6 for way in WAYS), found
+    seen = triton.ask(deployed, tmp_path, ["probabilities"])
+    assert all(seen[way] <= 1e-6 for way in WAYS), seen
     # the server batches requests, of the same length alone: `model.py` takes no others
-    assert found["executions"] < found["requests"]
-    dims = {line["name"]: line["dims"] for line in found["config"]["input"]}
+    assert seen["executions"] < seen["requests"]
+    dims = {line["name"]: line["dims"] for line in seen["config"]["input"]}
     inputs = trained.contract.layout.inputs
     assert dims == {branch: ["-1" if name else "1"] for branch, name in inputs.items()}
-    label, index = found["label"]
+    label, index = seen["label"]
     assert label == trained.contract.classes[index]
     first = next(iter(inputs))
-    assert "expected 8 inputs but got 7" in found["without one"] and f"'{first}'" in found["without one"]
-    assert "batch-size must be <= 1024" in found["too many"]
-    assert "unexpected shape for input" in found["two values"] and "Expected [-1,1], got [1,2]" in found["two values"]
+    assert "expected 8 inputs but got 7" in seen["without one"] and f"'{first}'" in seen["without one"]
+    assert "batch-size must be <= 1024" in seen["too many"]
+    assert "unexpected shape for input" in seen["two values"] and "Expected [-1,1], got [1,2]" in seen["two values"]
 
 
 def test_a_server_gives_all_outputs(trained_to_regress: Trained, triton: Triton, tmp_path: Path) -> None:
     deployed = deploy(trained_to_regress, tmp_path / "deploy", ["triton"])
-    found = triton.ask(deployed, tmp_path, [output.name for output in trained_to_regress.contract.outputs])
-    assert all(found[way] <= 1e-5 for way in WAYS), found
+    seen = triton.ask(deployed, tmp_path, [output.name for output in trained_to_regress.contract.outputs])
+    assert all(seen[way] <= 1e-5 for way in WAYS), seen
 
 
 def test_a_server_takes_oddly_named_branches(triton: Triton, tmp_path: Path) -> None:
     deployed = deploy(trained_with_odd_names(tmp_path), tmp_path / "deploy", ["triton"])
-    found = triton.ask(deployed, tmp_path, ["probabilities"])
-    assert all(found[way] <= 1e-6 for way in WAYS), found
+    seen = triton.ask(deployed, tmp_path, ["probabilities"])
+    assert all(seen[way] <= 1e-6 for way in WAYS), seen

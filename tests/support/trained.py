@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +165,8 @@ class Trained:
             for split, others in answers.items()
         }
 
-    def time(self, forms: Mapping[str, Path] | None = None, **variants: Path) -> Timing:
-        exported = Exported(self.onnx, self.weights, variants, forms or {})
+    def time(self, **variants: Path) -> Timing:
+        exported = Exported(self.onnx, self.weights, variants, forms={})
         return time_model(self.contract, self.config.model, exported, shards=self.shards, environments=[])
 
     def run(self) -> Run:

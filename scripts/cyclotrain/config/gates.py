@@ -133,12 +133,12 @@ def names(config: "Config") -> Iterator[str]:
     yield from map(figures.rejection_loss, variants if config.classes else ())
     forms = config.export.forms
     others = [*[NETWORK] * config.export.preprocess_json, *[FCCANALYSES] * ("fccanalyses" in config.export.takers)]
-    of_torch = [*[TORCHSCRIPT] * ("torchscript" in forms), *[*AOT_INDUCTOR] * ("aot_inductor" in forms)]
-    yield from map(figures.parity, (MODEL, *others, *of_torch, *variants))
+    libtorch = [*[TORCHSCRIPT] * ("torchscript" in forms), *[*AOT_INDUCTOR] * ("aot_inductor" in forms)]
+    yield from map(figures.parity, (MODEL, *others, *libtorch, *variants))
     yield from map(figures.latency, Percentiles.model_fields)
     yield from map(figures.throughput, TIMED_BATCHES)
     yield figures.COLD_START
-    yield from (figures.gain(kind, of) for kind in [*variants, *of_torch] for of in Gain.model_fields)
+    yield from (figures.gain(kind, of) for kind in [*variants, *libtorch] for of in Gain.model_fields)
 
 
 def _of_classes(config: "Config", backgrounds: Sequence[str], scorer: str | None) -> Iterator[str]:
