@@ -22,6 +22,7 @@ container: os.environ.get("CYCLOTRAIN_IMAGE", "envs/cyclotrain.sif")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/forms.smk"
 
 
 wildcard_constraints:
