@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch._inductor import aoti_compile_and_package
+from torch._inductor.exc import InductorError
 from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as symbolic_shapes
 
@@ -26,6 +28,16 @@ from cyclotrain.runtimes.instruction_sets import Level
 from cyclotrain.runtimes.targets import AOT_INDUCTOR_SINCE
 
 _BITS: dict[Level, int] = {"x86-64-v2": 128, "x86-64-v3": 256}  # of a vector
+# Products of matrices by Inductor, with weights in the order in which it reads them: for few constituents they are faster than
+# those of PyTorch's library. It has none below AVX2. With an epilogue fused to them, the transformer does not compile.
+_OWN_PRODUCTS = {
+    "max_autotune": True,
+    "max_autotune_gemm_backends": "CPP",
+    "epilogue_fusion": False,
+    "autotune_num_choices_displayed": 0,
+}
+# For networks with a product that Inductor does not have, such as particle_transformer: each by what is faster when it compiles.
+_FASTEST_PRODUCTS = {**_OWN_PRODUCTS, "max_autotune_gemm_backends": "ATEN,CPP"}
 _CACHE = "TORCHINDUCTOR_CACHE_DIR"
 _log = logging.getLogger(__name__)
 
@@ -68,7 +80,16 @@ def compile_program(program: ExportedProgram, level: Level, metadata: Mapping[st
     }
     with atomic(path) as temporary, _every_length(), _own_cache():
         package = temporary.with_suffix(".pt2")  # the compiler takes no other name
-        aoti_compile_and_package(program, package_path=str(package), inductor_configs=settings)
+
+        def compile_with(products: Mapping[str, Any]) -> None:
+            aoti_compile_and_package(program, package_path=str(package), inductor_configs={**settings, **products})
+
+        try:
+            compile_with({} if level == "x86-64-v2" else _OWN_PRODUCTS)
+        except InductorError as error:
+            if "NoValidChoicesError" not in str(error):
+                raise
+            compile_with(_FASTEST_PRODUCTS)
         package.rename(temporary)
 
 
