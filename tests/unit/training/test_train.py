@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,18 @@ def test_a_killed_training_resumes_and_ends_with_the_same_weights(ingest: Any, t
     config, contract, shards = ingest(raw_config(toy_files, training=training, model=model))
     whole = run_training(contract, config, shards, tmp_path / "whole")
     killed = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(target=run_training, args=(contract, config, shards, killed, 0.05))
-    process.start()
-    history = killed / "history.jsonl"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (history.exists() and len(history.read_text().splitlines()) == 2):
-        time.sleep(0.05)
-    time.sleep(0.3)  # into the third epoch
-    process.kill()
-    process.join()
-    assert list(killed.glob("ck/*/last.ckpt")) and not (killed / "weights.pt").exists()
+
+    def is_into_a_later_epoch(checkpoint: Path) -> bool:
+        return len(_saved(checkpoint).epochs) >= 2 and time.time() - checkpoint.stat().st_mtime > 0.2
+
+    done = len(_killed_when(is_into_a_later_epoch, contract, config, shards, killed, 0.05).epochs)
+    assert done < 4 and not (killed / "weights.pt").exists()
     started = time.time()
     resumed = run_training(contract, config, shards, killed)
     assert file_sha256(resumed) == file_sha256(whole)
-    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    lines = [json.loads(line) for line in (killed / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
-    assert lines[1]["time"] < started < lines[2]["time"]
+    assert lines[done - 1]["time"] < started < lines[done]["time"]
     assert not list(killed.glob("ck/*"))
 
 
@@ -82,23 +79,42 @@ def test_a_killed_training_resumes_after_its_last_epoch_although_an_earlier_one_
     training = {"epochs": 6, "patience": 6, "batch_size": 64, "learning_rate": 1.0}  # too large: the loss jumps about
     config, contract, shards = ingest(raw_config(toy_files, training=training))
     killed = tmp_path / "killed"
-    process = multiprocessing.get_context("spawn").Process(target=run_training, args=(contract, config, shards, killed, 0.02))
+
+    def is_worse_than_before(checkpoint: Path) -> bool:
+        return _saved(checkpoint).kept.epoch < len(_saved(checkpoint).epochs)
+
+    saved = _killed_when(is_worse_than_before, contract, config, shards, killed, 0.02)
+    assert saved.kept.epoch < len(saved.epochs)
+    resumed = run_training(contract, config, shards, killed)
+    assert History.read(resumed.with_name("history.jsonl")).epochs[: len(saved.epochs)] == saved.epochs
+
+
+def _killed_when(
+    condition: Callable[[Path], bool], contract: Contract, config: Any, shards: list[str], folder: Path, delay: float
+) -> History:
+    """Train until the checkpoint meets the condition, then kill the training, which stands still whenever it is looked at.
+
+    Returns the epochs that the checkpoint holds.
+    """
+    arguments = (contract, config, shards, folder, delay)
+    process = multiprocessing.get_context("spawn").Process(target=run_training, args=arguments)
     process.start()
-    history = killed / "history.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (
-        history.exists()
-        and (epochs := History.read(history).epochs)
-        and epochs[-1].validation_loss > epochs[-2:][0].validation_loss
-    ):
+    assert process.pid
+    checkpoints: list[Path] = []
+    while process.is_alive():
+        os.kill(process.pid, signal.SIGSTOP)
+        checkpoints = list(folder.glob("ck/*/last.ckpt"))
+        if checkpoints and condition(checkpoints[0]):
+            process.kill()
+        os.kill(process.pid, signal.SIGCONT)
         time.sleep(0.02)
-    time.sleep(0.2)  # the checkpoint follows the history, and the next epoch takes half a second
-    process.kill()
     process.join()
-    done = History.read(history)
-    assert done.kept.epoch < len(done.epochs)
-    (checkpoint,) = killed.glob("ck/*/last.ckpt")
-    assert torch.load(checkpoint, weights_only=False)["epoch"] + 1 == len(done.epochs)
+    assert process.exitcode == -signal.SIGKILL, "the training ended before the condition was met"
+    return _saved(checkpoints[0])
+
+
+def _saved(checkpoint: Path) -> History:
+    return History(epochs=torch.load(checkpoint, weights_only=True)["callbacks"]["HistoryOfEpochs"]["epochs"])
 
 
 @pytest.mark.skipif(not Path("/dev/shm").exists(), reason="no second file system to put temporary files on")
