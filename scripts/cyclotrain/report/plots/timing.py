@@ -18,22 +18,25 @@ def latency(timing: Timing, paths: Sequence[str | Path]) -> Iterator[Table]:
     runtimes: list[tuple[str, RuntimeTiming]] = [(runtime.runtime, runtime) for runtime in timing.runtimes]
     runtimes += [(NAMES[name].partition(",")[0].partition(" in ")[0], form) for name, form in timing.forms.items()]
     lines: list[tuple[str, RuntimeTiming | PytorchTiming]] = [*runtimes, ("PyTorch, eager", timing.pytorch)]
-    colours = [*itertools.islice(itertools.cycle(COLOURS), len(runtimes)), "grey"]
+    # the forms dashed, from the first colour on: there are more lines than colours
+    styles = [(colour, "-") for colour, _ in zip(itertools.cycle(COLOURS), timing.runtimes, strict=False)]
+    styles += [(colour, "--") for colour, _ in zip(itertools.cycle(COLOURS), timing.forms, strict=False)]
+    styles.append(("grey", "-"))
     with figure(paths, width=13.0, height=5.5, columns=2) as (single, rate):
         share = np.linspace(0, 1, len(timing.pytorch.batch_1_quantiles_ms))
-        for (name, line), colour in zip(lines, colours, strict=True):
+        for (name, line), (colour, dashes) in zip(lines, styles, strict=True):
             percentiles = line.batch_1_latency_ms
             label = f"{name}: {percentiles.p50:.2g} ms, 99 %: {percentiles.p99:.2g} ms"
-            single.step(line.batch_1_quantiles_ms, share, where="post", color=colour, label=label)
+            single.step(line.batch_1_quantiles_ms, share, where="post", color=colour, linestyle=dashes, label=label)
         single.set(xlabel="Latency of one example [ms]", ylabel="Fraction of examples below", xscale="log", ylim=(0, 1.02))
         single.set_yticks(np.linspace(0, 1, 6))
         single.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         single.xaxis.set_major_formatter("{x:g}")
         single.xaxis.set_minor_formatter(NullFormatter())
         single.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=11)
-        for (_, runtime), colour in zip(runtimes, colours, strict=False):
+        for (_, runtime), (colour, dashes) in zip(runtimes, styles, strict=False):
             sizes, rates = zip(*runtime.examples_per_second.items(), strict=True)
-            rate.plot(sizes, rates, "o-", color=colour)
+            rate.plot(sizes, rates, marker="o", color=colour, linestyle=dashes)
         rate.set(xlabel="Examples in a batch", ylabel="Examples per second", xscale="log", ylim=(0, 1.1 * rate.get_ylim()[1]))
         sizes = tuple(timing.runtimes[0].examples_per_second)
         rate.set_xticks(sizes, [str(n) for n in sizes])
