@@ -231,10 +231,10 @@ def _parity(run: Run) -> list[str]:
 def _other_file(run: Run, artefact: str) -> str:
     """A variant, or the network alone."""
     sessions = run.verification.sessions(artefact)
-    runtimes = ", ".join(dict.fromkeys(session.runtime for session in sessions))
+    versions = ", ".join(dict.fromkeys(session.runtime.removeprefix("libtorch ") for session in sessions))
     names = {NETWORK: "network with preprocess.json", FCCANALYSES: "network with the JSON of FCCAnalyses"}
-    names |= {TORCHSCRIPT: f"TorchScript in {runtimes}"}
-    names |= {name: f"compiled for {level_of(name)} in {runtimes}" for name in AOT_INDUCTOR}
+    names |= {TORCHSCRIPT: f"TorchScript in LibTorch {versions}"}
+    names |= {name: f"compiled for {level_of(name)} in LibTorch {versions}" for name in AOT_INDUCTOR}
     name = names.get(artefact, artefact)
     line = f"            {name}: {max(session.max_abs for session in sessions):.1e} on test examples"
     if artefact in run.timing.variants:

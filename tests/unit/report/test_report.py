@@ -171,7 +171,7 @@ def test_torchscript_is_told_with_its_libtorch(run: Run, plots: list[Path]) -> N
     matrix = (*run.verification.matrix, run.verification.matrix[0].model_copy(update=update))
     both = changed(run, verification=run.verification.model_copy(update={"matrix": matrix}))
     words = words_of(both)
-    assert "TorchScript in libtorch 2.13.0: 2.0e-07 on test examples" in words and "(C++, LibTorch, reference" in words
+    assert "TorchScript in LibTorch 2.13.0: 2.0e-07 on test examples" in words and "(C++, LibTorch, reference" in words
     assert "LibTorch" not in words_of(run)
     assert "| torchscript | libtorch 2.13.0 | 1 | 2.0e-07 | 3.0e-07 |" in make(both, plots).markdown
 
