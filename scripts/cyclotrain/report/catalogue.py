@@ -316,9 +316,9 @@ def _of_training() -> Iterator[Plot]:
         results=("timing",),
         section=SPEED,
         title="Latency and throughput",
-        caption="Cost of the exported model on one CPU thread, in each ONNX Runtime of its targets and in each of its forms, in "
-        "Python. Left: one test example at a time, over the real lengths, as in an event loop; the share of examples that take "
-        "less than a time, with PyTorch for comparison. Right: examples per second against the batch size, in the same colours.",
+        caption="Cost of the exported model on one CPU thread, in each ONNX Runtime of its targets and in each other form "
+        "(dashed), in Python. Left: one test example at a time, over the real lengths, as in an event loop; the share of "
+        "examples that take less than a time, with PyTorch for comparison. Right: examples per second by size of batch.",
         is_wide=True,
         is_on_card=True,
     )
