@@ -1,10 +1,9 @@
 """Disturb jobs on a cluster on purpose: each run ends by itself, with the bytes of an undisturbed one.
 
-`make test-clusters` runs all of them, with CYCLOTRAIN_FAULT_REPEATS=5 each five times; `make test` runs some.
+`make test-clusters` runs all of them, with CYCLOTRAIN_REPEATS=5 each five times; `make test` runs some.
 """
 
 import datetime
-import os
 import shutil
 import signal
 import time
@@ -15,9 +14,10 @@ import pytest
 from servers import HTCondorPool, Slurm, wait_until
 from sites import APART, HTCONDOR, SLURM, Training, Undisturbed, more, needs_clusters
 
+from support import REPEATS
+
 pytest_plugins = ["sites"]
-repeats = range(1, 1 + int(os.environ.get("CYCLOTRAIN_FAULT_REPEATS", "1")))
-pytestmark = [*needs_clusters, pytest.mark.parametrize("repeat", repeats)]
+pytestmark = [*needs_clusters, pytest.mark.parametrize("repeat", REPEATS)]
 
 RUNNING = "JobStatus == 2"
 

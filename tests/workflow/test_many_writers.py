@@ -13,6 +13,7 @@ from cyclotrain.config.tracking import TrackingConfig
 from cyclotrain.contract.run import Run
 from cyclotrain.core.files import file_sha256
 from cyclotrain.tracking.runs import FinishedRun, track
+from support import REPEATS
 from support.tracked import finished_run
 from support.trained import Trained, with_contract
 
@@ -91,8 +92,8 @@ def check(runs: list[FinishedRun], tracking: TrackingConfig, downloads: Path) ->
     assert newest.run_id in versions
 
 
-@pytest.mark.parametrize("repetition", range(3))
-def test_ten_runs_at_once_into_one_sqlite_store(trained: Trained, tmp_path: Path, repetition: int) -> None:
+@pytest.mark.parametrize("repeat", REPEATS)
+def test_ten_runs_at_once_into_one_sqlite_store(trained: Trained, tmp_path: Path, repeat: int) -> None:
     runs = [run_of(trained, tmp_path / f"run-{writer}", writer) for writer in range(WRITERS)]
     tracking = TrackingConfig(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="new", register_as="tagger")
     write_at_once(runs, tracking)
@@ -100,12 +101,12 @@ def test_ten_runs_at_once_into_one_sqlite_store(trained: Trained, tmp_path: Path
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("repetition", range(3))
+@pytest.mark.parametrize("repeat", REPEATS)
 def test_ten_runs_at_once_into_a_server_with_postgresql(
-    mlflow_server: str, trained: Trained, tmp_path: Path, repetition: int
+    mlflow_server: str, trained: Trained, tmp_path: Path, repeat: int
 ) -> None:
     runs = [run_of(trained, tmp_path / f"run-{writer}", writer) for writer in range(WRITERS)]
-    tracking = TrackingConfig(uri=mlflow_server, experiment=f"new-{repetition}", register_as=f"tagger-{repetition}")
+    tracking = TrackingConfig(uri=mlflow_server, experiment=f"new-{repeat}", register_as=f"tagger-{repeat}")
     write_at_once(runs, tracking)
     check(runs, tracking, tmp_path)
     # again at once: nothing is twice
