@@ -81,7 +81,8 @@ def test_a_killed_training_resumes_after_its_last_epoch_although_an_earlier_one_
     killed = tmp_path / "killed"
 
     def is_worse_than_before(checkpoint: Path) -> bool:
-        return _saved(checkpoint).kept.epoch < len(_saved(checkpoint).epochs)
+        saved = _saved(checkpoint)
+        return saved.kept.epoch < len(saved.epochs)
 
     saved = _killed_when(is_worse_than_before, contract, config, shards, killed, 0.02)
     assert saved.kept.epoch < len(saved.epochs)
@@ -101,14 +102,17 @@ def _killed_when(
     process.start()
     assert process.pid
     checkpoints: list[Path] = []
-    while process.is_alive():
-        os.kill(process.pid, signal.SIGSTOP)
-        checkpoints = list(folder.glob("ck/*/last.ckpt"))
-        if checkpoints and condition(checkpoints[0]):
-            process.kill()
-        os.kill(process.pid, signal.SIGCONT)
-        time.sleep(0.02)
-    process.join()
+    try:
+        while process.is_alive():
+            os.kill(process.pid, signal.SIGSTOP)
+            checkpoints = list(folder.glob("ck/*/last.ckpt"))
+            if checkpoints and condition(checkpoints[0]):
+                break
+            os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.join()
     assert process.exitcode == -signal.SIGKILL, "the training ended before the condition was met"
     return _saved(checkpoints[0])
 
