@@ -1,9 +1,14 @@
-"""Which form of a model the report advises."""
+"""Which form of a model the report advises, and how it draws all of them."""
 
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
 import pytest
 
 from cyclotrain.contract.results import FormTiming, Gain, Percentiles, PytorchTiming, RuntimeTiming, Timing
 from cyclotrain.report.forms import advice
+from cyclotrain.report.plots.timing import latency
 
 LATENCY = Percentiles(p50=0.1, p95=0.2, p99=0.3)
 HERE = RuntimeTiming(
@@ -48,3 +53,19 @@ def test_the_fastest_form_is_advised_if_it_is_worth_it(gains: dict[str, tuple[fl
 
 def test_a_model_of_one_form_needs_no_advice() -> None:
     assert advice(timing()) is None
+
+
+def test_seven_runtimes_and_forms_have_lines_that_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There are six colours."""
+    forms = timing(torchscript=(1, 1), aot_inductor_v2=(1, 1), aot_inductor_v3=(1, 1))
+    drawn = plt.Axes.plot
+    styles: list[tuple[Any, ...]] = []
+
+    def plot(self: Any, *values: Any, **style: Any) -> Any:
+        lines = drawn(self, *values, **style)
+        styles.extend((self, line.get_color(), line.get_linestyle()) for line in lines)
+        return lines
+
+    monkeypatch.setattr(plt.Axes, "plot", plot)
+    list(latency(forms.model_copy(update={"runtimes": (HERE,) * 4}), [tmp_path / "latency.png"]))
+    assert len(styles) == 8 + 7 and len(set(styles)) == len(styles)
